@@ -1,0 +1,158 @@
+"""Answering benchmarks with a model: one load for all of them, an official answer row per question.
+
+Every answer is in a ledger the moment it exists, so a killed run goes on where it stopped. The answer file is written
+when a benchmark is complete, in question order, and the same model and questions give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sharegpt4v.benchmarks.base import Question
+from sharegpt4v.benchmarks.catalogue import benchmark_named
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import open_atomically, sha256_of
+from sharegpt4v.ledger import Ledger, key_of
+from sharegpt4v.progress import Progress
+
+if TYPE_CHECKING:
+    from sharegpt4v.models.generation import Request
+
+# The files of a model folder that decide its answers; logs and model cards do not.
+MODEL_FILES = (
+    "*.safetensors", "pytorch_model*.bin", "*config.json", "*tokens*.json", "tokenizer*", "chat_template*",
+    "vocab.*", "merges.txt",
+)  # fmt: skip
+
+
+class Engine(Protocol):
+    """What answers: `sharegpt4v.models.generation.Generator`."""
+
+    def generate(self, requests: Sequence[Request], on_text: Callable[[int, str], None]) -> None:
+        """Answer all requests greedily; call `on_text(index, text)` as each answer exists, in any order."""
+
+
+def open_generator(model: Path, batch_size: int) -> Engine:
+    """Load the model."""
+    from sharegpt4v.models.generation import Generator
+
+    engine: Engine = Generator(model, batch_size)
+    return engine
+
+
+def answer(
+    benchmarks: Sequence[tuple[str, Path, Path]],
+    model: Path,
+    work: Path,
+    batch_size: int = 16,
+    open_engine: Callable[[Path, int], Engine] = open_generator,
+) -> None:
+    """Write an answer file for each (benchmark, its data folder, answer file).
+
+    `model` is a transformers folder, `work` holds the ledgers, one per model content and benchmark. All questions and
+    images are read before the model is loaded, so that a missing file is found at once; the model is not loaded at
+    all when nothing is left to ask. Raises `UserError` for whatever is missing or malformed.
+    """
+    model_hash = fingerprint(model)
+    prepared = []
+    for name, data, out in benchmarks:
+        questions = benchmark_named(name).load().questions(data)
+        prepared.append((name, questions, _keys(name, questions), out))
+
+    engine: Engine | None = None
+    for name, questions, keys, out in prepared:
+        with Ledger(work / model_hash / f"{name}.jsonl") as ledger:
+            pending = {key: question for key, question in zip(keys, questions, strict=True) if key not in ledger}
+            if pending:
+                engine = engine or open_engine(model, batch_size)
+                _ask(engine, pending, ledger, name)
+            texts = [ledger[key]["text"] for key in keys]
+        _write_rows(out, name, questions, texts, model, model_hash)
+
+
+def fingerprint(model: Path) -> str:
+    """Return a hash of the content of a model folder: weights, configuration, tokenizer, processor."""
+    files = {path.name: path for pattern in MODEL_FILES for path in model.glob(pattern) if path.is_file()}
+    if "config.json" not in files:
+        raise UserError(f"{model}: no config.json; expected the folder of a model as transformers saves it")
+    return key_of([[name, sha256_of(files[name])] for name in sorted(files)])
+
+
+def model_id(model: Path) -> str:
+    """Return the name that answer rows carry: the folder's name up to its first `_`."""
+    return model.resolve().name.split("_")[0]
+
+
+def clean(text: str) -> str:
+    """Strip a generated text and take off one end mark."""
+    return text.strip().removesuffix("</s>").strip()
+
+
+def _keys(name: str, questions: Sequence[Question]) -> list[str]:
+    """Return what each answer depends on beside the model: the text asked, the image's content, the limits."""
+    if not questions:
+        raise UserError(f"{name}: the question file is empty; expected at least one question")
+    hashes: dict[Path, str] = {}
+    keys = []
+    for question in questions:
+        image = question.image
+        if isinstance(image, Path):
+            if image not in hashes:
+                if not image.is_file():
+                    raise UserError(f"{name}, question {question.question_id}: no image {image}; expected a file there")
+                hashes[image] = sha256_of(image)
+            content = hashes[image]
+        else:
+            content = "" if image is None else _hash_of(image)
+        keys.append(key_of(question.prompt, content, question.max_new_tokens, question.image_aspect_ratio))
+    return keys
+
+
+def _hash_of(image: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(image).hexdigest()
+
+
+def _ask(engine: Engine, pending: dict[str, Question], ledger: Ledger, name: str) -> None:
+    from sharegpt4v.models.generation import Request
+    from sharegpt4v.training.conversation import prompt_text
+
+    keys = list(pending)
+    requests = [
+        Request(
+            prompt=prompt_text(question.prompt, question.image is not None),
+            image=question.image,
+            max_new_tokens=question.max_new_tokens,
+            image_aspect_ratio=question.image_aspect_ratio,
+        )
+        for question in pending.values()
+    ]
+    progress = Progress(f"answers to {name}", len(requests), "questions")
+
+    def keep(index: int, text: str) -> None:
+        ledger.append(keys[index], {"text": clean(text)})
+        progress.advance()
+
+    engine.generate(requests, keep)
+
+
+def _write_rows(
+    out: Path, name: str, questions: Sequence[Question], texts: Sequence[str], model: Path, model_hash: str
+) -> None:
+    with open_atomically(out, "w") as file:
+        for position, (question, text) in enumerate(zip(questions, texts, strict=True)):
+            prompt = question.prompt if question.stored_prompt is None else question.stored_prompt
+            row: dict[str, Any] = {
+                "question_id": question.question_id,
+                "prompt": prompt,
+                "text": text,
+                **question.extra,
+                "answer_id": key_of(model_hash, name, position, question.question_id, prompt)[:22],
+                "model_id": model_id(model),
+                "metadata": {},
+            }
+            file.write(json.dumps(row) + "\n")  # escaped to ASCII, as the official files are

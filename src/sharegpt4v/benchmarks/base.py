@@ -1,0 +1,125 @@
+"""What every benchmark module speaks in: a question, an official answer row, a score with its standard error.
+
+A benchmark module has two functions, both given the benchmark's own folder (for instance `data/eval/MME`):
+`questions(data)` reads the official question files, `score(data, answers)` the official annotations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+Name = TypeVar("Name", int, str)
+
+Answer = dict[str, Any]
+"""One official answer row: `question_id`, `prompt`, `text`, `answer_id`, `model_id`, `metadata`, and extras."""
+
+Item = dict[str, Any]
+"""The verdict on one item of a benchmark."""
+
+SHORT_ANSWER = 128
+LONG_ANSWER = 1024
+"""The two limits on new tokens in the paper's evaluation: short answers, and everything else."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question to a model.
+
+    `prompt` is what is asked, without the `<image>` line. `stored_prompt` is what the answer row holds as
+    `prompt` where the official script stores another text than it asks. `image` is a file, the bytes of one, or
+    None for a question without an image. `image_aspect_ratio` says how the image becomes a square: "pad" fills
+    up the short side, "square" crops the centre. `extra` goes into the answer row as it is.
+    """
+
+    question_id: int | str
+    image: Path | bytes | None
+    prompt: str
+    max_new_tokens: int
+    image_aspect_ratio: Literal["pad", "square"] = "pad"
+    stored_prompt: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a set of answers is worth.
+
+    `columns`, `n` and `stderr` are keyed by the column of the results table: the unrounded value, the number of
+    items it is a mean (or sum) over, and its standard error in the same unit. A standard error that cannot be
+    estimated, for want of a second item, has no entry. `parts` holds the finer scores of the official scorer,
+    `items` one verdict per item: `question_id`, `prediction` as it was read, `answer`, `score` from 0 to 1.
+    """
+
+    columns: dict[str, float]
+    n: dict[str, int]
+    stderr: dict[str, float]
+    parts: dict[str, Any]
+    items: list[Item]
+
+
+class BenchmarkModule(Protocol):
+    """The two functions of a benchmark module."""
+
+    def questions(self, data: Path) -> list[Question]:
+        """Read the questions in their official order."""
+
+    def score(self, data: Path, answers: Sequence[Answer]) -> Score:
+        """Score answer rows by the official rule."""
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of at least one value."""
+    return math.fsum(values) / len(values)
+
+
+def binomial_error(values: Sequence[float]) -> float | None:
+    """Return sqrt(p (1 - p) / n), the standard error of a share p of right answers; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    share = mean(values)
+    return math.sqrt(share * (1 - share) / len(values))
+
+
+def sample_error(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation over sqrt(n), the standard error of a mean; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    centre = mean(values)
+    variance = math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)
+    return math.sqrt(variance / len(values))
+
+
+def percent_score(
+    column: str,
+    values: Sequence[float],
+    items: list[Item],
+    parts: dict[str, Any],
+    error: Callable[[Sequence[float]], float | None] = binomial_error,
+) -> Score:
+    """Return the score of a column that is 100 times the mean of `values` (each 0 to 1)."""
+    standard_error = error(values)
+    stderr = {} if standard_error is None else {column: 100 * standard_error}
+    return Score({column: 100 * mean(values)}, {column: len(values)}, stderr, parts, items)
+
+
+def annotator_agreement(prediction: str, answers: Sequence[str]) -> float:
+    """Return the soft accuracy, 0 to 1, of a prediction against the answers of (usually ten) annotators.
+
+    For each annotator in turn: min(1, equal answers among the others / 3); the mean of that. With ten annotators
+    and 0, 1, 2, 3, 4 or more equal answers this is 0, 0.3, 0.6, 0.9, 1 (the rule of VQAv2, VizWiz and TextVQA).
+    """
+    equal = sum(answer == prediction for answer in answers)
+    others = len(answers) - equal
+    return (equal * min(3, equal - 1) + others * min(3, equal)) / (3 * len(answers))
+
+
+def percent_by(items: Iterable[tuple[Name, float]]) -> dict[str, float]:
+    """Return 100 times the mean score for each name (texts or numbers), in their order."""
+    groups: dict[Name, list[float]] = {}
+    for name, value in items:
+        groups.setdefault(name, []).append(value)
+    return {str(name): 100 * mean(groups[name]) for name in sorted(groups)}

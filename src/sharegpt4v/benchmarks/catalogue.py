@@ -1,0 +1,68 @@
+"""The table `config/benchmarks.tsv`: which benchmarks there are, their columns, folders, splits and question counts."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from sharegpt4v.benchmarks.base import BenchmarkModule
+from sharegpt4v.errors import UserError
+
+CATALOGUE = Path(__file__).resolve().parents[3] / "config" / "benchmarks.tsv"
+FIELDS = ["name", "module", "columns", "folder", "split", "questions", "scoring"]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One row: `columns` of the results table, `folder` under the evaluation folder, `questions` of the official split.
+
+    `scoring` is "local", "judge" (a model that grades) or "server".
+    """
+
+    name: str
+    module: str
+    columns: tuple[str, ...]
+    folder: str
+    split: str
+    questions: int
+    scoring: str
+
+    def load(self) -> BenchmarkModule:
+        """Import the benchmark's module."""
+        return cast(BenchmarkModule, importlib.import_module(f"sharegpt4v.benchmarks.{self.module}"))
+
+
+def read_catalogue(path: Path = CATALOGUE) -> dict[str, Benchmark]:
+    """Return the benchmarks by name, in the order of the file. A row that does not fit is a `UserError`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected the table of benchmarks") from None
+    reader = csv.DictReader(lines, delimiter="\t")
+    if reader.fieldnames != FIELDS:
+        raise UserError(f"{path}, line 1: columns {reader.fieldnames}; expected {', '.join(FIELDS)}")
+    benchmarks: dict[str, Benchmark] = {}
+    for row in reader:
+        if None in row or None in row.values() or not row["questions"].isdecimal():
+            raise UserError(f"{path}, line {reader.line_num}: expected {len(FIELDS)} fields, questions a whole number")
+        benchmarks[row["name"]] = Benchmark(
+            name=row["name"],
+            module=row["module"],
+            columns=tuple(row["columns"].split(",")),
+            folder=row["folder"],
+            split=row["split"],
+            questions=int(row["questions"]),
+            scoring=row["scoring"],
+        )
+    return benchmarks
+
+
+def benchmark_named(name: str, path: Path = CATALOGUE) -> Benchmark:
+    """Return one benchmark; an unknown name is a `UserError` that lists the known ones."""
+    benchmarks = read_catalogue(path)
+    if name not in benchmarks:
+        raise UserError(f"benchmark {name!r} is not in {path}; expected one of {', '.join(benchmarks)}")
+    return benchmarks[name]

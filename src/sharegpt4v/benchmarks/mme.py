@@ -1,0 +1,156 @@
+"""MME (columns MME-perception and MME-cognition): 2,374 yes/no questions, two for each of 1,187 images.
+
+Source: BradyFU/Awesome-Multimodal-Large-Language-Models, branch Evaluation (eval_tool); the question file and the
+join of LLaVA's eval.zip (convert_answer_to_mme.py).
+
+Files, in `MME/`: `llava_mme.jsonl` or `share4v_mme.jsonl` {question_id: path of the image inside the release tree,
+image, text}; the release tree `MME_Benchmark_release` or `MME_Benchmark_release_version`, a folder per subtask. Of
+the fourteen, five nest `images/` and `questions_answers_YN/`; the others keep image and text side by side. One text
+file per image, two lines `question<TAB>Yes|No`.
+
+Prompt: the question without its closing "Please answer yes or no.", then "Answer the question using a single word or
+phrase."; at most 128 new tokens, padded image.
+
+Score: per subtask 100 times the share of right answers plus 100 times the share of images with both right (at most
+200); the columns are the sums over ten and over four subtasks. Only the first four characters of an answer count:
+"yes" within them is yes, else "no" is no, else neither. Every question must have a prediction.
+
+Standard error: an image contributes 50 (c1 + c2) + 100 c1 c2, and a subtask's score is the mean of that over its
+images; so its variance is their sample variance over their number, and the sum's error is the root of the summed
+variances. The two dependent questions of an image are thereby one observation.
+
+Traps: "know", "none" and "snow" are read as no, "eyes" as yes; "I think yes" as neither. Some official questions
+have two blanks before "Please". A subtask in which no answer can be read scores 0 (the official tool stops there).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Item, Question, Score, mean, sample_error
+from sharegpt4v.benchmarks.reading import Row, find, json_lines, latest_text, require_all
+from sharegpt4v.errors import UserError
+
+SUBTASKS = {
+    "MME-perception": [
+        "existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR",
+    ],
+    "MME-cognition": ["commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning"],
+}  # fmt: skip
+SINGLE_WORD = "Answer the question using a single word or phrase."
+YES_OR_NO = "Please answer yes or no."
+
+QuestionKey = tuple[str, str, str]
+"""Subtask, name of the text file, question as it stands in that file."""
+
+
+def questions(data: Path) -> list[Question]:
+    """Read the question file; images are named by their path inside the release tree."""
+    tree = _tree(data)
+    return [
+        Question(row.identifier("question_id"), tree / row.text("image"), row.text("text"), SHORT_ANSWER)
+        for row in json_lines(find(data, "share4v_mme.jsonl", "llava_mme.jsonl"))
+    ]
+
+
+def score(data: Path, answers: Sequence[Answer]) -> Score:
+    """Score by the official rule; `parts` holds score, accuracy and accuracy+ of each subtask."""
+    truths = _truths(_tree(data))
+    predictions = latest_text(answers, lambda row: _key(row, truths))
+    require_all(truths, predictions, "MME")
+
+    items: list[Item] = [
+        {
+            "question_id": f"{subtask}/{file}",
+            "question": question,
+            "prediction": yes_or_no(predictions[subtask, file, question]),
+            "answer": truth,
+            "score": float(yes_or_no(predictions[subtask, file, question]) == truth),
+        }
+        for (subtask, file, question), truth in truths.items()
+    ]
+    images: dict[str, list[list[float]]] = defaultdict(list)
+    for first, second in zip(items[::2], items[1::2], strict=True):
+        images[first["question_id"].split("/")[0]].append([first["score"], second["score"]])
+    parts = {subtask: _subtask_score(pairs) for subtask, pairs in images.items()}
+    return Score(
+        columns={name: math.fsum(parts[subtask]["score"] for subtask in group) for name, group in SUBTASKS.items()},
+        n={name: sum(parts[subtask]["questions"] for subtask in group) for name, group in SUBTASKS.items()},
+        stderr=_standard_errors(images),
+        parts=parts,
+        items=items,
+    )
+
+
+def yes_or_no(text: str) -> str:
+    """Read an answer as the official tool does: "yes", "no" or "other"."""
+    beginning = text.lower()[:4]
+    return "yes" if "yes" in beginning else "no" if "no" in beginning else "other"
+
+
+def _subtask_score(pairs: list[list[float]]) -> dict[str, Any]:
+    accuracy = 100 * mean([value for pair in pairs for value in pair])
+    accuracy_plus = 100 * mean([min(pair) for pair in pairs])
+    return {
+        "score": accuracy + accuracy_plus,
+        "accuracy": accuracy,
+        "accuracy_plus": accuracy_plus,
+        "questions": 2 * len(pairs),
+    }
+
+
+def _standard_errors(images: dict[str, list[list[float]]]) -> dict[str, float]:
+    errors: dict[str, float] = {}
+    for column, subtasks in SUBTASKS.items():
+        parts = [sample_error([50 * sum(pair) + 100 * min(pair) for pair in images[name]]) for name in subtasks]
+        known = [error for error in parts if error is not None]
+        if len(known) == len(parts):
+            errors[column] = math.hypot(*known)
+    return errors
+
+
+def _tree(data: Path) -> Path:
+    return find(data, "MME_Benchmark_release", "MME_Benchmark_release_version")
+
+
+def _truths(tree: Path) -> dict[QuestionKey, str]:
+    """Read "yes" or "no" for every question of the fourteen subtasks, the two of an image next to each other."""
+    truths: dict[QuestionKey, str] = {}
+    for subtask in [*SUBTASKS["MME-perception"], *SUBTASKS["MME-cognition"]]:
+        folder = find(tree, f"{subtask}/questions_answers_YN", subtask)
+        files = sorted(folder.glob("*.txt"))
+        if not files:
+            raise UserError(f"{folder}: no .txt files; expected the questions and answers of MME's {subtask}")
+        for file in files:
+            truths |= _truths_of_image(subtask, file)
+    return truths
+
+
+def _truths_of_image(subtask: str, file: Path) -> dict[QuestionKey, str]:
+    truths: dict[QuestionKey, str] = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        question, _, truth = line.strip().partition("\t")
+        if truth.lower() not in ("yes", "no"):
+            raise UserError(f"{file}, line {number}: expected a question, a tab, and Yes or No")
+        truths[subtask, file.name, question] = truth.lower()
+    if len(truths) != 2:
+        raise UserError(f"{file}: {len(truths)} different questions; expected the two of its image")
+    return truths
+
+
+def _key(row: Row, truths: dict[QuestionKey, str]) -> QuestionKey:
+    """Find the official question that an answer row belongs to."""
+    path = str(row.identifier("question_id")).split("/")
+    subtask, file = path[0], path[-1].split(".")[0] + ".txt"
+    question = row.text("prompt").replace(SINGLE_WORD, "").strip()
+    candidates = [question] if YES_OR_NO in question else [f"{question} {YES_OR_NO}", f"{question}  {YES_OR_NO}"]
+    for candidate in candidates:
+        if (subtask, file, candidate) in truths:
+            return subtask, file, candidate
+    raise UserError(f"{row.where}: {subtask}/{file} has no question {candidates[0]!r}; expected one of MME's questions")

@@ -1,0 +1,139 @@
+"""Reading the benchmarks' official files strictly: every fault is one line with file, row, field and what was expected.
+
+The question files of LLaVA (`llava_*`) and of ShareGPT4V (`share4v_*`) differ in name only; both are accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sharegpt4v.benchmarks.base import Answer
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json, read_jsonl
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A JSON object and the place it was read from; every access names that place when the value is not right."""
+
+    values: dict[str, Any]
+    where: str
+
+    @classmethod
+    def of(cls, value: Any, where: str) -> Row:
+        """Wrap `value`, which must be a JSON object."""
+        if not isinstance(value, dict):
+            raise UserError(f"{where}: {_short(value)}; expected a JSON object")
+        return cls(value, where)
+
+    def text(self, name: str) -> str:
+        """Return a text."""
+        return self._get(name, str, "a text")  # type: ignore[no-any-return]
+
+    def integer(self, name: str) -> int:
+        """Return a whole number."""
+        return self._get(name, int, "a whole number")  # type: ignore[no-any-return]
+
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+        return self._get(name, bool, "true or false")  # type: ignore[no-any-return]
+
+    def identifier(self, name: str) -> int | str:
+        """Return a question's id: a whole number or a text."""
+        return self._get(name, (int, str), "a whole number or a text")  # type: ignore[no-any-return]
+
+    def sequence(self, name: str) -> list[Any]:
+        """Return a list."""
+        return self._get(name, list, "a list")  # type: ignore[no-any-return]
+
+    def row(self, name: str) -> Row:
+        """Return the object under `name`."""
+        return Row.of(self._get(name, dict, "an object"), f"{self.where}, {name}")
+
+    def rows(self, name: str) -> Iterator[Row]:
+        """Yield the objects of the list under `name`."""
+        for index, value in enumerate(self.sequence(name)):
+            yield Row.of(value, f"{self.where}, {name}[{index}]")
+
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts."""
+        values = self.sequence(name)
+        if not all(isinstance(value, str) for value in values):
+            raise UserError(f"{self.where}, field '{name}': {_short(values)}; expected a list of texts")
+        return values
+
+    def _get(self, name: str, kind: type | tuple[type, ...], expected: str) -> Any:
+        if name not in self.values:
+            raise UserError(f"{self.where}: no field '{name}'; expected {expected}")
+        value = self.values[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise UserError(f"{self.where}, field '{name}': {_short(value)}; expected {expected}")
+        return value
+
+
+def find(data: Path, *names: str) -> Path:
+    """Return the first of `names` that exists in the folder `data`; a `UserError` that names them all otherwise."""
+    for name in names:
+        if (data / name).exists():
+            return data / name
+    raise UserError(f"{data}: no {' or '.join(names)}; expected the benchmark's official files in this folder")
+
+
+def json_object(path: Path) -> Row:
+    """Read a file that holds one JSON object."""
+    return Row.of(read_json(path), str(path))
+
+
+def json_list(path: Path) -> Iterator[Row]:
+    """Yield the objects of a file that holds one JSON list."""
+    values = read_json(path)
+    if not isinstance(values, list):
+        raise UserError(f"{path}: {_short(values)}; expected a JSON list")
+    for index, value in enumerate(values):
+        yield Row.of(value, f"{path}, [{index}]")
+
+
+def json_lines(path: Path) -> Iterator[Row]:
+    """Yield the objects of a JSON-lines file; rows count from 1."""
+    for number, value in enumerate(read_jsonl(path), start=1):
+        yield Row.of(value, f"{path}, row {number}")
+
+
+def answer_rows(answers: Sequence[Answer]) -> list[Row]:
+    """Wrap answer rows; each must have a `question_id` and a `text`."""
+    rows = [Row.of(answer, f"answers, row {number}") for number, answer in enumerate(answers, start=1)]
+    for row in rows:
+        row.identifier("question_id")
+        row.text("text")
+    return rows
+
+
+def latest_text(answers: Sequence[Answer], key: Callable[[Row], Key]) -> dict[Key, str]:
+    """Return the answer text for each key; where a key is repeated the last row counts."""
+    return {key(row): row.text("text") for row in answer_rows(answers)}
+
+
+def require_all(asked: Collection[Key], answered: Collection[Key], what: str) -> None:
+    """Refuse answers that leave a question out, for scorers that would fail or score something else then."""
+    missing = [key for key in asked if key not in answered]
+    if missing:
+        raise UserError(
+            f"{what}: {len(missing)} of {len(asked)} questions have no prediction, first {missing[0]!r}; "
+            "answer this benchmark again"
+        )
+
+
+def require_some(count: int, where: Path, what: str) -> None:
+    """Refuse an empty file, over which no mean can be taken."""
+    if count == 0:
+        raise UserError(f"{where}: no {what}; expected at least one")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

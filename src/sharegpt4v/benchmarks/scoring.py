@@ -1,0 +1,43 @@
+"""From an answer file to a score file: `results/scores/<model>/<benchmark>.json`.
+
+Standard errors are of sampling questions, in the unit of the column: binomial where an item is right or wrong
+(MMBench over its questions, not rows), sample standard deviation where an item has a soft score, and for MME over
+images. Each benchmark's module states its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sharegpt4v.benchmarks.catalogue import benchmark_named
+from sharegpt4v.benchmarks.reading import json_lines
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import sha256_of, write_json
+
+
+def score_file(benchmark: str, data: Path, answers_file: Path, out_json: Path) -> None:
+    """Score the answers of one benchmark and write the result.
+
+    The file holds `benchmark`, `split`, `scoring`, `answers_sha256`, and the fields of `Score`: `columns`, `n`,
+    `stderr`, `parts`, `items`. Raises `UserError`, naming the answer file, for answers that cannot be scored.
+    """
+    entry = benchmark_named(benchmark)
+    answers = [row.values for row in json_lines(answers_file)]
+    try:
+        score = entry.load().score(data, answers)
+    except UserError as error:
+        raise UserError(f"{answers_file}: {error}") from None
+    write_json(
+        out_json,
+        {
+            "benchmark": benchmark,
+            "split": entry.split,
+            "scoring": entry.scoring,
+            "answers_sha256": sha256_of(answers_file),
+            "columns": score.columns,
+            "n": score.n,
+            "stderr": score.stderr,
+            "parts": score.parts,
+            "items": score.items,
+        },
+    )

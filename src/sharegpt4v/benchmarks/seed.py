@@ -1,0 +1,81 @@
+"""SEED-Bench, image part (column SEED-image): 14,233 questions with four choices in nine dimensions.
+
+Source: AILab-CVC/SEED-Bench; LLaVA's and ShareGPT4V's convert_seed_for_submission.py.
+
+Files, in `seed_bench/`: `share4v-seed-bench-image.jsonl` (image part) or `llava-seed-bench.jsonl` (with video, left
+out here) {question_id, image, text}; `SEED-Bench.json` {questions: [{question_id, question_type_id, data_type,
+answer A-D, ...}], question_type: {name: id}}; images in `SEED-Bench-image/`.
+
+Prompt: question, the four choices as "A. ...", then "Answer with the option's letter from the given choices
+directly."; at most 128 new tokens, padded image.
+
+Score: share of answers that are exactly the letter, over all annotated image questions: a missing prediction is
+wrong, "A." and "a" are wrong. Standard error: binomial.
+
+Traps: ids are texts in the annotations and numbers in the question file; both sides are read as numbers where they
+can be. LLaVA's script stops at a dimension without a right answer; here it scores 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Item, Question, Score, percent_by, percent_score
+from sharegpt4v.benchmarks.reading import Row, find, json_lines, json_object, latest_text, require_some
+from sharegpt4v.errors import UserError
+
+IMAGES = "SEED-Bench-image"
+
+
+def questions(data: Path) -> list[Question]:
+    """Read the question file; video questions, whose ids begin with "v", are left out."""
+    return [
+        Question(row.identifier("question_id"), _image(data, row.text("image")), row.text("text"), SHORT_ANSWER)
+        for row in json_lines(find(data, "share4v-seed-bench-image.jsonl", "llava-seed-bench.jsonl"))
+        if not str(row.identifier("question_id")).startswith("v")
+    ]
+
+
+def score(data: Path, answers: Sequence[Answer]) -> Score:
+    """Score by exact letter; `parts` holds the accuracy of each dimension and the number of missing predictions."""
+    path = find(data, "SEED-Bench.json")
+    annotation = json_object(path)
+    types = annotation.row("question_type")
+    dimensions = {types.integer(name): name for name in types.values}
+    predictions = latest_text(answers, _id)
+    items: list[Item] = []
+    for question in annotation.rows("questions"):
+        if question.text("data_type") != "image":
+            continue
+        number = question.integer("question_type_id")
+        if number not in dimensions:
+            raise UserError(f"{question.where}: question_type_id {number}; expected one of question_type's ids")
+        prediction = predictions.get(_id(question))
+        items.append(
+            {
+                "question_id": question.identifier("question_id"),
+                "dimension": dimensions[number],
+                "prediction": prediction,
+                "answer": question.text("answer"),
+                "score": float(prediction == question.text("answer")),
+            }
+        )
+    require_some(len(items), path, "questions of data_type image")
+    parts = {
+        "dimensions": percent_by((item["dimension"], item["score"]) for item in items),
+        "missing": sum(item["prediction"] is None for item in items),
+    }
+    return percent_score("SEED-image", [item["score"] for item in items], items, parts)
+
+
+def _image(data: Path, name: str) -> Path:
+    return data / name if name.startswith(f"{IMAGES}/") else data / IMAGES / name
+
+
+def _id(row: Row) -> int | str:
+    value = row.identifier("question_id")
+    try:
+        return int(value)
+    except ValueError:
+        return value

@@ -1,0 +1,104 @@
+"""VQAv2 on its annotated validation split (column VQA-v2).
+
+The paper's number is on test-dev2015, whose answers only the evaluation server has; val2014 is the split that can be
+scored here.
+
+Source: GT-Vision-Lab/VQA (vqaEval.py); LLaVA's question files and convert_vqav2_for_submission.py.
+
+Files, in `vqav2/`: `llava_vqav2_mscoco_val2014.jsonl` or `share4v_vqav2_mscoco_val2014.jsonl` {question_id, image,
+text} decides what is asked; `v2_mscoco_val2014_annotations.json` {annotations: [{question_id, question_type,
+answer_type, answers: ten of {answer}}]}; images in `val2014/`.
+
+Prompt: question, then "Answer the question using a single word or phrase."; at most 128 new tokens, padded image.
+
+Score: mean soft accuracy against the ten annotators, leaving each out in turn. Predictions must be exactly those of
+the questions asked; of a repeated one the last counts. Standard error: sample standard deviation over the items.
+
+Traps: answers are normalised only where the annotators do not all agree, so a unanimous "yes" rejects "Yes". The
+official scorer tells annotators apart by their whole record; here by their place, the same where `answer_id` differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sharegpt4v.benchmarks.base import (
+    SHORT_ANSWER,
+    Answer,
+    Item,
+    Question,
+    Score,
+    annotator_agreement,
+    percent_by,
+    percent_score,
+    sample_error,
+)
+from sharegpt4v.benchmarks.normalise import vqa_v2
+from sharegpt4v.benchmarks.reading import (
+    find,
+    json_lines,
+    json_object,
+    latest_text,
+    require_all,
+    require_some,
+)
+from sharegpt4v.errors import UserError
+
+SPLIT = "mscoco_val2014"
+
+
+def questions(data: Path) -> list[Question]:
+    """Read the question file of the annotated split."""
+    return [
+        Question(row.integer("question_id"), data / "val2014" / row.text("image"), row.text("text"), SHORT_ANSWER)
+        for row in json_lines(_question_file(data))
+    ]
+
+
+def score(data: Path, answers: Sequence[Answer]) -> Score:
+    """Score by the official rule; `parts` holds the accuracy of each question type and answer type."""
+    asked = {row.integer("question_id"): None for row in json_lines(_question_file(data))}  # a set that keeps its order
+    predictions = latest_text(answers, lambda row: row.integer("question_id"))
+    unknown = [identifier for identifier in predictions if identifier not in asked]
+    if unknown:
+        raise UserError(
+            f"VQAv2: {len(unknown)} predictions for questions that are not asked, first {unknown[0]}; "
+            f"expected those of {_question_file(data)}"
+        )
+    require_all(asked, predictions, "VQAv2")
+    path = find(data, f"v2_{SPLIT}_annotations.json")
+    annotated = {row.integer("question_id"): row for row in json_object(path).rows("annotations")}
+    items: list[Item] = []
+    for identifier in asked:
+        if identifier not in annotated:
+            raise UserError(f"{path}: no annotation for question {identifier}; expected one for every question asked")
+        row = annotated[identifier]
+        truths = [answer.text("answer") for answer in row.rows("answers")]
+        require_some(len(truths), path, f"answers to question {identifier}")
+        items.append(
+            {
+                "question_id": identifier,
+                "question_type": row.text("question_type"),
+                "answer_type": row.text("answer_type"),
+                "prediction": predictions[identifier],
+                "score": soft_accuracy(predictions[identifier], truths),
+            }
+        )
+    require_some(len(items), _question_file(data), "questions")
+    parts = {
+        kind: percent_by((item[kind], item["score"]) for item in items) for kind in ("question_type", "answer_type")
+    }
+    return percent_score("VQA-v2", [item["score"] for item in items], items, parts, sample_error)
+
+
+def soft_accuracy(prediction: str, truths: Sequence[str]) -> float:
+    """Return 0 to 1; both sides are normalised only where the annotators do not all give the same answer."""
+    one_line = [text.replace("\n", " ").replace("\t", " ").strip() for text in (prediction, *truths)]
+    if len(set(one_line[1:])) > 1:
+        one_line = [vqa_v2(text) for text in one_line]
+    return annotator_agreement(one_line[0], one_line[1:])
+
+
+def _question_file(data: Path) -> Path:
+    return find(data, f"share4v_vqav2_{SPLIT}.jsonl", f"llava_vqav2_{SPLIT}.jsonl")

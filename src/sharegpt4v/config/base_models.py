@@ -1,0 +1,52 @@
+"""Section ``base_models``: the vision tower, the tokenizer and the language models that training starts from.
+
+The paper starts from CLIP-ViT-L/14-336 and Vicuna-v1.5 (§4.1). The mini preset trains small ones of the same kinds.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sharegpt4v.config.section import Count, Positive, Section
+
+
+class ShortTraining(Section):
+    """A training run counted in steps, for models that are made here and not downloaded."""
+
+    steps: Count = Field(description="Optimiser steps.")
+    batch_size: Count = Field(description="Samples per step.")
+    learning_rate: Positive = Field(description="Peak learning rate.")
+
+
+class Transformer(Section):
+    """The size of a transformer. The width has to be a multiple of the number of heads."""
+
+    hidden_size: Count = Field(description="Width of the residual stream.")
+    layers: Count = Field(description="Transformer blocks.")
+    heads: Count = Field(description="Attention heads per block.")
+    mlp_size: Count = Field(description="Width inside the feed-forward part.")
+
+
+class VisionTower(Transformer):
+    """A CLIP image encoder (paper §4.1: 24 layers, width 1024, 16 heads, patches of 14, images of 336 pixels)."""
+
+    image_size: Count = Field(description="Width and height of the input, in pixels.")
+    patch_size: Count = Field(description="Width and height of a patch, in pixels; each patch is one visual token.")
+    training: ShortTraining = Field(description="Contrastive training on images and their short alt-texts.")
+
+
+class Tokenizer(Section):
+    """The tokenizer that all language models share (paper: Llama's, of 32,000 tokens)."""
+
+    vocabulary: int = Field(ge=300, description="Tokens in the vocabulary; the first 256 are the bytes.")
+
+
+class BaseModels(Section):
+    """What exists before the first image meets the first caption."""
+
+    vision_tower: VisionTower = Field(description="The image encoder (paper §4.1: CLIP-ViT-L/14-336).")
+    tokenizer: Tokenizer = Field(description="The tokenizer, trained on the texts at hand.")
+    llm: dict[str, Transformer] = Field(
+        description="Language models by the size that `models` and `captioner` name (paper §4.1: Vicuna 7B, 13B)."
+    )
+    llm_training: ShortTraining = Field(description="Training of the language models on text alone.")

@@ -1,0 +1,20 @@
+"""Section ``captions``: the captioner writes the pre-training captions, shard by shard (paper §3.3: 1.2 million)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sharegpt4v.config.section import Count, Section, Text
+from sharegpt4v.config.teacher import Quality
+
+
+class Captions(Section):
+    """Which images the captioner describes, and in what portions."""
+
+    sources: tuple[Text, ...] = Field(
+        min_length=1, description="Sources whose images are all captioned (paper §3.3: LCS, COCO, SAM)."
+    )
+    shard_rows: Count = Field(default=10_000, description="Images per shard: the unit of jobs, files and resuming.")
+    batch_size: Count = Field(description="Images captioned at a time on one device.")
+    max_new_tokens: Count = Field(description="Longest caption, in tokens (paper's released tool: 500).")
+    quality: Quality = Field(default=Quality(), description="What a caption must be like.")

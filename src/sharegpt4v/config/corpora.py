@@ -1,0 +1,26 @@
+"""Section ``corpora``: the instruction mixes, and which captions in them are replaced (paper §4.3, §5.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from sharegpt4v.config.section import CountOrNone, Section, Text
+
+
+class Corpora(Section):
+    """What becomes of LLaVA's 23K detail captions. Counts are kept equal: as many go out as come in."""
+
+    instruction_mixes: dict[str, Path] = Field(
+        description="Instruction mixes by the name that `models` uses, each a path under `data/` "
+        "(paper: LLaVA's 158K, LLaVA-1.5's 665K)."
+    )
+    substitution_sources: tuple[Text, ...] = Field(
+        min_length=1,
+        description="Sources of the new captions for models with `substitution: coco` (paper §5.4: COCO alone).",
+    )
+    finetuning_sources: dict[str, CountOrNone] = Field(
+        description="New captions per source for models with `substitution: all`; `small` stands for all sources of "
+        "seed captions that are not named here, together (paper §4.3: COCO 9K, LCS 3K, SAM 9K, small 2K)."
+    )

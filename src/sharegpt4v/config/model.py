@@ -1,0 +1,45 @@
+"""The whole config: its sections in the order of the pipeline."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sharegpt4v.config.base_models import BaseModels
+from sharegpt4v.config.benchmarks import Benchmarks
+from sharegpt4v.config.captions import Captions
+from sharegpt4v.config.corpora import Corpora
+from sharegpt4v.config.mini import Mini
+from sharegpt4v.config.models import SubstitutionPair, TrainedModel
+from sharegpt4v.config.section import Name, Section
+from sharegpt4v.config.sources import Sources
+from sharegpt4v.config.teacher import Teacher
+from sharegpt4v.config.tracking import Tracking
+from sharegpt4v.config.training import Captioner, Recipe
+
+
+class Config(Section):
+    """Every number and path of a run. ``sharegpt4v.config.load`` reads it, and checks that the sections agree."""
+
+    name: Name = Field(description="Name of the preset.")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of everything that is drawn at random.")
+    mini: Mini | None = Field(default=None, description="The drawn world. null: real images.")
+    sources: Sources = Field(description="Images and annotation files: where from, how many may be bad.")
+    teacher: Teacher = Field(description="Seed captions from a strong vision model (paper §3.2).")
+    base_models: BaseModels = Field(
+        description="Vision tower, tokenizer and language models to start from (paper §4.1)."
+    )
+    alignment: Recipe = Field(
+        description="Alignment of a new projector on short captions. The paper takes LLaVA-1.5's: projector only, "
+        "learning rate 1e-3, batches of 256."
+    )
+    captioner: Captioner = Field(description="The captioner, trained on the seed captions (paper §3.3).")
+    captions: Captions = Field(description="The captioner's captions for pre-training (paper §3.3).")
+    corpora: Corpora = Field(description="Instruction mixes, with detail captions replaced (paper §4.3, §5.4).")
+    pretraining: Recipe = Field(description="Pre-training on the captioner's captions (paper §4.2).")
+    finetuning: Recipe = Field(description="Fine-tuning on an instruction mix (paper §4.3).")
+    models: tuple[TrainedModel, ...] = Field(min_length=1, description="The rows of the results table (paper table 3).")
+    substitution: tuple[SubstitutionPair, ...] = Field(
+        default=(), description="Pairs of models that are compared before and after substitution (paper figure 2)."
+    )
+    benchmarks: Benchmarks = Field(description="The columns of the results table (paper §5.1).")
+    tracking: Tracking = Field(default=Tracking(), description="MLflow.")

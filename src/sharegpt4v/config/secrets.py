@@ -1,0 +1,47 @@
+"""Secrets stay in the environment: a config names the variable that holds one, and never the secret itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from sharegpt4v.config.model import Config
+from sharegpt4v.config.tree import Entry, Location
+from sharegpt4v.config.wording import dotted
+
+SECRET_KEY = re.compile(r"api_?key|password|secret", re.IGNORECASE)
+SECRET_VALUE = re.compile(r"sk-|hf_[A-Za-z0-9]{30}|Bearer\s|\w+://[^/\s@]*:[^/\s@]+@")
+VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+def secrets_in(tree: Entry, location: Location = ()) -> Iterator[str]:
+    """Yield a line for every value that looks like a secret. The line names its place and never shows the value."""
+    if isinstance(tree.value, dict):
+        for key, entry in tree.value.items():
+            yield from secrets_in(entry, (*location, key))
+    elif isinstance(tree.value, list):
+        for number, entry in enumerate(tree.value):
+            yield from secrets_in(entry, (*location, number))
+    elif tree.value is not None and _looks_secret(str(location[-1]) if location else "", str(tree.value)):
+        yield (
+            f"{tree.place}: {dotted(location)} seems to hold a secret; put it into an environment variable and write "
+            "only the variable's name, as in 'api_key_variable: OPENAI_API_KEY'"
+        )
+
+
+def missing_keys(config: Config, environ: Mapping[str, str]) -> list[str]:
+    """Return a line for each environment variable that the config names and `environ` lacks or holds empty."""
+    variable = config.teacher.api_key_variable
+    if variable is None or environ.get(variable):
+        return []
+    return [
+        f"environment variable {variable} is not set; expected the key of {config.teacher.base_url} in it, as "
+        "teacher.api_key_variable says; set it, or name another"
+    ]
+
+
+def _looks_secret(key: str, value: str) -> bool:
+    if SECRET_VALUE.match(value):
+        return True
+    names_a_variable = key.endswith("_variable") and VARIABLE_NAME.fullmatch(value) is not None
+    return SECRET_KEY.search(key) is not None and not names_a_variable

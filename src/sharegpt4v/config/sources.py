@@ -1,0 +1,37 @@
+"""Section ``sources``: which images and annotation files are fetched, and how (paper §3.2 and §3.3, table 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from sharegpt4v.config.section import Count, CountOrNone, Fraction, Section, Text
+
+
+class Img2Dataset(Section):
+    """The command img2dataset, which downloads the sources that are lists of web addresses."""
+
+    command: Path = Field(description="Path of the command, in an environment of its own.")
+    threads: Count = Field(default=8, description="Downloads at a time.")
+    timeout_seconds: Count = Field(default=10, description="Seconds after which one download is given up.")
+    retries: CountOrNone = Field(default=2, description="Further attempts per address.")
+
+
+class Sources(Section):
+    """Where images come from, and how many may be missing or broken."""
+
+    catalogue: Path = Field(description="Path of the table of sources (TSV): address, count, bytes, hash, licence.")
+    use: tuple[Text, ...] = Field(description="Names of the rows of the catalogue that this run fetches.")
+    largest_bad_fraction: Fraction = Field(
+        default=0.02, description="Share of a source's images that may be missing or broken before the run stops."
+    )
+    smallest_success_rate: Fraction = Field(
+        default=0.9, description="Share of a list of web addresses that has to be downloaded for the run to go on."
+    )
+    img2dataset: Img2Dataset = Field(description="How lists of web addresses are downloaded.")
+    workers: Count = Field(default=2, description="Processes that decode and check images.")
+    folder_sources: dict[str, Path] = Field(
+        default={},
+        description="Your own images: a name for each source, and its folder. They join as `data/<name>/images`.",
+    )

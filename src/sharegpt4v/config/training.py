@@ -1,0 +1,66 @@
+"""The recipe of a training stage. ``alignment``, ``captioner``, ``pretraining`` and ``finetuning`` each hold one.
+
+The paper's own recipes (§4.2 pre-training, §4.3 fine-tuning): learning rate 2e-5, one epoch, batches of 256 and 128,
+warm-up 0.03, cosine schedule, no weight decay, the tower trained from block 12 of 24 in pre-training and frozen after.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from sharegpt4v.config.section import Count, CountOrNone, Fraction, Positive, Section, Text
+
+
+class Recipe(Section):
+    """How one stage trains: what is trained, on rows of which form, how fast and how long."""
+
+    learning_rate: Positive = Field(description="Peak learning rate, then cosine decay (paper §4.2, §4.3: 2e-5).")
+    vision_learning_rate: Positive | None = Field(
+        default=None,
+        description="Peak learning rate of the vision tower where it is trained. null: as `learning_rate` (paper).",
+    )
+    projector_learning_rate: Positive | None = Field(
+        default=None, description="Peak learning rate of the projector. null: as `learning_rate` (paper)."
+    )
+    epochs: Positive = Field(
+        default=1.0, description="Passes over the data; parts of one are allowed (paper §4.2, §4.3: 1)."
+    )
+    batch_size: Count = Field(description="Samples per step over all devices (paper: 256, fine-tuning 128).")
+    warmup_ratio: Fraction = Field(
+        default=0.03, description="Share of the steps in which the learning rate rises (paper: 0.03)."
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW weight decay (paper: 0).")
+    gradient_clip: Positive | None = Field(
+        default=None, description="Largest gradient norm. null: not clipped (paper)."
+    )
+    sequence_length: Count = Field(
+        description="Tokens per packed row, visual tokens counted (paper: 2,048 of text and 576 visual ones)."
+    )
+    template: Literal["plain", "v1"] = Field(
+        description="`plain`: image and caption, no question (paper §4.2). `v1`: conversations (paper §4.3)."
+    )
+    image_aspect_ratio: Literal["square", "pad"] = Field(
+        description="`square`: centre crop (paper §4.2). `pad`: filled up to a square (paper §4.3)."
+    )
+    train_projector: bool = Field(default=True, description="Whether the projector is trained (paper: in every stage).")
+    train_llm: bool = Field(default=True, description="Whether the language model is trained (paper §4.2, §4.3: yes).")
+    tune_vit_from_layer: CountOrNone | None = Field(
+        default=None,
+        description="First block of the vision tower that is trained, from 0 (paper §4.2 and table 6: 12 of 24, the "
+        "upper half). null: the tower is frozen (paper §4.3).",
+    )
+    checkpoint_minutes: Positive = Field(default=10, description="Minutes between saved states to resume from.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="bfloat16", description="Number format (paper: bfloat16)."
+    )
+
+
+class Captioner(Section):
+    """Share-Captioner: a model fine-tuned on the seed captions, which then captions all images (paper §3.3)."""
+
+    size: Text = Field(description="Its language model, a name in `base_models.llm` (paper §3.3: 7B).")
+    instruction: Path = Field(description="Path of the one instruction that stands before every image (paper §3.3).")
+    recipe: Recipe = Field(description="Its training. The paper does not state one.")

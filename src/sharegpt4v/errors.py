@@ -1,0 +1,11 @@
+"""The one exception that users see: a single line that says what is wrong and what to do.
+
+Every verb of ``s4v`` turns a ``UserError`` into that line on standard error and exit code 1. Anything else
+is a defect of the program and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can put right. The message is one line: what, where, what was expected, what to do."""

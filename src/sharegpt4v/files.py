@@ -1,0 +1,96 @@
+"""Reading and writing files so that a kill at any moment leaves either the old file or the new one.
+
+A file is written beside its place under a temporary name, flushed to disk and renamed. JSON lines are read as
+a stream, and a broken line is reported with its file and line number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from sharegpt4v.errors import UserError
+
+
+@contextmanager
+def open_atomically(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path`; rename it to `path` when the block ends without an error.
+
+    `mode` is "wb" or "w" (UTF-8). After an error nothing is left behind and an older file stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with open_atomically(path, "w") as file:
+        file.write(text)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write `data`, atomically."""
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write one JSON document, indented by two blanks, keys in the order given, atomically."""
+    write_bytes(path, orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def write_jsonl(path: Path | str, rows: Iterable[Any]) -> int:
+    """Write one JSON document per line, atomically and as a stream; return the number of rows."""
+    count = 0
+    with open_atomically(path) as file:
+        for row in rows:
+            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+    return count
+
+
+def read_json(path: Path | str) -> Any:
+    """Read one JSON document. A missing or broken file is a `UserError` that names it."""
+    try:
+        return orjson.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a JSON file there") from None
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
+
+
+def read_jsonl(path: Path | str) -> Iterator[Any]:
+    """Yield the documents of a JSON-lines file in order; a broken line is a `UserError` with its number."""
+    try:
+        file = open(path, "rb")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected JSON lines there") from None
+    with file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    yield orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,153 @@
+"""The catalogue of sources: which archives, URL lists and folders make up the images of the paper.
+
+A catalogue is a tab-separated table, ``config/sources.tsv`` for the paper and ``config/sources.mini.tsv`` for the
+drawn world. Its rows are the download page of the paper's data, as data: address, size, hash, licence, login.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from sharegpt4v.errors import UserError
+
+COLUMNS = (
+    "name", "kind", "folder", "address", "strip_prefix", "images", "bytes", "sha256", "licence", "login", "about",
+)  # fmt: skip
+KINDS = ("zip", "tar", "urls", "folder", "file")
+MINI = "mini:"
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file to fetch: where it is, and its size in bytes and SHA-256 where they are known."""
+
+    address: str
+    bytes: int | None = None
+    sha256: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the address, which names the file on disk."""
+        return unquote(PurePosixPath(urlsplit(self.address).path).name)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of the catalogue.
+
+    `kind` is "zip", "tar" (one or several archives), "urls" (a URL list), "folder" (the user's own images) or "file"
+    (a single annotation file, placed as `folder` under ``data/``). `folder` is relative to ``data/``. `strip_prefix` is
+    taken off the names of archive members that begin with it. `images` is how many images the source should hold:
+    None when unknown, 0 when its files are not images. `login` says what a person must do first; empty when nothing.
+    """
+
+    name: str
+    kind: str
+    folder: str
+    downloads: tuple[Download, ...]
+    strip_prefix: str = ""
+    images: int | None = None
+    licence: str = ""
+    login: str = ""
+    about: str = ""
+
+
+def read_catalogue(path: Path | str) -> dict[str, Source]:
+    """Read a catalogue into sources by name, in file order; empty lines and lines beginning with # are skipped.
+
+    Anything out of order is a `UserError` with the file and the line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a catalogue of image sources") from None
+    sources: dict[str, Source] = {}
+    header_seen = False
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = [cell.strip() for cell in line.split("\t")]
+        try:
+            if not header_seen:
+                _expect(tuple(cells) == COLUMNS, f"expected the tab-separated columns {' '.join(COLUMNS)}")
+                header_seen = True
+                continue
+            source = _source(cells)
+            _expect(source.name not in sources, f"source {source.name!r} is listed twice; give each a name of its own")
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}") from None
+        sources[source.name] = source
+    if not sources:
+        raise UserError(f"{path}: no sources in it; expected the columns {' '.join(COLUMNS)} and a row per source")
+    return sources
+
+
+def resolve(address: str, mini_base_url: str | None = None) -> str:
+    """Turn an address beginning with ``mini:`` into one below `mini_base_url`; leave others as they are."""
+    if not address.startswith(MINI):
+        return address
+    if mini_base_url is None:
+        raise UserError(f"address {address}: the mini world is not being served; use a preset with other sources")
+    return f"{mini_base_url.rstrip('/')}/{address.removeprefix(MINI)}"
+
+
+def _source(cells: list[str]) -> Source:
+    """Check the cells of one row and make a source of them; a ValueError says what is wrong."""
+    _expect(len(cells) == len(COLUMNS), f"{len(cells)} columns, expected {len(COLUMNS)} separated by tabs")
+    row = dict(zip(COLUMNS, cells, strict=True))
+    name, kind = row["name"], row["kind"]
+    _expect(bool(name) and "/" not in name and not name.startswith("."), f"{name!r} is no name for a source")
+    _expect(kind in KINDS, f"kind {kind!r}; expected one of {', '.join(KINDS)}")
+    folder = row["folder"] or (f"{name}/images" if kind == "folder" else "")
+    parts = PurePosixPath(folder).parts
+    _expect(bool(parts) and parts[0] != "/" and ".." not in parts, f"folder {folder!r}; expected a path below data/")
+    _expect(bool(row["licence"]), "the licence is empty; say under which terms the files may be used")
+    return Source(
+        name=name,
+        kind=kind,
+        folder=PurePosixPath(folder).as_posix(),
+        downloads=_downloads(row),
+        strip_prefix=row["strip_prefix"],
+        images=0 if kind == "file" else _whole(row["images"], "images") if row["images"] else None,
+        licence=row["licence"],
+        login=row["login"],
+        about=row["about"],
+    )
+
+
+def _downloads(row: dict[str, str]) -> tuple[Download, ...]:
+    """The addresses of a row with their sizes and hashes; a folder's address is one path, blanks and all."""
+    addresses = [row["address"]] if row["kind"] == "folder" else row["address"].split()
+    _expect(any(addresses), "the address is empty")
+    if row["kind"] in ("urls", "file"):
+        _expect(len(addresses) == 1, f"kind {row['kind']} takes one address, not {len(addresses)}")
+    sizes: list[int | None] = [_whole(cell, "bytes") for cell in row["bytes"].split()]
+    hashes: list[str | None] = [_hash(cell) for cell in row["sha256"].split()]
+    for what, known in (("bytes", sizes), ("sha256", hashes)):
+        _expect(len(known) in (0, len(addresses)), f"{len(known)} values of {what} for {len(addresses)} addresses")
+    nothing = [None] * len(addresses)
+    downloads = tuple(map(Download, addresses, sizes or nothing, hashes or nothing))
+    names = [download.file_name for download in downloads]
+    _expect(all(names), "an address does not end in a file name")
+    _expect(len(set(names)) == len(names), "two addresses end in the same file name; make two sources of them")
+    return downloads
+
+
+def _whole(cell: str, what: str) -> int:
+    _expect(cell.isascii() and cell.isdigit(), f"{what} is {cell!r}; expected a whole number")
+    return int(cell)
+
+
+def _hash(cell: str) -> str:
+    _expect(
+        len(cell) == 64 and all(digit in "0123456789abcdef" for digit in cell.lower()),
+        f"sha256 is {cell!r}; expected 64 hexadecimal digits",
+    )
+    return cell.lower()
+
+
+def _expect(held: bool, message: str) -> None:
+    if not held:
+        raise ValueError(message)

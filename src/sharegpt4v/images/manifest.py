@@ -1,0 +1,90 @@
+"""The manifest of a source: one row per expected image, in ``data/manifests/NAME.parquet``.
+
+The manifest, and not the images, is what stands under version control; so equal rows give equal bytes: sorted, one
+schema, one compression, no dates.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import open_atomically
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_PER_GROUP = 50_000
+
+
+class ManifestRow(TypedDict):
+    """One expected image.
+
+    `path` is relative to ``data/``, with forward slashes. `width` and `height` are pixels, upright; `mode` and `format`
+    are Pillow's. `status` is "ok", "missing" or "broken", with the `reason` when it is not "ok"; `note` says what is
+    unusual about an image that is. Files that are not images have no width, height, mode and format.
+    """
+
+    path: str
+    source: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    mode: str
+    format: str
+    status: str
+    reason: str
+    note: str
+    licence: str
+
+
+def manifest_path(data: Path, name: str) -> Path:
+    """Where the manifest of the source `name` stands."""
+    return data / "manifests" / f"{name}.parquet"
+
+
+def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> Counter[str]:
+    """Write the rows, which come in the order of their paths, as a stream; return the number of rows by status."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    counts: Counter[str] = Counter()
+    remaining = iter(rows)
+    with (
+        open_atomically(path) as file,
+        pq.ParquetWriter(file, _schema(), compression="zstd", compression_level=9) as writer,
+    ):
+        while group := list(itertools.islice(remaining, ROWS_PER_GROUP)):
+            counts.update(row["status"] for row in group)
+            writer.write_table(pa.Table.from_pylist(group, schema=_schema()))
+    return counts
+
+
+def read_manifest(path: Path) -> Iterator[ManifestRow]:
+    """Yield the rows of a manifest in the order of their paths; a missing or foreign file is a `UserError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.schema_arrow != _schema():
+                raise UserError(f"{path}: not a manifest of images; delete it and fetch the source again")
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such manifest; fetch the source first") from None
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not a manifest of images ({error}); delete it and fetch the source again") from None
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    types: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64()}
+    columns = {"bytes": int, "width": int, "height": int}
+    return pa.schema([pa.field(name, types[columns.get(name, str)]) for name in ManifestRow.__annotations__])

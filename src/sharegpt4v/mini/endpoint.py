@@ -1,0 +1,169 @@
+"""A small OpenAI-compatible server on loopback: the teacher and the judge of the mini preset.
+
+It speaks the part of the protocol that the clients of this package use, `POST /v1/chat/completions` (with or without
+an image as data URL) and `GET /v1/models`, plus `GET /health`, which tells how many requests it has answered. What it
+answers is a function given by the caller. Faults can be ordered, so that tests see the clients meet a bad day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+Answer = Callable[[bytes | None, str], str]  # image bytes (None without an image), prompt text → reply
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one request: late, cut off without a reply, an error status, or an odd reply."""
+
+    delay_seconds: float = 0.0
+    drop: bool = False
+    status: int = 200
+    code: str = "fault"
+    message: str = "a fault that was ordered"
+    retry_after: str | None = None  # seconds or an HTTP date
+    text: str | None = None  # in place of the answer, for example a refusal
+    finish_reason: str = "stop"
+
+
+Faults = Callable[[int, bytes | None, str], Fault | None]  # number of the request from 1, image bytes, prompt text
+
+
+@contextmanager
+def serve(answer: Answer, faults: Faults | None = None, model: str = "mini") -> Iterator[str]:
+    """Serve in a thread on a free port of 127.0.0.1; yield the base URL, `http://127.0.0.1:<port>/v1`.
+
+    `answer` runs in the server's own thread, one request at a time: it should be quick. When the block ends, the
+    server stops taking requests and its thread ends.
+    """
+    import uvicorn
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    config = uvicorn.Config(
+        application(answer, faults, model),
+        access_log=False,
+        log_level="critical",
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="mini endpoint", daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise RuntimeError("the mini endpoint ended before it served anything")
+            time.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def application(answer: Answer, faults: Faults | None, model: str) -> Starlette:
+    """Return the server as an ASGI application."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    received = served = 0
+
+    async def chat(request: Request) -> Response:
+        nonlocal received, served
+        try:
+            image, prompt = read_question(orjson.loads(await request.body()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return failure(Fault(status=400, code="invalid_request", message=f"not a chat request: {error}"))
+        received += 1
+        fault = (faults(received, image, prompt) if faults else None) or Fault()
+        if fault.delay_seconds:
+            await asyncio.sleep(fault.delay_seconds)
+        if fault.drop:
+            return Dropped()
+        if fault.status != 200:
+            return failure(fault)
+        text = answer(image, prompt) if fault.text is None else fault.text
+        served += 1
+        return json(completion(received, model, prompt, text, fault.finish_reason))
+
+    async def models(request: Request) -> Response:
+        return json({"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "mini"}]})
+
+    async def health(request: Request) -> Response:
+        return json({"status": "ok", "received": received, "served": served})
+
+    class Dropped(Response):
+        """An answer that breaks off: more bytes are announced than come, so the server closes the connection."""
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+            await send({"type": "http.response.body", "body": b"{", "more_body": True})
+
+    def failure(fault: Fault) -> Response:
+        headers = {} if fault.retry_after is None else {"retry-after": fault.retry_after}
+        error = {"message": fault.message, "type": fault.code, "param": None, "code": fault.code}
+        return json({"error": error}, fault.status, headers)
+
+    def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+        return Response(orjson.dumps(value), status, headers, "application/json")
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/models", models),
+            Route("/health", health),
+        ]
+    )
+
+
+def read_question(body: dict[str, Any]) -> tuple[bytes | None, str]:
+    """Return the (last) image and the whole text of a chat request; a ValueError when the image is no data URL."""
+    image: bytes | None = None
+    texts: list[str] = []
+    for message in body["messages"]:
+        content = message["content"]
+        parts: list[dict[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        for part in parts:
+            if part["type"] == "text":
+                texts.append(part["text"])
+            elif part["type"] == "image_url":
+                head, comma, data = part["image_url"]["url"].partition(",")
+                if not (head.startswith("data:") and head.endswith(";base64") and comma):
+                    raise ValueError("an image must be a base64 data URL")
+                try:
+                    image = base64.b64decode(data, validate=True)
+                except binascii.Error as error:
+                    raise ValueError(f"the image is not base64 ({error})") from None
+    return image, "\n".join(texts)
+
+
+def completion(number: int, model: str, prompt: str, text: str, finish_reason: str) -> dict[str, Any]:
+    """Return a chat completion; its token counts are words, which is near enough for sums and budgets."""
+    asked, said = len(prompt.split()), len(text.split())
+    return {
+        "id": f"chatcmpl-{number}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said},
+    }

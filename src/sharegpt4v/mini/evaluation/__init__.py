@@ -1,0 +1,36 @@
+"""The mini world's benchmarks, in the official files of the seven that are scored here (paper section 5.1).
+
+One module per benchmark, each with `files(questions, seed, pixels)`: the members of its folder. All pictures are drawn
+for the benchmarks alone. A question is a true statement of the drawn world in the benchmark's own form; the pictures'
+scenes are not kept anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sharegpt4v.mini.evaluation import gqa, mmbench, mme, scienceqa, seed_bench, textvqa, vqav2
+from sharegpt4v.mini.packing import Member, write_zip
+
+FOLDERS = {
+    "MME": mme.files,
+    "mmbench": mmbench.files,
+    "seed_bench": seed_bench.files,
+    "scienceqa": scienceqa.files,
+    "vqav2": vqav2.files,
+    "gqa": gqa.files,
+    "textvqa": textvqa.files,
+}
+
+
+def write_benchmarks(archive: Path, questions: int, seed: int, pixels: int) -> None:
+    """Write the evaluation archive: a folder per benchmark with about `questions` questions on square pictures."""
+    write_zip(archive, members(questions, seed, pixels))
+
+
+def members(questions: int, seed: int, pixels: int) -> Iterator[Member]:
+    """Yield the files of all benchmarks."""
+    for folder, files in FOLDERS.items():
+        for name, content in files(questions, seed, pixels):
+            yield f"{folder}/{name}", content

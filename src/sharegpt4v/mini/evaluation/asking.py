@@ -1,0 +1,53 @@
+"""What the mini benchmarks share: a scene that answers a wanted question, its picture, annotators, files as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import Any
+
+import orjson
+
+from sharegpt4v.mini.draw import draw, jpeg_bytes
+from sharegpt4v.mini.questions import Asked, ask_all
+from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, sample_scene
+
+SOURCE_OF = {"word": "textvqa"} | {kind: source for source, kind in NAMED_SOURCES.items()}
+OBJECT_ASPECTS = ("colour", "shape", "count", "position", "scene", "existence", "size")
+
+
+def scene_about(aspect: str, random: Random) -> tuple[Scene, Asked]:
+    """Draw a scene, and a question on it, about an aspect such as "colour" or "landmark" (see `Asked`)."""
+    while True:
+        scene = sample_scene(SOURCE_OF.get(aspect, "coco"), random)
+        asked = [one for one in ask_all(scene, random) if one.aspect == aspect]
+        if asked:
+            return scene, random.choice(asked)
+
+
+def picture(scene: Scene, random: Random, pixels: int) -> bytes:
+    """The JPEG of a scene, `pixels` wide and high."""
+    return jpeg_bytes(draw(scene, random, pixels))
+
+
+def lettered(options: Sequence[str]) -> str:
+    """The options of a multiple choice, each on a line of its own after its letter; begins with a newline."""
+    return "".join(f"\n{letter}. {option}" for letter, option in zip("ABCD", options, strict=False))
+
+
+def annotators(truth: str, others: Sequence[str], random: Random) -> list[str]:
+    """Ten people's answers in random order: `truth`, but up to three of the ten say one of `others`."""
+    strays = random.choice((0, 0, 1, 2, 3))
+    answers = [truth] * (10 - strays) + [random.choice(others) for _ in range(strays)]
+    random.shuffle(answers)
+    return answers
+
+
+def json_bytes(value: Any) -> bytes:
+    """One JSON document."""
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def jsonl_bytes(rows: Iterable[Any]) -> bytes:
+    """One JSON document per line."""
+    return b"".join(json_bytes(row) for row in rows)

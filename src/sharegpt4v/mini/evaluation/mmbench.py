@@ -1,0 +1,73 @@
+"""MMBench in the drawn world: questions with two to four options, each asked in every rotation of them."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Iterator
+from random import Random
+
+from sharegpt4v.benchmarks.mmbench import LETTERS, ROUND, TSV
+from sharegpt4v.mini.evaluation.asking import picture, scene_about
+from sharegpt4v.mini.packing import Member
+
+COLUMNS = (
+    "index", "question", "hint", *LETTERS, "answer", "category", "image", "source", "l2-category", "comment", "split",
+)  # fmt: skip
+COARSE, FINE = "coarse_perception", "finegrained_perception (instance-level)"
+CATEGORIES = {
+    "scene": ("image_scene", COARSE),
+    "existence": ("image_topic", COARSE),
+    "artwork": ("image_style", COARSE),
+    "colour": ("attribute_recognition", FINE),
+    "shape": ("attribute_recognition", FINE),
+    "size": ("attribute_recognition", FINE),
+    "position": ("object_localization", FINE),
+    "count": ("object_localization", FINE),
+    "word": ("ocr", FINE),
+    "celebrity": ("celebrity_recognition", FINE),
+    "landmark": ("celebrity_recognition", FINE),
+}
+"""By aspect: the category and the ability above it; a landmark is recognised as a famous face is."""
+
+ONE_SHORT_IN = 20  # as in the real file, where 53 of 991 questions with four options have three rounds
+
+
+def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
+    """Yield the one file, with `questions` questions and a row for each of their rounds."""
+    rows = []
+    for number in range(questions):
+        aspect = list(CATEGORIES)[number % len(CATEGORIES)]
+        random = Random(f"{seed}/eval/mmbench/{number}")
+        scene, asked = scene_about(aspect, random)
+        options, _ = asked.options(random)
+        image = base64.b64encode(picture(scene, random, pixels)).decode()
+        category, ability = CATEGORIES[aspect]
+        short = len(options) == 4 and number % ONE_SHORT_IN == 0
+        for turn in range(len(options) - short):
+            turned = rotated(options[:3], turn) + options[3:] if short else rotated(options, turn)
+            rows.append(
+                {
+                    "index": number + 1 + turn * ROUND,
+                    "question": asked.question,
+                    **dict(zip(LETTERS, turned, strict=False)),
+                    "answer": LETTERS[turned.index(asked.answer)],
+                    "category": category,
+                    "image": image,
+                    "source": "drawn",
+                    "l2-category": ability,
+                    "split": "dev",
+                }
+            )
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, restval="", delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: int(str(row["index"]))))
+    yield TSV, text.getvalue().encode()
+
+
+def rotated(options: list[str], turns: int) -> list[str]:
+    """The options moved to the right, the last ones to the front."""
+    cut = len(options) - turns
+    return options[cut:] + options[:cut]

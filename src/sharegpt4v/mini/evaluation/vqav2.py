@@ -1,0 +1,67 @@
+"""VQAv2 in the drawn world: the annotated val2014 split, with the answers of ten people to every question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from sharegpt4v.benchmarks.vqav2 import SPLIT
+from sharegpt4v.mini.evaluation.asking import OBJECT_ASPECTS, annotators, json_bytes, jsonl_bytes, picture, scene_about
+from sharegpt4v.mini.instructions import SHORT
+from sharegpt4v.mini.packing import Member
+
+QUESTION_TYPES = (  # of the official list, the longer before the shorter
+    "what color is the", "what is the", "how many", "where is the", "is there a", "is the", "are there", "what", "how",
+)  # fmt: skip
+SYNONYMS = {"purple": "violet", "small": "little", "large": "big", "1": "one", "2": "two", "3": "three"}
+
+
+def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
+    """Yield pictures, questions, annotations and LLaVA's question file; every third question is for yes or no."""
+    asked_rows, annotated, rows = [], [], []
+    for number in range(questions):
+        random = Random(f"{seed}/eval/vqav2/{number}")
+        scene, asked = scene_about(OBJECT_ASPECTS[number % len(OBJECT_ASPECTS)], random)
+        question, truth, others = asked.question, asked.answer, [c for c in asked.choices if c != asked.answer]
+        if number % 3 == 0:
+            question, truth = asked.yes_no(random, truth=random.random() < 0.5)
+            others = ["no" if truth == "yes" else "yes"]
+        elif truth in SYNONYMS:
+            others = [SYNONYMS[truth], *others]
+        image_id = 42 + 31 * number
+        image, identifier = f"COCO_val2014_{image_id:012d}.jpg", image_id * 1000
+        yield f"val2014/{image}", picture(scene, random, pixels)
+        asked_rows.append({"image_id": image_id, "question": question, "question_id": identifier})
+        answers = annotators(truth, others, random)
+        annotated.append(
+            {
+                "question_id": identifier,
+                "image_id": image_id,
+                "question_type": question_type(question),
+                "answer_type": answer_type(truth),
+                "multiple_choice_answer": truth,
+                "answers": [
+                    {"answer": answer, "answer_confidence": "yes", "answer_id": person}
+                    for person, answer in enumerate(answers, start=1)
+                ],
+            }
+        )
+        rows.append({"question_id": identifier, "image": image, "text": question + SHORT, "category": "default"})
+    about = {"info": {"description": "questions on a drawn world"}, "data_type": "mscoco", "data_subtype": "val2014"}
+    about |= {"license": {"name": "the same terms as the code that drew it"}}
+    yield (
+        f"v2_OpenEnded_{SPLIT}_questions.json",
+        json_bytes({**about, "task_type": "Open-Ended", "questions": asked_rows}),
+    )
+    yield f"v2_{SPLIT}_annotations.json", json_bytes({**about, "annotations": annotated})
+    yield f"llava_vqav2_{SPLIT}.jsonl", jsonl_bytes(rows)
+
+
+def question_type(question: str) -> str:
+    """The official name of a question's first words."""
+    return next((kind for kind in QUESTION_TYPES if question.lower().startswith(kind)), "none of the above")
+
+
+def answer_type(answer: str) -> str:
+    """The official kind of an answer: yes/no, number, other."""
+    return "yes/no" if answer in ("yes", "no") else "number" if answer.isdecimal() else "other"

@@ -1,0 +1,64 @@
+"""The tokenizer of the mini language models: byte-level BPE learned from text of the drawn world.
+
+The fixed sentences of the conversation template and of the benchmark prompts are single tokens, so that a row is as
+short for a small model as it is in proportion for a large one. The official strings stay as they are, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sharegpt4v.training.conversation import IMAGE, SYSTEM
+
+PHRASES = (
+    SYSTEM,
+    " USER:",
+    " ASSISTANT:",
+    "\nAnswer the question using a single word or phrase.",
+    "\nAnswer with the option's letter from the given choices directly.",
+    " Please answer yes or no.",
+    "Analyze the image in a comprehensive and detailed manner.",
+    *(f"\n{letter}." for letter in "ABCD"),
+)
+CHAT_TEMPLATE = (
+    "{{ '" + SYSTEM.replace("'", "\\'") + "' }}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ ' ASSISTANT: ' }}{% else %}{{ ' USER: ' }}{% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] if part['type'] in ('image', 'image_url') %}{{ '<image>\n' }}{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
+    "{% if message['role'] == 'assistant' %}{{ '</s>' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ ' ASSISTANT:' }}{% endif %}"
+)
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
+    """Learn a tokenizer of at most `vocabulary` tokens; equal texts in equal order give equal files."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    # transformers' CLIP reads an end mark with id 2 as an old checkpoint and pools elsewhere, so </s> is not 2
+    special = ["<unk>", "<s>", IMAGE, "</s>"]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - len(PHRASES),
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(phrase, normalized=False, special=False) for phrase in PHRASES])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<unk>",
+        padding_side="left",
+        extra_special_tokens={"image_token": IMAGE},
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )

@@ -1,0 +1,95 @@
+"""Building an LMM from a vision tower and a language model, and choosing what learns (paper sections 4.1 to 4.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sharegpt4v.models.pixels import MEAN, STD
+from sharegpt4v.training.conversation import IMAGE
+
+
+def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
+    """Join a CLIP folder and a Llama folder by a fresh projector; return (model, processor).
+
+    Features are those of the last layer but one without the class token; the projector is Linear, GELU, Linear and
+    is drawn from `seed`. The tokenizer in `llm` must hold `<image>`.
+    """
+    from transformers import (
+        AutoConfig,
+        AutoTokenizer,
+        CLIPVisionModel,
+        LlamaForCausalLM,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(llm)
+    vision = AutoConfig.from_pretrained(tower).vision_config
+    text = AutoConfig.from_pretrained(llm)
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        image_seq_length=(vision.image_size // vision.patch_size) ** 2,
+        tie_word_embeddings=text.tie_word_embeddings,
+    )
+    torch.manual_seed(seed)
+    model = LlavaForConditionalGeneration(config)
+    model.model.vision_tower.load_state_dict(CLIPVisionModel.from_pretrained(tower).state_dict())
+    language = LlamaForCausalLM.from_pretrained(llm)
+    model.model.language_model.load_state_dict(language.model.state_dict())
+    model.lm_head.load_state_dict(language.lm_head.state_dict())
+    model.generation_config = language.generation_config
+    return model, processor_for(config, tokenizer)
+
+
+def processor_for(config: Any, tokenizer: Any) -> Any:
+    """The LLaVA processor (image processor, tokenizer, chat template) that belongs to a model."""
+    from transformers import LlavaProcessor
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    size = config.vision_config.image_size
+    image_processor = CLIPImageProcessorPil(
+        size={"shortest_edge": size}, crop_size={"height": size, "width": size}, image_mean=MEAN, image_std=STD
+    )
+    return LlavaProcessor(
+        image_processor,
+        tokenizer,
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1,
+        chat_template=tokenizer.chat_template,
+    )
+
+
+def load_llava(folder: Path) -> tuple[Any, Any]:
+    """Load a checkpoint folder as (model, processor), in float32 on the CPU or in its own precision on a GPU."""
+    from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+    dtype = "auto" if torch.cuda.is_available() else torch.float32
+    return LlavaForConditionalGeneration.from_pretrained(folder, dtype=dtype), AutoProcessor.from_pretrained(folder)
+
+
+def set_trainable(model: Any, llm: bool, projector: bool, vit_from_layer: int | None) -> None:
+    """Freeze all parameters but the named parts; of the tower, train the encoder layers from `vit_from_layer` up.
+
+    The features are the output of the last layer but one, so the last layer gets no gradient even when unlocked
+    (paper section 4.2 trains the upper half; its last block does not learn either).
+    """
+    model.requires_grad_(False)
+    model.model.language_model.requires_grad_(llm)
+    model.lm_head.requires_grad_(llm)
+    model.model.multi_modal_projector.requires_grad_(projector)
+    if vit_from_layer is not None:
+        for layer in model.model.vision_tower.encoder.layers[vit_from_layer:-1]:
+            layer.requires_grad_(True)
+
+
+def image_token_count(config: Any) -> int:
+    """How many visual tokens one image becomes."""
+    return int((config.vision_config.image_size // config.vision_config.patch_size) ** 2)

@@ -1,0 +1,40 @@
+"""From an image to what the vision tower takes (paper section 4, CLIP's preprocessing).
+
+`pad` pastes the image centred on a square of the mean colour before resizing, as fine-tuning and most benchmarks do;
+`square` resizes the short side and cuts the centre, as pre-training does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+PAD_COLOUR = (122, 116, 104)  # int(255 * MEAN)
+
+
+def to_square(image: Image.Image, size: int, aspect_ratio: str) -> Image.Image:
+    """An RGB image of `size` by `size` pixels; `aspect_ratio` is "pad" or "square"."""
+    width, height = image.size
+    if aspect_ratio == "pad" and width != height:
+        side = max(width, height)
+        square = Image.new("RGB", (side, side), PAD_COLOUR)
+        square.paste(image, ((side - width) // 2, (side - height) // 2))
+        image, width, height = square, side, side
+    short = min(width, height)
+    if short != size:
+        width, height = (int(size * width / short), int(size * height / short)) if short else (size, size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.crop((left, top, left + size, top + size)) if (width, height) != (size, size) else image
+
+
+def to_pixels(images: Sequence[Image.Image], size: int, aspect_ratio: str) -> torch.Tensor:
+    """Normalised pixel values of RGB images, float32 of shape (images, 3, size, size)."""
+    stacked = np.stack([np.asarray(to_square(image, size, aspect_ratio)) for image in images])
+    values = (stacked.astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(0, 3, 1, 2)))

@@ -1,0 +1,84 @@
+"""How an artefact came about: ``provenance.json`` beside it names the code, the settings, the seed and the inputs.
+
+No time and no machine stand in it, so that the same work gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v import __version__
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import sha256_of
+from sharegpt4v.ledger import key_of
+
+ABOUT = ("provenance.json", "metrics.jsonl")
+"""Files that tell about the artefact beside them. They hold speeds and commits, which change where it does not."""
+
+
+def provenance(
+    stage: str, config_section: Mapping[str, Any], seed: int | None, inputs: Sequence[Path]
+) -> dict[str, Any]:
+    """Return what the artefact of a stage depends on, to be written as ``provenance.json``.
+
+    `config_section` holds plain JSON values, the part of the config that the stage uses. `inputs` are files or
+    folders, named as given: give relative paths, so that the result is the same on every machine. Git fields are
+    None where the code is not in a git checkout. A missing input is a `UserError`.
+    """
+    commit, changed = _git_state(Path(__file__).parent)
+    return {
+        "stage": stage,
+        "seed": seed,
+        "config": key_of(dict(config_section)),
+        "version": __version__,
+        "git_commit": commit,
+        "git_changed": changed,
+        "inputs": {path.as_posix(): hash_of(path) for path in sorted(inputs)},
+    }
+
+
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file; of a folder, that of the sorted list of its files and their hashes.
+
+    In folders hidden files (unfinished ones are) and the files named in `ABOUT` do not count.
+    """
+    if path.is_file():
+        return sha256_of(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such input; expected a file or folder there, made by an earlier stage")
+    listing = hashlib.sha256()
+    for name in sorted(_counted_files(path)):
+        listing.update(f"{sha256_of(path / name)}  {name}\n".encode())
+    return listing.hexdigest()
+
+
+def _counted_files(folder: Path) -> list[str]:
+    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return [
+        name.as_posix()
+        for name in names
+        if name.name not in ABOUT and not any(part.startswith(".") for part in name.parts)
+    ]
+
+
+def _git_state(folder: Path) -> tuple[str | None, bool | None]:
+    """Return the commit of the code in `folder` and whether the code differs from it; (None, None) outside git."""
+    if not _git(folder, "ls-files", "--", Path(__file__).name):  # installed: a checkout around it is not its own
+        return None, None
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    if commit is None:
+        return None, None
+    return commit, _git(folder, "status", "--porcelain", "--", ".") != ""
+
+
+def _git(folder: Path, *command: str) -> str | None:
+    """Return what git prints, or None when it fails or is not installed."""
+    try:
+        finished = subprocess.run(["git", "-C", str(folder), *command], capture_output=True, text=True)
+    except OSError:
+        return None
+    return finished.stdout.strip() if finished.returncode == 0 else None

@@ -1,0 +1,78 @@
+"""Where the time went: Snakemake's benchmark files of all jobs, as one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import write_text
+from sharegpt4v.progress import duration
+
+
+class Timing(NamedTuple):
+    """One run of one job. `max_rss_mb` is the largest resident memory in MiB; None where the job was too short."""
+
+    stage: str
+    job: str
+    seconds: float
+    max_rss_mb: float | None
+
+
+def collect_timings(benchmark_dir: Path, out_csv: Path) -> str:
+    """Write `stage,job,seconds,max_rss_mb`, a line per job, and return the seconds per stage for the terminal.
+
+    `benchmark_dir` holds a folder of TSV files per stage, or a TSV file where a stage is one job. A repeated job has
+    several lines. A `UserError` when there are none, or for a file that Snakemake did not write.
+    """
+    timings = [timing for path in sorted(benchmark_dir.rglob("*.tsv")) for timing in _read(path, benchmark_dir)]
+    if not timings:
+        raise UserError(f"{benchmark_dir}: no timings; expected the benchmark files of a finished run of the pipeline")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Timing._fields)
+    for timing in timings:
+        memory = "" if timing.max_rss_mb is None else f"{timing.max_rss_mb:.1f}"
+        writer.writerow([timing.stage, timing.job, f"{timing.seconds:.1f}", memory])
+    write_text(out_csv, text.getvalue())
+    return terminal_text(timings)
+
+
+def terminal_text(timings: list[Timing]) -> str:
+    """Return a table of the stages, the longest first, and their total. Jobs side by side count each."""
+    lines = [("stage", "jobs", "seconds", "", "largest MiB")]
+    stages = {timing.stage: [other for other in timings if other.stage == timing.stage] for timing in timings}
+    by_time = sorted(stages.items(), key=lambda stage: -sum(timing.seconds for timing in stage[1]))
+    lines += [_line(name, jobs) for name, jobs in by_time]
+    lines.append(_line("total", timings))
+    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    )
+
+
+def _line(name: str, jobs: list[Timing]) -> tuple[str, str, str, str, str]:
+    seconds = sum(job.seconds for job in jobs)
+    memory = max((job.max_rss_mb for job in jobs if job.max_rss_mb is not None), default=None)
+    return name, f"{len(jobs):,}", f"{seconds:,.1f}", duration(seconds), "" if memory is None else f"{memory:,.0f}"
+
+
+def _read(path: Path, root: Path) -> list[Timing]:
+    """Read one of Snakemake's files: columns `s` (seconds) and `max_rss` (MiB, "-" or "NA" when not measured)."""
+    job = path.relative_to(root).with_suffix("")
+    timings = []
+    with open(path, encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file, delimiter="\t"), start=2):
+            try:
+                memory = None if row["max_rss"] in ("-", "NA") else float(row["max_rss"])
+                timings.append(Timing(job.parts[0], job.as_posix(), float(row["s"]), memory))
+            except (KeyError, TypeError, ValueError):
+                raise UserError(
+                    f"{path}, line {number}: no 's' and 'max_rss'; expected a benchmark file of Snakemake; delete it"
+                ) from None
+    return timings

@@ -1,0 +1,144 @@
+"""The gate for captions: what a teacher or a captioner wrote that must not reach training.
+
+The cases are the ones reported for the published data and for others of its kind: the prompt comes back in the
+caption ("no imaginary content"), refusals, file names, loops, cut-off or empty texts, one text on many images.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+REASONS = (
+    "empty",
+    "refusal",
+    "cut off",
+    "prompt echo",
+    "file name",
+    "repetition",
+    "too short",
+    "too long",
+    "duplicate",
+)
+OPENING_CHARACTERS = 200
+REFUSAL = re.compile(
+    r"\b(i'm|i am|we are)( very| really)? sorry\b"
+    r"|^sorry\b"
+    r"|\bi (can't|cannot|can not|am unable to|am not able to|won't)( directly| currently)?"
+    r" (help|assist|identify|recogni[sz]e|provide|describe|process|view|see|access|fulfil|comply|answer|determine)"
+    r"|\bi'm (unable|not able) to\b"
+    r"|\bas an? (ai|language|artificial)\b"
+    r"|\b(unable|not able) to (process|view|access|analy[sz]e) (the|this|your) (image|picture|request)",
+    re.IGNORECASE,
+)
+ECHO = re.compile(
+    r"\b(no|any|without|free of|free from|avoids?|avoiding|excludes?|excluding|omits?|omitting)( any| all)?"
+    r" (imaginary|imagined|imaginative|fictional|invented|speculative)( or \w+)?"
+    r" (content|contents|details?|elements?|information|descriptions?)"
+    r"|\bas (you )?(requested|instructed)\b"
+    r"|\b(avoid\w*|without|minimi[sz]\w+)( \w+){0,3} aesthetic (language|description|descriptions|wording|terms)",
+    re.IGNORECASE,
+)
+WORD = re.compile(r"\w+")
+LONGEST_LOOP_WORDS = 25
+REPEATED_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where the gate draws its lines."""
+
+    shortest_characters: int = 80
+    longest_characters: int = 4000
+    overlap_words: int = 12  # this many words in a row from the prompt are an echo
+    loops: int = 4  # the same words this many times (in a row, or eight of them anywhere) are a loop
+    most_copies: int = 3  # more images than this with exactly the same text lose it
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A text to be examined. `prompt` may be empty (captioner), `finish_reason` is the endpoint's."""
+
+    image: str
+    source: str
+    text: str
+    prompt: str = ""
+    finish_reason: str | None = "stop"
+
+
+def examine(captions: Sequence[Caption], limits: Limits) -> list[str | None]:
+    """Return for each caption why it is rejected, or None; this also sees texts that stand on too many images."""
+    copies = Counter(caption.text.strip() for caption in captions)
+    return [
+        reject_reason(caption.text, caption.prompt, caption.image, limits, caption.finish_reason)
+        or ("duplicate" if copies[caption.text.strip()] > limits.most_copies else None)
+        for caption in captions
+    ]
+
+
+def count_reasons(sources: Sequence[str], reasons: Sequence[str | None]) -> dict[str, dict[str, int]]:
+    """Return source → reason (or "accepted") → number of captions, sources and reasons sorted."""
+    counts = Counter((source, reason or "accepted") for source, reason in zip(sources, reasons, strict=True))
+    table: dict[str, dict[str, int]] = {}
+    for (source, reason), number in sorted(counts.items()):
+        table.setdefault(source, {})[reason] = number
+    return table
+
+
+def reject_reason(
+    caption: str, prompt: str, image_path: str, limits: Limits, finish_reason: str | None = "stop"
+) -> str | None:
+    """Return one of `REASONS` when the text must not be used as the caption of the image, else None.
+
+    It depends on its arguments alone. `prompt` may be empty: then only known remarks count as an echo.
+    """
+    text = caption.strip().replace("’", "'")
+    words = WORD.findall(text.lower())
+    if finish_reason == "content_filter" or REFUSAL.search(text[:OPENING_CHARACTERS]):
+        return "refusal"
+    if not words:
+        return "empty"
+    if finish_reason == "length":
+        return "cut off"
+    if ECHO.search(text) or shares_words(words, WORD.findall(prompt.lower()), limits.overlap_words):
+        return "prompt echo"
+    if names_file(text, image_path):
+        return "file name"
+    if loops(words, limits.loops):
+        return "repetition"
+    if len(text) < limits.shortest_characters:
+        return "too short"
+    if len(text) > limits.longest_characters:
+        return "too long"
+    return None
+
+
+def shares_words(words: Sequence[str], prompt: Sequence[str], count: int) -> bool:
+    """Say whether `count` words in a row stand in both texts."""
+    runs = {tuple(prompt[i : i + count]) for i in range(len(prompt) - count + 1)}
+    return bool(runs) and any(tuple(words[i : i + count]) in runs for i in range(len(words) - count + 1))
+
+
+def names_file(text: str, image_path: str) -> bool:
+    """Say whether the text holds the image's file name, or its stem when no sentence would hold that by chance."""
+    path = PurePosixPath(image_path)
+    # A stem such as "dog" or "2017" is an ordinary word; one such as "sa_17478" or "000000000009" is not.
+    telling = len(path.stem) >= 5 and bool(re.search(r"[\d_]", path.stem))
+    names = [re.escape(name) for name in [path.name] * bool(path.suffix) + [path.stem] * telling]
+    return bool(names) and bool(re.search(rf"(?<!\w)({'|'.join(names)})(?!\w)", text, re.IGNORECASE))
+
+
+def loops(words: Sequence[str], times: int) -> bool:
+    """Say whether some words come `times` times: up to 25 of them in a row, or the same eight anywhere."""
+    for length in range(1, min(LONGEST_LOOP_WORDS, len(words) // times) + 1):
+        # Single words come twice or thrice for emphasis, so a loop has eight words at least.
+        needed, run = max(length * (times - 1), REPEATED_WORDS - length), 0
+        for position in range(length, len(words)):
+            run = run + 1 if words[position] == words[position - length] else 0
+            if run >= needed:
+                return True
+    runs = Counter(zip(*(words[i:] for i in range(REPEATED_WORDS)), strict=False))
+    return max(runs.values(), default=0) >= times

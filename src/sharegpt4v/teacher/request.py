@@ -1,0 +1,69 @@
+"""One question to the teacher and its answer, in the form of the chat completions protocol."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question about one image; `image` is its name in records, `path` the file, `sha256` what it should hold."""
+
+    image: str
+    path: Path
+    source: str
+    sha256: str
+    prompt: str
+
+
+class SetAside(Exception):
+    """This image gets no reply in this run; the message is the reason."""
+
+
+def content_of(request: Request, detail: str) -> list[dict[str, Any]]:
+    """Return the user turn: the prompt, and the file's own bytes as a data URL."""
+    try:
+        data = request.path.read_bytes()
+    except OSError as error:
+        raise SetAside(f"{request.path}: cannot be read ({error.strerror})") from None
+    if hashlib.sha256(data).hexdigest() != request.sha256:
+        raise SetAside(f"{request.path}: not the file of the manifest (other SHA-256); make the manifest again")
+    if (mime := image_mime(data)) is None:
+        raise SetAside(f"{request.path}: neither JPEG, PNG, GIF nor WebP")
+    url = f"data:{mime};base64,{base64.b64encode(data).decode()}"
+    return [
+        {"type": "text", "text": request.prompt},
+        {"type": "image_url", "image_url": {"url": url, "detail": detail}},
+    ]
+
+
+def image_mime(data: bytes) -> str | None:
+    """Return the MIME type by content, not by suffix; None for formats that the endpoints do not take."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+def answer_of(completion: Any) -> dict[str, Any]:
+    """Return the part of a record that comes from the answer; some endpoints send 200 with an error inside."""
+    choices = getattr(completion, "choices", None)
+    if not choices:
+        raise SetAside("the answer is not a chat completion; check that base_url ends where /chat/completions begins")
+    message, usage = choices[0].message, completion.usage
+    return {
+        "answered_by": completion.model,
+        "text": message.content or message.refusal or "",
+        "finish_reason": "content_filter" if message.refusal else choices[0].finish_reason,
+        "prompt_tokens": usage.prompt_tokens if usage else 0,
+        "completion_tokens": usage.completion_tokens if usage else 0,
+    }

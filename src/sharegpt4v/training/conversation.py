@@ -1,0 +1,92 @@
+"""From a conversation to token ids and the mask of what is learned (paper section 4.2, LLaVA's `plain` and `v1`).
+
+`plain` (pre-training): the image, the caption, a newline; the question is left out and the loss is on the caption.
+`v1` (fine-tuning): Vicuna's system sentence, `USER: ... ASSISTANT: ...</s>` per round; the loss is on the answers
+and their end marks. The one `<image>` of a text is expanded to as many ids as the image has visual tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+IMAGE = "<image>"
+IGNORED = -100
+SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training row: token ids with labels of the same length, and the image its `<image>` ids stand for."""
+
+    ids: list[int]
+    labels: list[int]
+    image: Path | None = None
+
+
+def prompt_text(question: str, has_image: bool) -> str:
+    """The text that a model is asked to continue: Vicuna v1 with one user turn, `<image>` on its own line first."""
+    return f"{SYSTEM} USER: {IMAGE + chr(10) if has_image else ''}{question} ASSISTANT:"
+
+
+def v1_text(turns: Sequence[Mapping[str, str]]) -> tuple[str, list[tuple[int, int]]]:
+    """A conversation as one text, with the character spans of the answers (including their `</s>`).
+
+    An `<image>` anywhere in a turn moves to its front; a first turn that is not the human's is dropped.
+    """
+    if turns and turns[0]["from"] != "human":
+        turns = turns[1:]
+    text, spans = SYSTEM, []
+    for turn in turns:
+        value = turn["value"]
+        if IMAGE in value:
+            value = f"{IMAGE}\n{value.replace(IMAGE, '').strip()}"
+        if turn["from"] == "human":
+            text += f" USER: {value} ASSISTANT:"
+        else:
+            start = len(text)
+            text += f" {value}</s>"
+            spans.append((start, len(text)))
+    return text, spans
+
+
+def plain_text(turns: Sequence[Mapping[str, str]]) -> tuple[str, list[tuple[int, int]]]:
+    """Image and caption alone, with the span of the caption and its newline; two turns are required."""
+    if len(turns) != 2 or IMAGE not in turns[0]["value"]:
+        raise ValueError("expected two turns, the first with <image>")
+    text = f"{IMAGE}{turns[1]['value']}\n"
+    return text, [(len(IMAGE), len(text))]
+
+
+TEMPLATES = {"v1": v1_text, "plain": plain_text}
+
+
+def encode(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]], image_tokens: int) -> tuple[list[int], list[int]]:
+    """Tokenise `text` after the begin mark; labels are the ids inside `spans` and `IGNORED` elsewhere.
+
+    Spans are character positions, so the mask holds for any fast tokenizer and no sample is lost to a count that
+    does not match. Each `<image>` id is repeated `image_tokens` times.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    image_id = tokenizer.convert_tokens_to_ids(IMAGE)
+    ids, labels, span = [tokenizer.bos_token_id], [IGNORED], 0
+    for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        while span < len(spans) and start >= spans[span][1]:
+            span += 1
+        learned = span < len(spans) and end > spans[span][0] and token != image_id
+        repeat = image_tokens if token == image_id else 1
+        ids += [token] * repeat
+        labels += [token if learned else IGNORED] * repeat
+    return ids, labels
+
+
+def make_sample(row: Mapping[str, Any], tokenizer: Any, template: str, image_tokens: int, data: Path, longest: int) -> Sample:
+    """Turn a LLaVA JSON row into a `Sample`, cut to `longest` ids; its image is relative to the folder `data`."""
+    text, spans = TEMPLATES[template](row["conversations"])
+    ids, labels = encode(tokenizer, text, spans, image_tokens)
+    return Sample(ids[:longest], labels[:longest], data / row["image"] if row.get("image") else None)

@@ -1,0 +1,43 @@
+"""What a training step prints and records: loss, learning rate, speed, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from sharegpt4v.progress import duration
+from sharegpt4v.training.packing import Batch
+
+
+class Meter:
+    """Smooth the loss, measure the rate, print a line every few seconds."""
+
+    def __init__(self, what: str, steps: int, first: int, every: float = 5.0) -> None:
+        self.what, self.steps, self.first, self.every = what, steps, first, every
+        self.start = self.last = time.monotonic()
+        self.loss: float | None = None
+        self.samples = self.tokens = 0
+
+    def step(self, done: int, loss: float, rate: float, batch: Batch) -> dict[str, float]:
+        """Take in one finished step; return its row for the record (speed is since the start of this run)."""
+        self.loss = loss if self.loss is None else 0.9 * self.loss + 0.1 * loss
+        self.samples += batch.samples
+        self.tokens += batch.ids.numel()
+        now = time.monotonic()
+        elapsed = max(now - self.start, 1e-9)
+        if now - self.last >= self.every or done == self.steps:
+            self.last = now
+            left = elapsed / (done - self.first) * (self.steps - done)
+            print(
+                f"{self.what} step {done:,}/{self.steps:,}, loss {self.loss:.3f}, {self.samples / elapsed:,.0f} samples/s, "
+                f"{self.tokens / elapsed:,.0f} tokens/s, {duration(left)} left",
+                file=sys.stderr,
+                flush=True,
+            )
+        return {
+            "step": done,
+            "loss": loss,
+            "learning_rate_factor": rate,
+            "samples_per_second": self.samples / elapsed,
+            "tokens_per_second": self.tokens / elapsed,
+        }

@@ -1,0 +1,80 @@
+"""Packing samples into rows of one constant length, and rows into batches.
+
+A batch has the same shape at every step, so no step pays for a new tensor shape, and hardly a position is padding.
+Positions restart at 0 with each sample; without an attention mask transformers derives from them that samples do
+not see each other (the model must be called with `use_cache=False`). The order is a pure function of seed and epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+
+from sharegpt4v.training.conversation import IGNORED, Sample
+
+OPEN_ROWS = 64  # rows kept open while packing: enough that the last fragments find a place
+
+
+def pack(lengths: Sequence[int], capacity: int, seed: int, epoch: int) -> list[list[int]]:
+    """Deal sample indices into rows whose lengths sum to at most `capacity`, in an order drawn from seed and epoch.
+
+    A sample longer than `capacity` is a `ValueError`: cut it before.
+    """
+    order = list(range(len(lengths)))
+    Random(f"{seed}/{epoch}").shuffle(order)
+    full: list[list[int]] = []
+    open_rows: list[tuple[int, list[int]]] = []
+    for index in order:
+        if lengths[index] > capacity:
+            raise ValueError(f"sample {index} has {lengths[index]} tokens, more than a row of {capacity}")
+        for position, (room, row) in enumerate(open_rows):
+            if lengths[index] <= room:
+                row.append(index)
+                open_rows[position] = (room - lengths[index], row)
+                break
+        else:
+            open_rows.append((capacity - lengths[index], [index]))
+            if len(open_rows) > OPEN_ROWS:
+                tightest = min(range(len(open_rows)), key=lambda position: open_rows[position][0])
+                full.append(open_rows.pop(tightest)[1])
+    full += [row for _, row in open_rows]
+    Random(f"{seed}/{epoch}/rows").shuffle(full)
+    return full
+
+
+@dataclass
+class Batch:
+    """Tensors of shape (rows, length), the images in the order their ids appear, and the number of samples."""
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    positions: torch.Tensor
+    images: list[Path]
+    samples: int
+
+
+def collate(samples: Sequence[Sample], rows: Sequence[Sequence[int]], row_count: int, capacity: int, pad: int) -> Batch:
+    """Lay packed `rows` out as one batch of `row_count` rows; missing rows and row ends are padding.
+
+    The first label of each sample is ignored: its token is predicted from the sample before it.
+    """
+    ids = torch.full((row_count, capacity), pad, dtype=torch.long)
+    labels = torch.full((row_count, capacity), IGNORED, dtype=torch.long)
+    positions = torch.zeros((row_count, capacity), dtype=torch.long)
+    images: list[Path] = []
+    for number in range(row_count):
+        start = 0
+        for index in rows[number] if number < len(rows) else ():
+            sample = samples[index]
+            end = start + len(sample.ids)
+            ids[number, start:end] = torch.tensor(sample.ids)
+            labels[number, start + 1 : end] = torch.tensor(sample.labels[1:])
+            positions[number, start:end] = torch.arange(len(sample.ids))
+            images += [sample.image] if sample.image else []
+            start = end
+        positions[number, start:] = torch.arange(capacity - start)
+    return Batch(ids, labels, positions, images, sum(len(row) for row in rows))

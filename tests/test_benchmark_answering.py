@@ -1,0 +1,157 @@
+"""Answering: official rows, one model load, nothing asked twice after a kill, the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sharegpt4v.benchmarks import answering
+from sharegpt4v.errors import UserError
+from sharegpt4v.training.conversation import SYSTEM
+
+SHORT = "Answer the question using a single word or phrase."
+
+
+class CountingEngine:
+    """Stands in for the model: answers from last to first, and can be killed after some answers."""
+
+    def __init__(self, killed_after: int | None = None) -> None:
+        self.prompts: list[str] = []
+        self.requests: list = []
+        self.loads = 0
+        self.killed_after = killed_after
+
+    def open(self, model: Path, batch_size: int) -> CountingEngine:
+        self.loads += 1
+        return self
+
+    def generate(self, requests, on_text) -> None:
+        for index in reversed(range(len(requests))):
+            if self.killed_after is not None and len(self.prompts) == self.killed_after:
+                raise KeyboardInterrupt
+            self.requests.append(requests[index])
+            self.prompts.append(requests[index].prompt)
+            on_text(index, f" answer to “{requests[index].prompt.split('?')[0][-1]}”</s> ")
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Two benchmarks' folders and a model folder; returns the arguments of `answer`."""
+    model = tmp_path / "checkpoints" / "tiny-7b_v2"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"weights")
+
+    gqa = tmp_path / "eval" / "gqa"
+    (gqa / "images").mkdir(parents=True)
+    (gqa / "images/n1.jpg").write_bytes(b"one")
+    rows = [{"question_id": str(n), "image": "n1.jpg", "text": f"Is it {n}?\n{SHORT}"} for n in range(5)]
+    (gqa / "llava_gqa_testdev_balanced.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    science = tmp_path / "eval" / "scienceqa"
+    (science / "images/test/7").mkdir(parents=True)
+    (science / "images/test/7/image.png").write_bytes(b"seven")
+    items = [
+        {"id": "7", "image": "7/image.png", "conversations": [{"value": "<image>\nIs it 7?\nA. a\nB. b"}]},
+        {"id": "8", "conversations": [{"value": "Is it 8?\nA. a\nB. b"}]},
+    ]
+    (science / "llava_test_CQM-A.json").write_text(json.dumps(items))
+    jobs = [("gqa", gqa, tmp_path / "out/gqa.jsonl"), ("scienceqa", science, tmp_path / "out/scienceqa.jsonl")]
+    return jobs, model, tmp_path / "work"
+
+
+def test_official_rows(world):
+    jobs, model, work = world
+    engine = CountingEngine()
+    answering.answer(jobs, model, work, open_engine=engine.open)
+    rows = [json.loads(line) for line in jobs[1][2].read_text().splitlines()]
+    assert [list(row) for row in rows] == [["question_id", "prompt", "text", "answer_id", "model_id", "metadata"]] * 2
+    assert rows[0]["prompt"].startswith("<image>\nIs it 7?") and rows[1]["prompt"].startswith("Is it 8?")
+    assert rows[0]["text"] == "answer to “7”"
+    assert rows[0]["model_id"] == "tiny-7b"
+    assert len({row["answer_id"] for row in rows}) == 2 and all(len(row["answer_id"]) == 22 for row in rows)
+    assert jobs[1][2].read_text().isascii()
+    assert [json.loads(line)["question_id"] for line in jobs[0][2].read_text().splitlines()] == [
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
+    assert engine.loads == 1
+
+
+def test_what_the_model_is_given(world):
+    jobs, model, work = world
+    engine = CountingEngine()
+    answering.answer(jobs, model, work, open_engine=engine.open)
+    by_prompt = {request.prompt: request for request in engine.requests}
+    request = by_prompt[f"{SYSTEM} USER: <image>\nIs it 3?\n{SHORT} ASSISTANT:"]
+    assert request.image == jobs[0][1] / "images/n1.jpg"
+    assert (request.max_new_tokens, request.image_aspect_ratio) == (128, "pad")
+    text_only = next(request for request in engine.requests if "Is it 8?" in request.prompt)
+    assert text_only.image is None and "<image>" not in text_only.prompt
+
+
+def test_killed_run_goes_on_and_gives_the_same_bytes(world, tmp_path):
+    jobs, model, work = world
+    answering.answer(jobs, model, tmp_path / "other", open_engine=CountingEngine().open)
+    expected = [out.read_bytes() for _, _, out in jobs]
+    for _, _, out in jobs:
+        out.unlink()
+
+    killed = CountingEngine(killed_after=3)
+    with pytest.raises(KeyboardInterrupt):
+        answering.answer(jobs, model, work, open_engine=killed.open)
+    assert not jobs[0][2].exists()
+    second = CountingEngine()
+    answering.answer(jobs, model, work, open_engine=second.open)
+    assert len(second.prompts) == 4 and not set(second.prompts) & set(killed.prompts)
+    assert [out.read_bytes() for _, _, out in jobs] == expected
+
+    third = CountingEngine()
+    answering.answer(jobs, model, work, open_engine=third.open)
+    assert third.loads == 0  # nothing left to ask, so the model is not loaded
+
+
+def test_another_model_or_image_is_asked_again(world):
+    jobs, model, work = world
+    answering.answer(jobs, model, work, open_engine=CountingEngine().open)
+    (jobs[0][1] / "images/n1.jpg").write_bytes(b"changed")
+    engine = CountingEngine()
+    answering.answer(jobs, model, work, open_engine=engine.open)
+    assert len(engine.prompts) == 5
+    (model / "README.md").write_text("a model card does not change the answers")
+    (model / "model.safetensors").write_bytes(b"other weights")
+    engine = CountingEngine()
+    answering.answer(jobs, model, work, open_engine=engine.open)
+    assert len(engine.prompts) == 7
+
+
+def test_missing_files_are_found_before_the_model_is_loaded(world):
+    jobs, model, work = world
+    engine = CountingEngine()
+    (jobs[1][1] / "images/test/7/image.png").unlink()
+    with pytest.raises(UserError, match=r"scienceqa, question 7: no image .*image.png"):
+        answering.answer(jobs, model, work, open_engine=engine.open)
+    with pytest.raises(UserError, match=r"no config.json; expected the folder of a model"):
+        answering.answer(jobs, model.parent, work, open_engine=engine.open)
+    with pytest.raises(UserError, match="benchmark 'gqb' is not in"):
+        answering.answer([("gqb", *jobs[0][1:])], model, work, open_engine=engine.open)
+    assert engine.loads == 0
+
+
+def test_a_broken_question_file_names_file_row_and_field(world):
+    jobs, model, work = world
+    path = jobs[0][1] / "llava_gqa_testdev_balanced.jsonl"
+    path.write_text(path.read_text() + '{"question_id": "5", "image": "n1.jpg"}\n')
+    with pytest.raises(UserError, match=r"balanced.jsonl, row 6: no field 'text'; expected a text"):
+        answering.answer(jobs, model, work)
+    path.write_text("")
+    with pytest.raises(UserError, match="gqa: the question file is empty"):
+        answering.answer(jobs, model, work)
+    path.unlink()
+    with pytest.raises(UserError, match=r"no share4v_gqa_testdev_balanced.jsonl or llava_gqa_testdev_balanced.jsonl"):
+        answering.answer(jobs, model, work)

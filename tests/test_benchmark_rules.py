@@ -1,0 +1,491 @@
+"""Each benchmark on a few hand-made items in its official files: prompts, reading of answers, scores, errors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from pathlib import Path
+from statistics import stdev
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sharegpt4v.benchmarks import gqa, mmbench, mme, scienceqa, seed, textvqa, vqav2
+from sharegpt4v.errors import UserError
+
+SHORT = "Answer the question using a single word or phrase."
+LETTER = "Answer with the option's letter from the given choices directly."
+
+
+def jsonl(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def answer(question_id, text, prompt="", **extra):
+    return {"question_id": question_id, "prompt": prompt, "text": text, **extra}
+
+
+# --- MME ------------------------------------------------------------------------------------------------------------
+
+NESTED = {"artwork", "celebrity", "landmark", "posters", "scene"}
+
+
+def mme_folder(folder: Path, images: int = 2) -> list[dict]:
+    """Write a release tree with `images` per subtask; return right answers to all questions."""
+    answers = []
+    for subtask in [*mme.SUBTASKS["MME-perception"], *mme.SUBTASKS["MME-cognition"]]:
+        texts = folder / "MME_Benchmark_release_version" / subtask
+        texts = texts / "questions_answers_YN" if subtask in NESTED else texts
+        texts.mkdir(parents=True)
+        for number in range(images):
+            first, second = f"Is it {number}?", f"Is it not {number}?"
+            (texts / f"{number}.txt").write_text(
+                f"{first} Please answer yes or no.\tYes\n{second}  Please answer yes or no.\tNo\n"
+            )
+            image = f"{subtask}/images/{number}.png" if subtask in NESTED else f"{subtask}/{number}.png"
+            answers += [answer(image, "Yes", f"{first}\n{SHORT}"), answer(image, "No", f"{second}\n{SHORT}")]
+    rows = [{"question_id": a["question_id"], "image": a["question_id"], "text": a["prompt"]} for a in answers]
+    jsonl(folder / "llava_mme.jsonl", rows)
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Yes", "yes"), ("no.", "no"), ("NO", "no"), (" yes", "yes"), ("  yes", "other"), ('"yes', "yes"),
+        ("eyes", "yes"), ("not", "no"), ("none", "no"), ("know", "no"), ("snow", "no"), ("annoyed", "no"),
+        ("I think yes", "other"), ("", "other"), ("n", "other"), ("yes and no", "yes"), ("да", "other"),
+    ],
+)  # fmt: skip
+def test_mme_reads_the_first_four_characters(text, expected):
+    assert mme.yes_or_no(text) == expected
+
+
+def test_mme_all_right(tmp_path):
+    score = mme.score(tmp_path, mme_folder(tmp_path))
+    assert score.columns == {"MME-perception": 2000, "MME-cognition": 800}
+    assert score.n == {"MME-perception": 40, "MME-cognition": 16}
+    assert score.stderr == {"MME-perception": 0, "MME-cognition": 0}
+
+
+def test_mme_questions_come_as_in_the_file(tmp_path):
+    mme_folder(tmp_path, images=1)
+    question = next(q for q in mme.questions(tmp_path) if str(q.question_id).startswith("scene"))
+    assert question.image == tmp_path / "MME_Benchmark_release_version/scene/images/0.png"
+    assert (question.prompt, question.max_new_tokens) == (f"Is it 0?\n{SHORT}", 128)
+    assert question.image_aspect_ratio == "pad"
+
+
+def test_mme_half_of_one_image_wrong(tmp_path):
+    answers = mme_folder(tmp_path)
+    wrong = next(a for a in answers if a["question_id"] == "count/0.png")
+    wrong["text"] = "I know"  # read as neither
+    score = mme.score(tmp_path, answers)
+    # 3 of 4 questions and 1 of 2 images: 75 + 50 instead of 200
+    assert score.parts["count"] == {"score": 125, "accuracy": 75, "accuracy_plus": 50, "questions": 4}
+    assert score.columns["MME-perception"] == 1925
+    # the two images of count are worth 50 and 200: standard deviation 106.07, over sqrt(2) 75
+    assert score.stderr["MME-perception"] == pytest.approx(75)
+    assert sum(item["score"] for item in score.items) == 55
+
+
+def test_mme_unreadable_answers_score_nothing_and_one_image_has_no_error(tmp_path):
+    answers = [dict(a, text="maybe") for a in mme_folder(tmp_path, images=1)]
+    score = mme.score(tmp_path, answers)
+    assert score.columns == {"MME-perception": 0, "MME-cognition": 0}
+    assert score.stderr == {}
+
+
+def test_mme_the_last_of_a_repeated_prediction_counts(tmp_path):
+    answers = mme_folder(tmp_path)
+    assert mme.score(tmp_path, [dict(answers[0], text="no"), *answers]).columns["MME-perception"] == 2000
+
+
+def test_mme_errors(tmp_path):
+    answers = mme_folder(tmp_path)
+    with pytest.raises(UserError, match="1 of 56 questions have no prediction"):
+        mme.score(tmp_path, answers[1:])
+    with pytest.raises(UserError, match=r"answers, row 57: count/9.txt has no question"):
+        mme.score(tmp_path, [*answers, answer("count/9.png", "yes", "What?")])
+    broken = tmp_path / "MME_Benchmark_release_version/OCR/0.txt"
+    broken.write_text("Is it? Please answer yes or no.\tYes\n")
+    with pytest.raises(UserError, match=r"OCR/0.txt: 1 different questions; expected the two"):
+        mme.score(tmp_path, answers)
+    broken.write_text("Is it? Please answer yes or no.\tMaybe\n")
+    with pytest.raises(UserError, match=r"OCR/0.txt, line 1: expected a question, a tab, and Yes or No"):
+        mme.score(tmp_path, answers)
+
+
+# --- MMBench --------------------------------------------------------------------------------------------------------
+
+COLUMNS = [
+    "index", "question", "hint", "A", "B", "C", "D", "answer", "category", "image", "source", "l2-category", "comment",
+    "split",
+]  # fmt: skip
+PICTURE = base64.b64encode(b"a picture that is longer than sixty-four characters once it is encoded").decode()
+
+
+def mmbench_rows() -> list[dict]:
+    """Question 1 in three of four possible rounds, question 2 with two options in both of its rounds."""
+    base = {"hint": "", "category": "colour", "l2-category": "attribute", "split": "dev", "image": PICTURE}
+    four = [("red", "blue", "green", "pink"), ("pink", "red", "blue", "green"), ("green", "pink", "red", "blue")]
+    rows = [
+        dict(
+            base, index=1 + r * 1_000_000, question="Which?", **dict(zip("ABCD", options, strict=True)), answer="ABC"[r]
+        )
+        for r, options in enumerate(four)
+    ]
+    two = dict(base, question="Here?", hint="Look.", C="nan", D="", category="place", image="1")
+    return [
+        *rows,
+        dict(two, index=2, A="yes", B="no", answer="B"),
+        dict(two, index=1_000_002, A="no", B="yes", answer="A"),
+    ]
+
+
+def mmbench_file(folder: Path, rows: list[dict], columns=COLUMNS) -> None:
+    lines = [columns, *([str(row.get(name, "")) for name in columns] for row in rows)]
+    (folder / mmbench.TSV).write_text("".join("\t".join(line) + "\n" for line in lines))
+
+
+def test_mmbench_prompt_and_answer_fields(tmp_path):
+    mmbench_file(tmp_path, mmbench_rows())
+    questions = mmbench.questions(tmp_path)
+    assert [q.question_id for q in questions] == [1, 1_000_001, 2_000_001, 2, 1_000_002]
+    assert questions[3].prompt == f"Look.\nHere?\nA. yes\nB. no\n{LETTER}"
+    assert questions[3].stored_prompt == "Look.\nHere?\nA. yes\nB. no"
+    assert questions[3].extra == {"round_id": 0, "options": ["yes", "no"], "option_char": ["A", "B"]}
+    assert questions[3].image == questions[0].image == base64.b64decode(PICTURE)  # "1" names row 1
+    assert questions[0].max_new_tokens == 1024
+
+
+def test_mmbench_needs_every_round(tmp_path):
+    mmbench_file(tmp_path, mmbench_rows())
+    right = {1: "A", 1_000_001: "B.", 2_000_001: "(C)", 2: "B", 1_000_002: "A"}
+    score = mmbench.score(tmp_path, [answer(index, text) for index, text in right.items()])
+    assert (score.columns, score.n) == ({"MMBench": 100}, {"MMBench": 2})
+    one_wrong = mmbench.score(tmp_path, [answer(index, text) for index, text in (right | {2_000_001: "A"}).items()])
+    assert one_wrong.columns == {"MMBench": 50}
+    assert one_wrong.stderr == {"MMBench": pytest.approx(100 * math.sqrt(0.25 / 2))}
+    assert one_wrong.parts["category"] == {"colour": 0, "place": 100}
+
+
+def test_mmbench_missing_is_wrong_and_extra_is_ignored(tmp_path):
+    mmbench_file(tmp_path, mmbench_rows())
+    answers = [answer(1, "A"), answer(1_000_001, "B"), answer(2, "B"), answer(1_000_002, ""), answer(77, "A")]
+    score = mmbench.score(tmp_path, answers)
+    assert score.columns == {"MMBench": 0}
+    assert score.parts["missing rows"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A", "A"), ("A.", "A"), ("(B)", "B"), ("C: dog", "C"), ("#D#", "D"), ("a", None), ("E", None), ("", None),
+        ("A cat", "A"),  # a quantifier is not told from a letter
+        ("A or B", None),
+        ("B one two three", "B"),
+        ("B one two three four", None),  # a letter only counts among the last four words
+        ("Not A but the answer is B", "B"),
+        ("The correct answer is **C**, as A and B are not", "C"),
+        ("the ANSWER IS d", "D"),
+        ("It is a big dog", "B"),  # by the option's text
+        ("the cat or the dog", None),
+        ("it is, as far as anyone can tell from here, the dog", None),  # too long for matching by text
+        ("Z", "Z"),
+        ("Cannot determine the answer", "Z"),
+        ("Failed to obtain answer via API A", None),
+        ("答案是 B", "B"),
+    ],
+)  # fmt: skip
+def test_mmbench_reads_a_choice(text, expected):
+    assert mmbench.infer_choice(text, {"A": "cat", "B": "dog", "C": "bird", "D": "fish"}) == expected
+
+
+@given(st.text(max_size=60))
+def test_mmbench_reads_only_available_choices(text):
+    assert mmbench.infer_choice(text, {"A": "cat", "B": "dog"}) in {"A", "B", "Z", None}
+
+
+def test_mmbench_keeps_cells_that_spreadsheets_drop(tmp_path):
+    row = dict(mmbench_rows()[0], A="NA", B="N/A", C="none", D="left over")
+    mmbench_file(tmp_path, [row])
+    assert mmbench.questions(tmp_path)[0].extra["options"] == ["NA", "N/A"]
+
+
+def test_mmbench_errors(tmp_path):
+    with pytest.raises(UserError, match=f"no {mmbench.TSV}"):
+        mmbench.questions(tmp_path)
+    mmbench_file(tmp_path, mmbench_rows(), [name for name in COLUMNS if name != "hint"])
+    with pytest.raises(UserError, match="line 1: no column hint"):
+        mmbench.questions(tmp_path)
+    mmbench_file(tmp_path, [dict(mmbench_rows()[0], image="no picture")])
+    with pytest.raises(UserError, match="index 1, column image: not base64"):
+        mmbench.questions(tmp_path)
+    mmbench_file(tmp_path, [dict(mmbench_rows()[0], answer="E")])
+    with pytest.raises(UserError, match="index 1, column answer: 'E'"):
+        mmbench.score(tmp_path, [])
+    mmbench_file(tmp_path, mmbench_rows()[:1] * 2)
+    with pytest.raises(UserError, match="line 3, column index: '1'"):
+        mmbench.questions(tmp_path)
+
+
+# --- SEED-Bench -----------------------------------------------------------------------------------------------------
+
+
+def seed_folder(folder: Path) -> None:
+    types = {"Scene Understanding": 1, "Instance Identity": 2, "Action Recognition": 10}
+    items = [
+        {"question_id": "11", "question_type_id": 1, "data_type": "image", "answer": "A"},
+        {"question_id": "12", "question_type_id": 1, "data_type": "image", "answer": "B"},
+        {"question_id": "13", "question_type_id": 2, "data_type": "image", "answer": "C"},
+        {"question_id": "v1", "question_type_id": 10, "data_type": "video", "answer": "D"},
+    ]
+    (folder / "SEED-Bench.json").write_text(json.dumps({"questions": items, "question_type": types}))
+
+
+def test_seed_counts_the_exact_letter(tmp_path):
+    seed_folder(tmp_path)
+    score = seed.score(tmp_path, [answer(11, "A"), answer(12, "B."), answer("v1", "D"), answer(99, "A")])
+    assert score.columns == {"SEED-image": pytest.approx(100 / 3)}
+    assert score.n == {"SEED-image": 3}
+    assert score.parts == {"dimensions": {"Instance Identity": 0, "Scene Understanding": 50}, "missing": 1}
+
+
+def test_seed_ids_may_be_texts(tmp_path):
+    seed_folder(tmp_path)
+    answers = [answer("11", "A"), answer("12", "B"), answer("13", "C")]
+    assert seed.score(tmp_path, answers).columns == {"SEED-image": 100}
+
+
+def test_seed_questions_leave_video_out(tmp_path):
+    rows = [
+        {"question_id": 11, "image": "SEED-Bench-image/5_6", "text": f"What?\nA. x\n{LETTER}"},
+        {"question_id": "v1", "image": "SEED-Bench-video-image/v1.png", "text": "?"},
+    ]
+    jsonl(tmp_path / "llava-seed-bench.jsonl", rows)
+    assert [(q.question_id, q.image) for q in seed.questions(tmp_path)] == [(11, tmp_path / "SEED-Bench-image/5_6")]
+    jsonl(tmp_path / "share4v-seed-bench-image.jsonl", [dict(rows[0], image="5_6")])
+    assert seed.questions(tmp_path)[0].image == tmp_path / "SEED-Bench-image/5_6"
+
+
+def test_seed_errors(tmp_path):
+    with pytest.raises(UserError, match=r"no SEED-Bench.json; expected the benchmark's official files"):
+        seed.score(tmp_path, [])
+    (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": [{"data_type": 3}], "question_type": {}}))
+    with pytest.raises(UserError, match=r"SEED-Bench.json, questions\[0\], field 'data_type': 3; expected a text"):
+        seed.score(tmp_path, [])
+
+
+# --- ScienceQA ------------------------------------------------------------------------------------------------------
+
+
+def scienceqa_folder(folder: Path) -> None:
+    problems = {name: {"choices": ["x", "y", "z"], "answer": 1} for name in ("3", "4", "5")}
+    (folder / "problems.json").write_text(json.dumps(problems))
+    (folder / "pid_splits.json").write_text(json.dumps({"test": ["3", "4", "5"], "train": []}))
+    question = "Context: c\nWhat?\nA. x\nB. y\nC. z"
+    rows = [
+        {"id": "3", "image": "3/image.png", "conversations": [{"from": "human", "value": f"<image>\n{question}"}]},
+        {"id": "4", "conversations": [{"from": "human", "value": question}]},
+    ]
+    (folder / "llava_test_CQM-A.json").write_text(json.dumps(rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("B", "B"), ("B. y", "B"), ("The answer is B.", "B"), ("The answer is Because", "B"), ("The answer is B!", "B"),
+        ("B.", None), ("(B)", None), ("b", None), ("B) y", None), ("B.y", None), ("The answer is B", None),
+        ("The answer is B\n", None), ("", None), ("AB", None), ("The answer is B. The answer is B.", None),
+        ("F", None), ("The answer is F.", "F"), ("Б", None),
+    ],
+)  # fmt: skip
+def test_scienceqa_reads_a_letter(text, expected):
+    assert scienceqa.letter_of(text) == expected
+
+
+def test_scienceqa_prompts(tmp_path):
+    scienceqa_folder(tmp_path)
+    with_image, without = scienceqa.questions(tmp_path)
+    assert with_image.prompt == without.prompt == f"Context: c\nWhat?\nA. x\nB. y\nC. z\n{LETTER}"
+    assert with_image.stored_prompt == f"<image>\n{with_image.prompt}"
+    assert without.stored_prompt == without.prompt
+    assert with_image.image == tmp_path / "images/test/3/image.png"
+    assert without.image is None
+    assert with_image.image_aspect_ratio == "square"
+
+
+def test_scienceqa_column_is_over_answers_with_an_image(tmp_path):
+    scienceqa_folder(tmp_path)
+    answers = [answer("3", "E", "<image>\nq"), answer("4", "B", "q")]  # question 5 has no prediction; there is no E
+    score = scienceqa.score(tmp_path, answers)
+    assert (score.columns, score.n) == ({"SQA-image": 0}, {"SQA-image": 1})
+    assert score.parts == {"all questions": pytest.approx(100 / 3), "questions": 3, "missing": 1}
+    with pytest.raises(UserError, match="no answer to a question with an image"):
+        scienceqa.score(tmp_path, answers[1:])
+
+
+# --- VQAv2 ----------------------------------------------------------------------------------------------------------
+
+
+def vqav2_folder(folder: Path, answers: dict[int, list[str]]) -> None:
+    rows = [{"question_id": i, "image": f"COCO_val2014_{i:012d}.jpg", "text": f"What?\n{SHORT}"} for i in answers]
+    jsonl(folder / "share4v_vqav2_mscoco_val2014.jsonl", rows)
+    annotations = [
+        {
+            "question_id": i,
+            "image_id": i,
+            "question_type": "what",
+            "answer_type": "other",
+            "answers": [{"answer": a, "answer_id": n} for n, a in enumerate(texts, start=1)],
+        }
+        for i, texts in [*answers.items(), (999, ["not asked"] * 10)]
+    ]
+    (folder / "v2_mscoco_val2014_annotations.json").write_text(json.dumps({"annotations": annotations}))
+
+
+def test_vqav2_score(tmp_path):
+    mixed = ["The two dogs"] * 2 + ["two dogs"] + ["cats"] * 7
+    vqav2_folder(tmp_path, {1: ["yes"] * 10, 2: mixed, 3: ["yes"] * 10})
+    answers = [answer(1, "Yes"), answer(2, "nothing"), answer(2, "2 dogs."), answer(3, " yes\n")]
+    score = vqav2.score(tmp_path, answers)
+    # a unanimous "yes" rejects "Yes"; three agree with "2 dogs"; line ends and blanks around are taken off
+    assert [item["score"] for item in score.items] == [0, pytest.approx(0.9), 1]
+    assert score.columns == {"VQA-v2": pytest.approx(190 / 3)}
+    assert score.parts["answer_type"] == {"other": pytest.approx(190 / 3)}
+    assert score.stderr["VQA-v2"] == pytest.approx(100 * stdev([0, 0.9, 1]) / math.sqrt(3))
+
+
+def test_vqav2_question(tmp_path):
+    vqav2_folder(tmp_path, {1: ["yes"] * 10})
+    assert vqav2.questions(tmp_path)[0].image == tmp_path / "val2014/COCO_val2014_000000000001.jpg"
+
+
+def test_vqav2_refuses_other_questions_than_asked(tmp_path):
+    vqav2_folder(tmp_path, {1: ["yes"] * 10, 2: ["no"] * 10})
+    with pytest.raises(UserError, match="1 of 2 questions have no prediction, first 2"):
+        vqav2.score(tmp_path, [answer(1, "yes")])
+    with pytest.raises(UserError, match="1 predictions for questions that are not asked, first 3"):
+        vqav2.score(tmp_path, [answer(1, "yes"), answer(2, "no"), answer(3, "no")])
+    with pytest.raises(UserError, match="answers, row 1, field 'question_id': '1'; expected a whole number"):
+        vqav2.score(tmp_path, [answer("1", "yes")])
+
+
+# --- GQA ------------------------------------------------------------------------------------------------------------
+
+
+def gqa_folder(folder: Path) -> None:
+    def question(truth, structural, group, balanced=True):
+        return {
+            "question": "Is the dog red?",
+            "answer": truth,
+            "isBalanced": balanced,
+            "semantic": [
+                {"operation": "select", "argument": "dog (1)", "dependencies": []},
+                {"operation": "exist", "argument": "?", "dependencies": [0]},
+            ],
+            "types": {"structural": structural, "semantic": "attr", "detailed": "x"},
+            "groups": {"global": group, "local": None},
+        }
+
+    questions = {
+        "1": question("yes", "verify", None),
+        "2": question("red", "query", "color"),
+        "3": question("blue", "query", "color"),
+        "4": question("red", "query", "color", balanced=False),
+    }
+    (folder / "data").mkdir()
+    (folder / "images").mkdir()
+    (folder / "data/testdev_balanced_questions.json").write_text(json.dumps(questions))
+    rows = [{"question_id": i, "image": "n1.jpg", "text": f"Is the dog red?\n{SHORT}"} for i in questions]
+    jsonl(folder / "llava_gqa_testdev_balanced.jsonl", rows)
+
+
+def test_gqa_score(tmp_path):
+    gqa_folder(tmp_path)
+    score = gqa.score(tmp_path, [answer("1", "Yes."), answer("2", "red"), answer("3", "a blue"), answer("5", "x")])
+    assert (score.columns, score.n) == ({"GQA": pytest.approx(200 / 3)}, {"GQA": 3})
+    assert (score.parts["binary"], score.parts["open"]) == (100, 50)
+    assert score.parts["words"] == {"4": pytest.approx(200 / 3)}
+    assert score.parts["steps"] == {"1": pytest.approx(200 / 3)}
+    # group color: red 1 of 1, blue 0 of 1: chi-square 0 + 1
+    assert score.parts["distribution"] == pytest.approx(0.01)
+    assert gqa.questions(tmp_path)[0].image == tmp_path / "images/n1.jpg"
+
+
+@pytest.mark.parametrize("text", ["yes ", "yes!", "", "yes, it is"])
+def test_gqa_normalises_nothing_else(tmp_path, text):
+    gqa_folder(tmp_path)
+    assert gqa.score(tmp_path, [answer("1", text), answer("2", "x"), answer("3", "x")]).columns == {"GQA": 0}
+
+
+def test_gqa_errors(tmp_path):
+    gqa_folder(tmp_path)
+    with pytest.raises(UserError, match="2 of 3 questions have no prediction, first '2'"):
+        gqa.score(tmp_path, [answer("1", "yes")])
+    path = tmp_path / "data/testdev_balanced_questions.json"
+    path.write_text('{"1": {"isBalanced": "yes"}}')
+    with pytest.raises(UserError, match=r"questions.json, 1, field 'isBalanced': 'yes'; expected true or false"):
+        gqa.score(tmp_path, [])
+    path.write_text('{"1": ')
+    with pytest.raises(UserError, match="not JSON"):
+        gqa.score(tmp_path, [])
+
+
+# --- TextVQA --------------------------------------------------------------------------------------------------------
+
+
+def textvqa_folder(folder: Path) -> None:
+    answers = ["Joe's"] * 3 + ["the 2 Joes"] * 7
+    data = [
+        {"image_id": "abc", "question": "Whose Bar?", "answers": answers},
+        {"image_id": "abc", "question": "what number?", "answers": ["one"] * 10},
+    ]
+    (folder / textvqa.ANNOTATIONS).write_text(json.dumps({"data": data}))
+
+
+def ocr_prompt(question: str, tokens: str = "JOE, BAR") -> str:
+    return f"{question}\nReference OCR token: {tokens}\n{SHORT}"
+
+
+def test_textvqa_score(tmp_path):
+    textvqa_folder(tmp_path)
+    answers = [answer("abc", "joe's", ocr_prompt("Whose Bar?")), answer("abc", "1.", ocr_prompt("What Number?", ""))]
+    score = textvqa.score(tmp_path, answers)
+    assert [item["score"] for item in score.items] == [pytest.approx(0.9), 1]
+    assert score.columns == {"TextVQA": pytest.approx(95)}
+    assert score.stderr == {"TextVQA": pytest.approx(5)}
+    assert textvqa.score(tmp_path, answers[:1]).parts == {"missing": 1}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ocr_prompt("Whose bar?"),
+        f"Reference OCR token: X\nWhose bar?\n{SHORT}",
+        f"Whose bar?\n{SHORT}",
+        "OCR tokens: X. Question: Whose bar? Short answer:",
+    ],
+)
+def test_textvqa_finds_the_question_in_every_official_prompt(tmp_path, prompt):
+    textvqa_folder(tmp_path)
+    assert textvqa.score(tmp_path, [answer("abc", "nobody", prompt)]).columns == {"TextVQA": 0}
+
+
+def test_textvqa_errors(tmp_path):
+    textvqa_folder(tmp_path)
+    with pytest.raises(UserError, match="answers, row 1: no question 'who\\?' on image abc"):
+        textvqa.score(tmp_path, [answer("abc", "x", ocr_prompt("Who?"))])
+    with pytest.raises(UserError, match="answers, row 1, field 'prompt': 1 lines"):
+        textvqa.score(tmp_path, [answer("abc", "x", "Whose bar?")])
+    with pytest.raises(UserError, match="no answer rows"):
+        textvqa.score(tmp_path, [])
+    (tmp_path / textvqa.ANNOTATIONS).write_text(
+        json.dumps({"data": [{"image_id": "abc", "question": "q", "answers": ["x"] * 9}]})
+    )
+    with pytest.raises(UserError, match=r"data\[0\], field 'answers': 9 answers; expected ten"):
+        textvqa.score(tmp_path, [])

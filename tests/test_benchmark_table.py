@@ -1,0 +1,162 @@
+"""Score files, the results table, the substitution table and the paper's numbers: exact bytes, empty cells, errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from sharegpt4v.benchmarks.catalogue import CATALOGUE, read_catalogue
+from sharegpt4v.benchmarks.scoring import score_file
+from sharegpt4v.benchmarks.table import COLUMNS, Pair, terminal_text, write_substitution, write_table
+from sharegpt4v.errors import UserError
+
+PAPER = CATALOGUE.parent / "paper"
+
+
+@pytest.fixture
+def scores(tmp_path):
+    """Two models: one with two benchmarks, one with MMBench alone."""
+    folder = tmp_path / "scores"
+
+    def put(model, benchmark, columns, stderr):
+        (folder / model).mkdir(parents=True, exist_ok=True)
+        (folder / model / f"{benchmark}.json").write_text(json.dumps({"columns": columns, "stderr": stderr}))
+
+    put("base", "mme", {"MME-perception": 1510.666, "MME-cognition": 0}, {"MME-perception": 20.04})
+    put("base", "mmbench", {"MMBench": 64.26}, {"MMBench": 1.4})
+    put("better, longer", "mmbench", {"MMBench": 66.84}, {"MMBench": 1.36})
+    return folder
+
+
+def test_table_bytes(scores, tmp_path):
+    out = tmp_path / "table.csv"
+    write_table(["base", "better, longer", "none"], scores, out)
+    assert out.read_bytes() == (
+        b"model,LLaVA-Bench-Wild,MME-perception,MME-cognition,MMBench,MMBench-CN,SEED-image,MM-Vet,QBench,SQA-image,"
+        b"VQA-v2,VizWiz,GQA,TextVQA\n"
+        b"base,,1510.7,0.0,64.3,,,,,,,,,\n"
+        b'"better, longer",,,,66.8,,,,,,,,,\n'
+        b"none,,,,,,,,,,,,,\n"
+    )
+    markdown = out.with_suffix(".md").read_text().splitlines()
+    assert len(markdown) == 5 and len({line.count("|") for line in markdown}) == 1
+    assert "| 1510.7 ± 20.0 | 0.0 | 64.3 ± 1.4 |" in markdown[2]
+    first = out.read_bytes(), out.with_suffix(".md").read_bytes()
+    write_table(["base", "better, longer", "none"], scores, out)
+    assert (out.read_bytes(), out.with_suffix(".md").read_bytes()) == first
+
+
+def test_terminal_table_has_a_line_per_column(scores):
+    lines = terminal_text(["base", "better, longer"], scores).splitlines()
+    assert [line.split("  ")[0] for line in lines[1:]] == list(COLUMNS)
+    assert [cell.strip() for cell in lines[4].split("  ") if cell] == ["MMBench", "64.3 ± 1.4", "66.8 ± 1.4"]
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_substitution_bytes(scores, tmp_path):
+    out = tmp_path / "substitution.csv"
+    pairs = [Pair("LLaVA-1.5-7B", "base", "better, longer"), Pair("mini", "base", "base")]
+    write_substitution(pairs, scores, PAPER / "substitution.csv", out)
+    assert out.read_bytes() == (
+        b"model,benchmark,before,after,gain,paper_before,paper_after,paper_gain\n"
+        b"LLaVA-1.5-7B,MMBench,64.3,66.8,2.5,64.3,65.3,1.0\n"
+        b"mini,MME-perception,1510.7,1510.7,0.0,,,\n"
+        b"mini,MME-cognition,0.0,0.0,0.0,,,\n"
+        b"mini,MMBench,64.3,64.3,0.0,,,\n"
+    )
+
+
+def test_table_refuses_what_is_no_score(scores, tmp_path):
+    path = scores / "base" / "mmbench.json"
+    path.write_text(json.dumps({"columns": {"MMBench": "64"}, "stderr": {}}))
+    with pytest.raises(UserError, match=r"mmbench.json, columns: 'MMBench': '64'; expected numbers"):
+        write_table(["base"], scores, tmp_path / "table.csv")
+    path.write_text(json.dumps({"stderr": {}}))
+    with pytest.raises(UserError, match=r"mmbench.json: no field 'columns'; expected an object"):
+        write_table(["base"], scores, tmp_path / "table.csv")
+    assert not (tmp_path / "table.csv").exists()
+
+
+def test_score_file(tmp_path):
+    types = {"Scene Understanding": 1}
+    items = [{"question_id": str(n), "question_type_id": 1, "data_type": "image", "answer": "A"} for n in range(4)]
+    (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": items, "question_type": types}))
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps({"question_id": n, "text": "AAAB"[n]}) + "\n" for n in range(4)))
+    score_file("seed", tmp_path, answers, tmp_path / "scores/tiny/seed.json")
+    score = json.loads((tmp_path / "scores/tiny/seed.json").read_text())
+    assert (score["columns"], score["n"]) == ({"SEED-image": 75}, {"SEED-image": 4})
+    assert score["stderr"]["SEED-image"] == pytest.approx(21.65, abs=0.01)
+    assert [item["score"] for item in score["items"]] == [1, 1, 1, 0]
+    write_table(["tiny"], tmp_path / "scores", tmp_path / "table.csv")
+    assert "tiny,,,,,,75.0,,,,,,,\n" in (tmp_path / "table.csv").read_text()
+
+    answers.write_text('{"question_id": 1, "text": null}\n')
+    with pytest.raises(UserError, match=r"answers.jsonl: answers, row 1, field 'text': None; expected a text"):
+        score_file("seed", tmp_path, answers, tmp_path / "other.json")
+    answers.write_text('{"question_id": 1, "te')
+    with pytest.raises(UserError, match=r"answers.jsonl, line 1: not JSON"):
+        score_file("seed", tmp_path, answers, tmp_path / "other.json")
+    assert not (tmp_path / "other.json").exists()
+
+
+def test_every_benchmark_of_the_catalogue_has_its_module_and_columns():
+    columns = []
+    for benchmark in read_catalogue().values():
+        module = benchmark.load()
+        assert callable(module.questions) and callable(module.score)
+        assert benchmark.scoring in {"local", "judge", "server"}
+        columns += benchmark.columns
+    assert set(columns) <= set(COLUMNS) and len(columns) == len(set(columns))
+
+
+def test_catalogue_errors(tmp_path):
+    path = tmp_path / "benchmarks.tsv"
+    lines = CATALOGUE.read_text().splitlines()
+    path.write_text(lines[0] + "\n" + lines[1].replace("2374", "many") + "\n")
+    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: expected 7 fields, questions a whole number"):
+        read_catalogue(path)
+    path.write_text("name\n")
+    with pytest.raises(UserError, match=r"benchmarks.tsv, line 1: columns \['name'\]; expected name, module"):
+        read_catalogue(path)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_papers_numbers():
+    results = {(row["model"], row["benchmark"]): float(row["value"]) for row in rows_of(PAPER / "results.csv")}
+    assert len(results) == len(rows_of(PAPER / "results.csv"))
+    assert {column for _, column in results} == set(COLUMNS)
+    seven = [results["ShareGPT4V-7B", column] for column in COLUMNS]
+    assert seven == [72.6, 1567.4, 376.4, 68.8, 62.2, 69.7, 37.6, 63.4, 68.4, 80.6, 57.2, 63.3, 60.4]
+    # "1943.8, 95.6 above Qwen-VL-Chat"
+    total = results["ShareGPT4V-7B", "MME-perception"] + results["ShareGPT4V-7B", "MME-cognition"]
+    peer = results["Qwen-VL-Chat-7B", "MME-perception"] + results["Qwen-VL-Chat-7B", "MME-cognition"]
+    assert (round(total, 1), round(total - peer, 1)) == (1943.8, 95.6)
+
+
+def test_the_papers_substitution_gains():
+    rows = {(row["model"], row["benchmark"]): row for row in rows_of(PAPER / "substitution.csv")}
+    models = ("LLaVA-7B", "LLaVA-1.5-13B", "Qwen-VL-Chat-7B")
+
+    def gains(column):
+        return [
+            round(float(rows[model, column]["after"]) - float(rows[model, column]["before"]), 1) for model in models
+        ]
+
+    assert gains("MME-perception") == [222.8, 22.0, 22.3]  # the gains of the paper's abstract
+    assert gains("MMBench") == [2.7, 1.3, 1.5]
+    assert rows["LLaVA-7B", "QBench"]["after"] == rows["LLaVA-7B", "GQA"]["before"] == ""
+
+
+def test_the_papers_ablations():
+    rows = rows_of(PAPER / "ablations.csv")
+    final = {row["quantity"]: row["value"] for row in rows if row["setting"] == "tuned from block 12"}
+    assert final == {"memory in GB": "56.7", "MME-perception": "1567.4", "MMBench": "68.8", "SEED-image": "69.7"}
+    assert {row["ablation"] for row in rows} == {"Table 4", "Table 5", "Table 6", "Figure 6"}

@@ -1,0 +1,420 @@
+"""The config: a wrong one is answered by lines that name file, line and key; a right one survives being written."""
+
+# ruff: noqa: E501 - the lines that users see stand here whole
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from sharegpt4v.benchmarks.catalogue import read_catalogue as read_benchmarks
+from sharegpt4v.config import load, missing_keys, reference
+from sharegpt4v.config.benchmarks import BenchmarkName
+from sharegpt4v.errors import UserError
+from sharegpt4v.images.catalogue import read_catalogue as read_sources
+
+CONFIG = Path(__file__).parents[1] / "config"
+PRESETS = sorted(CONFIG.glob("*.yaml"))
+
+Preset = Callable[..., Path]
+
+
+@pytest.fixture
+def preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Preset:
+    """Write a preset over the project's config.yaml, its first line being `base:`, and return its short path."""
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/config.yaml").write_text((CONFIG / "config.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+
+    def write(*lines: str, base: bool = True, name: str = "my.yaml") -> Path:
+        path = Path("config") / name
+        path.write_text("\n".join((["base: config.yaml"] if base else []) + list(lines)) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+def complaints(path: Path, overrides: dict[str, Any] | None = None) -> list[str]:
+    """Return the lines of the error that loading ends in."""
+    with pytest.raises(UserError) as caught:
+        load(path, overrides)
+    return str(caught.value).split("\n")
+
+
+def line_of(text: str) -> int:
+    """Return the number of the first line of config.yaml that begins with `text`, blanks aside."""
+    lines = (CONFIG / "config.yaml").read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if line.strip().startswith(text))
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_presets_of_the_project_are_right(path: Path) -> None:
+    assert load(path).name == ("mini" if path.stem == "config" else path.stem)
+    assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+def test_the_whole_preset_names_every_key() -> None:
+    written = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))
+    everything = load(CONFIG / "config.yaml").model_dump(mode="json")
+
+    def names(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: names(inner) for key, inner in value.items()}
+        return [names(inner) for inner in value] if isinstance(value, list) else None
+
+    assert names(written) == names(everything)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_sources_are_in_their_catalogue(path: Path) -> None:
+    sources = load(path).sources
+    assert set(sources.use) <= set(read_sources(CONFIG.parent / sources.catalogue))
+
+
+def test_benchmarks_are_those_of_the_catalogue() -> None:
+    assert get_args(BenchmarkName) == tuple(read_benchmarks(CONFIG / "benchmarks.tsv"))
+
+
+def test_schema_and_reference_page_follow_the_model() -> None:
+    assert (CONFIG / "schema.json").read_text(encoding="utf-8") == reference.schema_text(), reference.COMMAND
+    assert (CONFIG / "README.md").read_text(encoding="utf-8") == reference.page_text(), reference.COMMAND
+
+
+def test_drift_is_reported_and_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    (tmp_path / "schema.json").write_text("{}\n", encoding="utf-8")
+    assert reference.main(["--check"]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "config/schema.json differs from the model in src/sharegpt4v/config; run: python -m sharegpt4v.config.reference"
+    )
+    assert (tmp_path / "schema.json").read_text(encoding="utf-8") == "{}\n"
+    assert reference.main([]) == 0
+    assert reference.main(["--check"]) == 0
+
+
+def test_check_runs_as_a_command() -> None:
+    command = [sys.executable, "-m", "sharegpt4v.config.reference", "--check"]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 0
+
+
+def test_every_key_is_described() -> None:
+    for name, part in {"Config": reference.schema(), **reference.schema()["$defs"]}.items():
+        for key, node in part["properties"].items():
+            assert node.get("description", "").endswith((".", "page.")), f"{name}.{key}"
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+def test_a_resolved_config_reads_back_the_same(path: Path, suffix: str, tmp_path: Path) -> None:
+    config = load(path)
+    values = config.model_dump(mode="json")
+    copy = tmp_path / f"resolved.{suffix}"
+    copy.write_text(json.dumps(values) if suffix == "json" else yaml.safe_dump(values), encoding="utf-8")
+    assert load(copy) == config
+
+
+def test_a_config_cannot_be_changed() -> None:
+    config = load(CONFIG / "config.yaml")
+    with pytest.raises(ValidationError):
+        config.seed = 1  # type: ignore[misc]
+
+
+def test_mappings_merge_and_lists_replace(preset: Preset) -> None:
+    config = load(preset("teacher:", "  captions: {coco: 950}", "captions:", "  sources: [coco]", "name: other"))
+    assert config.teacher.captions == {**load(CONFIG / "config.yaml").teacher.captions, "coco": 950}
+    assert config.captions.sources == ("coco",)
+    assert config.name == "other"
+    assert config.teacher.model == "mini-teacher"
+
+
+def test_a_preset_may_build_on_a_preset_and_take_a_section_away(preset: Preset) -> None:
+    preset("seed: 5", "name: middle", name="middle.yaml")
+    top = preset("base: middle.yaml", "mini: null", "teacher: {base_url: 'http://127.0.0.1:8000/v1'}", base=False)
+    config = load(top)
+    assert (config.seed, config.name, config.mini) == (5, "middle", None)
+
+
+def test_numbers_and_truth_values_are_read_as_editors_read_them(preset: Preset) -> None:
+    assert load(preset("finetuning: {learning_rate: 2e-5}")).finetuning.learning_rate == 2e-5
+    assert complaints(preset("tracking:", "  enabled: yes")) == [
+        "config/my.yaml, line 3: tracking.enabled is 'yes'; expected true or false"
+    ]
+    assert complaints(preset("seed: '3'")) == [
+        "config/my.yaml, line 2: seed is '3'; expected a whole number between 0 and 4294967295"
+    ]
+
+
+def test_aliases_share_values(preset: Preset) -> None:
+    config = load(preset("mini: {questions_per_benchmark: &many 7}", "benchmarks: {batch_size: *many}"))
+    assert config.benchmarks.batch_size == 7
+
+
+def test_overrides_come_last(preset: Preset) -> None:
+    path = preset("seed: 5", "teacher:", "  temperature: 0.5")
+    config = load(path, {"seed": 3, "teacher": {"temperature": "1e-1"}, "captions": {"sources": ["coco"]}})
+    assert (config.seed, config.teacher.temperature, config.captions.sources) == (3, 0.1, ("coco",))
+    assert complaints(path, {"teacher": {"temperature": "hot"}, "sead": 1}) == [
+        "command line: teacher.temperature is 'hot'; expected a number between 0 and 2",
+        "command line: sead is not a known key; did you mean 'seed'?",
+    ]
+
+
+def test_unknown_and_wrong_keys_come_together_each_with_its_line(preset: Preset) -> None:
+    path = preset("teacher:", "  temprature: 0.5", "", "  temperature: hot", "folder: mine")
+    lines = complaints(path)
+    assert lines[:2] == [
+        "config/my.yaml, line 5: teacher.temperature is 'hot'; expected a number between 0 and 2",
+        "config/my.yaml, line 3: teacher.temprature is not a known key; did you mean 'temperature'?",
+    ]
+    assert lines[2].startswith("config/my.yaml, line 6: folder is not a known key; expected one of name, seed, mini,")
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("seed: -1", "seed is -1; expected a whole number between 0 and 4294967295"),
+        ("seed: 1.5", "seed is 1.5; expected a whole number between 0 and 4294967295"),
+        ("seed: true", "seed is true; expected a whole number between 0 and 4294967295"),
+        ("seed:", "seed is null; expected a whole number between 0 and 4294967295"),
+        ("name: Mini_2", "name is 'Mini_2'; expected a name of small letters, digits, '.', '+' and '-'"),
+        ("teacher: 5", "teacher is 5; expected a mapping of keys"),
+        ("teacher: {temperature: 2.1}", "teacher.temperature is 2.1; expected a number between 0 and 2"),
+        ("teacher: {attempts: 0}", "teacher.attempts is 0; expected a whole number of at least 1"),
+        ("teacher: {image_detail: fine}", "teacher.image_detail is 'fine'; expected one of high, low, auto"),
+        (
+            "teacher: {base_url: localhost}",
+            "teacher.base_url is 'localhost'; expected 'mini' or an address that begins with http:// or https://",
+        ),
+        ("teacher: {requests_per_minute: 0}", "teacher.requests_per_minute is 0; expected a whole number of at least 1 or null"),
+        ("teacher: {captions: {coco: some}}", "teacher.captions.coco is 'some'; expected a whole number of at least 0"),
+        ("teacher: {captions: 7}", "teacher.captions is 7; expected names, each with a whole number of at least 0"),
+        ("finetuning: {learning_rate: 0}", "finetuning.learning_rate is 0; expected a number above 0"),
+        ("finetuning: {learning_rate: 1e999}", "finetuning.learning_rate is inf; expected a number above 0"),
+        ("captions: {sources: coco}", "captions.sources is 'coco'; expected a list of at least 1, each item text"),
+        ("captions: {sources: []}", "captions.sources is an empty list; expected a list of at least 1, each item text"),
+        ("sources: {catalogue: [a]}", "sources.catalogue is a list; expected a path"),
+        ("captions: {sources: [5]}", "captions.sources[0] is 5; expected text"),
+        ("models: []", "models is an empty list; expected a list of at least 1"),
+        (
+            "benchmarks: {names: [mme, mmee]}",
+            "benchmarks.names[1] is 'mmee'; expected one of mme, mmbench, seed, scienceqa, vqav2, gqa, textvqa",
+        ),
+        (
+            "substitution: [{before: llava-7b}]",
+            "substitution[0].after is missing; expected a name of small letters, digits, '.', '+' and '-'",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_values(preset: Preset, text: str, complaint: str) -> None:
+    assert complaints(preset(text)) == [f"config/my.yaml, line 2: {complaint}"]
+
+
+def test_a_missing_key_names_the_section_that_lacks_it(preset: Preset) -> None:
+    values = load(CONFIG / "config.yaml").model_dump(mode="json")
+    del values["teacher"]["model"], values["sources"]
+    path = preset(*json.dumps(values, indent=1).splitlines(), base=False, name="copy.json")
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), start=1) if '"teacher"' in text)
+    assert complaints(path) == [
+        "config/copy.json, line 1: sources is missing; expected a mapping of keys",
+        f"config/copy.json, line {line}: teacher.model is missing; expected text",
+    ]
+
+
+def test_the_file_that_holds_the_key_is_named(preset: Preset) -> None:
+    whole = Path("config/config.yaml")
+    whole.write_text(whole.read_text().replace("max_tokens: 1024", "max_tokens: many"))
+    path = preset("teacher: {attempts: none}")
+    assert complaints(path) == [
+        f"config/config.yaml, line {line_of('max_tokens')}: teacher.max_tokens is 'many'; "
+        "expected a whole number of at least 1",
+        "config/my.yaml, line 2: teacher.attempts is 'none'; expected a whole number of at least 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        (["seed: 1", "name: a", "seed: 2"], "line 3: seed is given twice (first on line 1); keep one of them"),
+        (["teacher: {model: a, model: b}"], "line 1: model is given twice (first on line 1); keep one of them"),
+        (["seed: 1", "name: a: b"], "line 2: not valid YAML: mapping values are not allowed here"),
+        (
+            ["teacher:", "\tmodel: a"],
+            "line 2: not valid YAML: found character '\\t' that cannot start any token; indent with blanks, not with tabs",
+        ),
+        (
+            ["captions:", "  sources: [a,", "seed: 1"],
+            "line 4: not valid YAML: expected ',' or ']', but got '<stream end>' "
+            "(while parsing a flow sequence that begins on line 2)",
+        ),
+        (["seed: !!python/name:os.system 1"], "line 1: the tag !!python/name:os.system is not known here; expected a plain value"),
+        (["seed: !env X"], "line 1: the tag !env is not known here; expected a plain value"),
+        (["seed: &a", "  b: *a"], "line 2: nested more than 20 deep; expected a plain config without loops of aliases"),
+        (["- a"], "line 1: expected keys such as 'name: mini' at the top of the file"),
+        (["# nothing"], "line 1: expected keys such as 'name: mini' at the top of the file"),
+        (["base: other.yaml"], "line 1: base names config/other.yaml, which is no file; expected a path relative to config"),
+        (["base: my.yaml"], "line 1: base leads back to config/my.yaml; expected a preset that does not build on this one"),
+        (["base: [a]"], "line 1: base is a list; expected the path of another config"),
+    ],
+)  # fmt: skip
+def test_files_that_cannot_be_read_as_a_config(preset: Preset, lines: list[str], complaint: str) -> None:
+    assert complaints(preset(*lines, base=False)) == [f"config/my.yaml, {complaint}"]
+
+
+def test_presets_that_build_on_each_other(preset: Preset) -> None:
+    preset("base: my.yaml", base=False, name="other.yaml")
+    assert complaints(preset("base: other.yaml", base=False)) == [
+        "config/other.yaml, line 1: base leads back to config/my.yaml; "
+        "expected a preset that does not build on this one"
+    ]
+
+
+def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photo.yaml").write_bytes(b"\xff\xd8\xff")
+    assert complaints(Path("mine.yaml")) == ["mine.yaml: no such file; expected a config such as config/config.yaml"]
+    assert complaints(Path("photo.yaml")) == ["photo.yaml: not UTF-8 text; expected a YAML or JSON file"]
+    assert complaints(Path()) == [".: cannot be read (Is a directory); expected a YAML or JSON file"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        (
+            ["pretraining:", "  tune_vit_from_layer: 5"],
+            "line 3: pretraining.tune_vit_from_layer is 5; expected at most 4, the layers of base_models.vision_tower, or null",
+        ),
+        (
+            ["alignment:", "  train_llm: false", "  train_projector: false"],
+            "line 2: alignment trains nothing; expected train_projector, train_llm or tune_vit_from_layer to be set",
+        ),
+        (
+            ["captioner:", "  recipe:", "    sequence_length: 16"],
+            "line 4: captioner.recipe.sequence_length is 16; expected more than 16, the visual tokens of one image",
+        ),
+        (
+            ["base_models:", "  vision_tower:", "    patch_size: 10"],
+            "line 4: base_models.vision_tower.patch_size is 10; expected a divisor of image_size, 48",
+        ),
+        (
+            ["base_models:", "  vision_tower: {heads: 5}"],
+            "line 3: base_models.vision_tower.heads is 5; expected a divisor of hidden_size, 64",
+        ),
+        (
+            ["base_models:", "  llm: {7b: {heads: 32}}"],
+            "line 3: base_models.llm.7b.heads is 32; expected heads of an even width (rotary positions), not 3",
+        ),
+        (["captioner: {size: 70b}"], "line 2: captioner.size is '70b', which is not in base_models.llm; did you mean '7b'?"),
+        (
+            ["teacher:", "  captions:", "    cocoa: 5"],
+            "line 4: teacher.captions.cocoa is not in sources.use or sources.folder_sources; did you mean 'coco'?",
+        ),
+        (
+            ["teacher:", "  captions:", "    coco: 1501"],
+            "line 4: teacher.captions.coco is 1501; expected at most 1500, the images that mini.images draws",
+        ),
+        (
+            ["captions:", "  sources:", "    - coco", "    - samm"],
+            "line 5: captions.sources[1] is 'samm', which is not in sources.use or sources.folder_sources; did you mean 'sam'?",
+        ),
+        (
+            ["corpora:", "  substitution_sources: [gqa]"],
+            "line 3: corpora.substitution_sources[0] is 'gqa', which is not in teacher.captions; "
+            "expected one of coco, llava, sam, web-celebrity, web-landmark, wikiart, share_textvqa",
+        ),
+        (
+            ["corpora:", "  finetuning_sources: {coco: 1201}"],
+            "line 3: corpora.finetuning_sources.coco is 1201; expected at most 1200, the seed captions that teacher.captions asks for",
+        ),
+        (
+            ["corpora:", "  finetuning_sources: {small: 241}"],
+            "line 3: corpora.finetuning_sources.small is 241; expected at most 240, the seed captions that teacher.captions asks for",
+        ),
+        (["mini: {images: {vgg: 1}}"], "line 2: mini.images.vgg is not in sources.use; did you mean 'vg'?"),
+        (["mini: null"], "line {base_url}: teacher.base_url is 'mini' but there is no section mini; expected the address of an endpoint"),
+        (["sources: {folder_sources: {coco: a}}"], "line 2: sources.folder_sources.coco is also a name in sources.use; expected a name of its own"),
+        (["sources: {folder_sources: {../a: a}}"], "line 2: sources.folder_sources.../a cannot name a folder; expected a name without slashes"),
+        (["benchmarks: {names: [mme, mme]}"], "line 2: benchmarks.names[1] is 'mme' for the second time; expected every name once"),
+        (
+            ["substitution:", "  - {before: llava-7b, after: llava-7c}"],
+            "line 3: substitution[0].after is 'llava-7c', which is not in models; did you mean 'llava-7b'?",
+        ),
+        (
+            ["substitution:", "  - {before: llava-7b, after: sharegpt4v-13b}"],
+            "line 3: substitution[0] compares models of unlike size, pretraining, mix; expected two that differ in substitution alone",
+        ),
+        (
+            ["substitution:", "  - {before: llava-7b, after: llava-7b}"],
+            "line 3: substitution[0] compares models of the same substitution; expected two that differ in it",
+        ),
+    ],
+)  # fmt: skip
+def test_combinations_that_cannot_be(preset: Preset, lines: list[str], complaint: str) -> None:
+    file = "my"
+    if "{base_url}" in complaint:
+        file, complaint = "config", complaint.replace("{base_url}", str(line_of("base_url:")))
+    assert complaints(preset(*lines)) == [f"config/{file}.yaml, {complaint}"]
+
+
+def test_models_need_sizes_mixes_and_names_of_their_own(preset: Preset) -> None:
+    row = "{name: a, size: %s, mix: %s, pretraining: none, substitution: none}"
+    path = preset("substitution: []", "models:", "- " + row % ("7b", "llava-158k"), "- " + row % ("70b", "blip"))
+    assert complaints(path) == [
+        "config/my.yaml, line 5: models[1].name is 'a' for the second time; expected every name once",
+        "config/my.yaml, line 5: models[1].size is '70b', which is not in base_models.llm; did you mean '7b'?",
+        "config/my.yaml, line 5: models[1].mix is 'blip', which is not in corpora.instruction_mixes; "
+        "expected one of llava-158k, llava-665k",
+    ]
+
+
+def test_own_folders_count_as_sources(preset: Preset) -> None:
+    path = preset("sources: {folder_sources: {holiday: /photos}}", "teacher: {captions: {holiday: 5}}")
+    assert load(path).teacher.captions["holiday"] == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("teacher: {model: sk-abcdef123}", "teacher.model"),
+        ("teacher: {api_key: abcdef123}", "teacher.api_key"),
+        ("teacher: {api_key_variable: abcdef123}", "teacher.api_key_variable"),
+        ("teacher: {api_key_variable: sk-abcdef123}", "teacher.api_key_variable"),
+        ("teacher: {base_url: 'https://me:abcdef123@example.org/v1'}", "teacher.base_url"),
+        ("tracking: {uri: 'postgresql://me:abcdef123@localhost/x'}", "tracking.uri"),
+        ("captions: {sources: [sk-abcdef123]}", "captions.sources[0]"),
+    ],
+)
+def test_a_secret_is_refused_and_not_repeated(preset: Preset, text: str, key: str) -> None:
+    lines = complaints(preset(text, "seed: wrong"))
+    assert lines == [
+        f"config/my.yaml, line 2: {key} seems to hold a secret; put it into an environment variable and write only the "
+        "variable's name, as in 'api_key_variable: OPENAI_API_KEY'"
+    ]
+    assert "abcdef123" not in lines[0]
+
+
+def test_a_secret_on_the_command_line_is_refused(preset: Preset) -> None:
+    [line] = complaints(preset(), {"teacher": {"api_key": "abcdef123"}})
+    assert line.startswith("command line: teacher.api_key seems to hold a secret;")
+    assert "abcdef123" not in line
+
+
+def test_missing_keys_are_told_before_work_starts(preset: Preset) -> None:
+    assert missing_keys(load(preset()), {}) == []
+    config = load(preset("teacher: {base_url: 'https://example.org/v1', api_key_variable: MY_KEY}"))
+    assert missing_keys(config, {"MY_KEY": "abcdef123"}) == []
+    for environ in ({}, {"MY_KEY": ""}):
+        assert missing_keys(config, environ) == [
+            "environment variable MY_KEY is not set; expected the key of https://example.org/v1 in it, as "
+            "teacher.api_key_variable says; set it, or name another"
+        ]

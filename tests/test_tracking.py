@@ -1,0 +1,308 @@
+"""The record of a run, its provenance, and MLflow as a view that loses nothing and breaks nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sharegpt4v.config import load
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import write_json, write_jsonl
+from sharegpt4v.provenance import hash_of, provenance
+from sharegpt4v.report.mlflow_view import Run, flatten, track, warn
+from sharegpt4v.tracking import Record, track_all
+
+CONFIG = Path(__file__).parent.parent / "config" / "config.yaml"
+WHOLE = Run(name="mini", stage="pipeline", params={"seed": 0})
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def client(uri):
+    import mlflow
+
+    return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def runs_by_name(uri, experiment="test"):
+    store = client(uri)
+    found = store.search_runs([store.get_experiment_by_name(experiment).experiment_id])
+    assert len({run.info.run_name for run in found}) == len(found)
+    return {run.info.run_name: run for run in found}
+
+
+# The record
+
+
+def test_record_is_in_the_file_at_once(tmp_path):
+    with Record(tmp_path / "stage" / "metrics.jsonl") as record:
+        record.log({"step": 1, "loss": 2.5})
+        assert rows_of(record.path) == [{"step": 1, "loss": 2.5}]
+    assert rows_of(record.path) == [{"step": 1, "loss": 2.5}]
+
+
+def test_resumed_run_leaves_the_record_of_one_that_never_stopped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with Record(path) as record:
+        for step in range(1, 11):
+            record.log({"step": step, "loss": 0.1})
+    with Record(path) as record:  # from a checkpoint after step 6
+        for step in range(7, 13):
+            record.log({"step": step, "loss": 0.2})
+    assert [(row["step"], row["loss"]) for row in rows_of(path)] == [
+        *((step, 0.1) for step in range(1, 7)),
+        *((step, 0.2) for step in range(7, 13)),
+    ]
+
+
+def test_resuming_without_a_step_leaves_the_record_alone(tmp_path):
+    path = write_rows(tmp_path / "metrics.jsonl", 3)
+    with Record(path):
+        pass
+    assert len(rows_of(path)) == 3
+
+
+def test_a_killed_run_loses_no_row_and_a_torn_line_goes(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    code = (
+        "import os, signal; from sharegpt4v.tracking import Record\n"
+        f"record = Record({str(path)!r})\n"
+        "for step in range(1, 51): record.log({'step': step})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert [row["step"] for row in rows_of(path)] == list(range(1, 51))
+    with open(path, "a") as file:
+        file.write('{"step": 51, "lo')
+    with Record(path) as record:
+        record.log({"step": 51})
+    assert [row["step"] for row in rows_of(path)] == list(range(1, 52))
+
+
+def test_broken_record_is_named_and_kept(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\nnonsense\n{"step": 3}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: not a row of a record"):
+        Record(path).log({"step": 4})
+    assert path.read_text() == '{"step": 1}\nnonsense\n{"step": 3}\n'
+
+
+def write_rows(path, count):
+    write_jsonl(path, ({"step": step, "loss": 1 / step, "note": "text"} for step in range(1, count + 1)))
+    return path
+
+
+# Provenance
+
+
+def test_provenance_is_the_same_for_the_same_work_and_differs_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("model")
+    write_json(folder / "config.json", {"a": 1})
+    write_json(folder / "deep" / "weights.json", [1, 2])
+    Path("rows.json").write_text("[]")
+    inputs = [folder, Path("rows.json")]
+    first = provenance("finetuning", {"learning_rate": 2e-5, "epochs": 1}, 0, inputs)
+    assert first["stage"] == "finetuning" and list(first["inputs"]) == ["model", "rows.json"]
+    assert provenance("finetuning", {"epochs": 1, "learning_rate": 2e-5}, 0, inputs[::-1]) == first
+    (folder / ".weights.json.77.tmp").write_text("unfinished")
+    (folder / "metrics.jsonl").write_text('{"samples_per_second": 3}')
+    assert provenance("finetuning", {"learning_rate": 2e-5, "epochs": 1}, 0, inputs) == first
+    assert provenance("finetuning", {"learning_rate": 1e-5, "epochs": 1}, 0, inputs)["config"] != first["config"]
+    (folder / "deep" / "weights.json").rename(folder / "weights.json")
+    assert hash_of(folder) != first["inputs"]["model"]
+    with pytest.raises(UserError, match="nothing: no such input"):
+        provenance("finetuning", {}, 0, [Path("nothing")])
+
+
+def test_provenance_names_the_commit_and_whether_the_code_was_changed(tmp_path):
+    package = Path(sys.modules["sharegpt4v"].__file__).parent
+    code = "import json; from sharegpt4v.provenance import provenance; print(json.dumps(provenance('s', {}, 0, [])))"
+
+    def state():
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout)
+        return found["git_commit"], found["git_changed"]
+
+    def git(*command):
+        options = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+        return subprocess.run(
+            ["git", *options, *command], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    copy = tmp_path / "src" / "sharegpt4v"
+    copy.mkdir(parents=True)
+    for name in ("__init__", "errors", "files", "ledger", "provenance"):
+        (copy / f"{name}.py").write_bytes((package / f"{name}.py").read_bytes())
+    assert state() == (None, None)
+    git("init", "-q")
+    assert state() == (None, None)
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    assert state() == (git("rev-parse", "HEAD"), False)
+    (tmp_path / "notes.txt").write_text("not code")
+    assert state() == (git("rev-parse", "HEAD"), False)
+    (copy / "new.py").write_text("")
+    assert state() == (git("rev-parse", "HEAD"), True)
+
+
+# MLflow
+
+
+def test_parameters_are_flat_and_short():
+    flat = flatten({"teacher": {"model": "m", "budget": None, "a+b": True}, "names": ["mme"], "text": "é" * 400})
+    assert flat.pop("text") == "é" * 249 + "…"
+    assert flat == {"teacher.model": "m", "teacher.budget": "null", "teacher.a_b": "true", "names": '["mme"]'}
+
+
+def test_everything_is_shown_once(tmp_path, capfd):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    record = write_rows(tmp_path / "metrics.jsonl", 2500)
+    table = tmp_path / "table.csv"
+    table.write_text("model,GQA\n")
+    params = {f"p{number}": number for number in range(230)}
+    runs = [
+        Run("a/finetuning", "finetuning", params=params, record=record, provenance={"inputs": {"x": "1"}}),
+        Run("a/scores", "scores", metrics={"MME-perception": 1510.7}, artifacts=[table]),
+    ]
+    assert track(uri, "test", WHOLE, runs)
+    assert track(uri, "test", WHOLE, runs)
+    assert capfd.readouterr().err == ""
+    shown = runs_by_name(uri)
+    assert set(shown) == {"mini", "a/finetuning", "a/scores"}
+    whole, training, scores = shown["mini"], shown["a/finetuning"], shown["a/scores"]
+    assert {run.info.status for run in shown.values()} == {"FINISHED"}
+    assert training.data.tags["mlflow.parentRunId"] == scores.data.tags["mlflow.parentRunId"] == whole.info.run_id
+    assert len(training.data.params) == 231 and training.data.params["provenance.inputs.x"] == "1"
+    losses = client(uri).get_metric_history(training.info.run_id, "loss")
+    assert [(point.step, point.value) for point in losses] == [(step, 1 / step) for step in range(1, 2501)]
+    assert scores.data.metrics == {"MME-perception": 1510.7}
+    stored = Path(client(uri).download_artifacts(scores.info.run_id, "table.csv"))
+    assert stored.read_text() == "model,GQA\n"
+    assert Path(scores.info.artifact_uri).is_relative_to(tmp_path / "mlruns")
+    table.write_text("model,GQA\na,1\n")
+    assert track(uri, "test", WHOLE, runs)
+    assert len(client(uri).search_runs([whole.info.experiment_id])) == 4  # one result more, nothing else again
+
+
+def test_a_run_that_was_left_half_written_is_written_anew(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run = Run("a/finetuning", "finetuning", record=write_rows(tmp_path / "metrics.jsonl", 5))
+    assert track(uri, "test", WHOLE, [])
+    store = client(uri)
+    experiment = store.get_experiment_by_name("test").experiment_id
+    store.create_run(experiment, run_name=run.name, tags={"sharegpt4v.key": run.key()})
+    assert track(uri, "test", WHOLE, [run])
+    assert len(store.get_metric_history(runs_by_name(uri)["a/finetuning"].info.run_id, "loss")) == 5
+
+
+def test_four_processes_on_a_fresh_store_lose_nothing(tmp_path):
+    write_rows(tmp_path / "metrics.jsonl", 1200)
+    code = (
+        "import sys; from pathlib import Path; from sharegpt4v.report.mlflow_view import Run, track\n"
+        "name, record = sys.argv[1], Path('metrics.jsonl')\n"
+        "runs = [Run(f'{name}-{number}', 'stage', params={'n': number}, record=record) for number in range(3)]\n"
+        "sys.exit(not track('sqlite:///mlflow.db', 'test', Run('mini', 'pipeline', params={'seed': 0}), runs))"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, name], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for name in "abcd"
+    ]
+    assert [job.communicate()[1] for job in jobs] == [""] * 4
+    assert [job.returncode for job in jobs] == [0] * 4
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    shown = runs_by_name(uri)
+    assert set(shown) == {"mini", *(f"{name}-{number}" for name in "abcd" for number in range(3))}
+    for name, run in shown.items():
+        points = 0 if name == "mini" else 1200
+        assert len(client(uri).get_metric_history(run.info.run_id, "loss")) == points
+
+
+@pytest.mark.parametrize("broken", ["no database", "no folder", "no server", "no such scheme"])
+def test_a_broken_store_is_one_warning(tmp_path, capfd, broken):
+    (tmp_path / "file").write_text("this is no database, and long enough to be looked at as one " * 20)
+    with socket.socket() as listener:  # a port where nobody answers
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        uri = {
+            "no database": f"sqlite:///{tmp_path}/file",
+            "no folder": f"sqlite:///{tmp_path}/file/mlflow.db",
+            "no server": f"http://127.0.0.1:{port}",
+            "no such scheme": "postgres-but-misspelt://somewhere",
+        }[broken]
+        assert not track(uri, "test", WHOLE, [])
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("tracking: not shown in MLflow: ")
+
+
+def test_a_warning_holds_no_password(capfd):
+    warn("cannot reach\nhttps://me:secret@host/x")
+    line = capfd.readouterr().err
+    assert "https://host/x" in line and "secret" not in line and line.count("\n") == 1
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """What a finished pipeline leaves behind, as far as it is shown, and its config."""
+    for model in ("llava-7b", "sharegpt4v-7b"):
+        folder = tmp_path / "checkpoints" / model / "finetuning"
+        write_rows(folder / "metrics.jsonl", 20)
+        write_json(folder / "provenance.json", provenance("finetuning", {}, 0, []) | {"inputs": {model: "1"}})
+        score = {"split": "val", "scoring": "exact", "answers_sha256": "0", "columns": {"GQA": 61.5}}
+        write_json(
+            tmp_path / "results" / "scores" / model / "gqa.json", score | {"n": {"GQA": 9}, "stderr": {"GQA": 2}}
+        )
+    (tmp_path / "results" / "table.csv").write_text("model,GQA\n")
+    (tmp_path / "results" / "substitution.svg").write_text("<svg/>")
+    (tmp_path / "results" / "answers").mkdir()
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    return tmp_path, uri, load(CONFIG, {"tracking": {"uri": uri, "experiment": "test"}})
+
+
+def test_a_whole_pipeline_is_shown(finished):
+    root, uri, config = finished
+    assert track_all(root, config) and track_all(root, config)
+    shown = runs_by_name(uri)
+    models = ("llava-7b", "sharegpt4v-7b")
+    names = {f"{model}/{what}" for model in models for what in ("finetuning", "scores")}
+    assert set(shown) == {"mini", "results", *names}
+    training = shown["llava-7b/finetuning"].data
+    assert training.params["learning_rate"] == "0.001" and training.params["provenance.seed"] == "0"
+    assert training.metrics["loss"] == 1 / 20
+    assert shown["mini"].data.params["teacher.model"] == "mini-teacher"
+    assert shown["llava-7b/scores"].data.metrics == {"GQA": 61.5, "GQA standard error": 2}
+    files = client(uri).list_artifacts(shown["results"].info.run_id)
+    assert {file.path for file in files} == {"table.csv", "substitution.svg"}
+
+
+def test_one_broken_file_hides_no_other_run(finished, capfd):
+    root, uri, config = finished
+    (root / "checkpoints" / "llava-7b" / "finetuning" / "provenance.json").write_text("{")
+    (root / "results" / "scores" / "sharegpt4v-7b" / "gqa.json").write_text("[]")
+    (root / "checkpoints" / "sharegpt4v-7b" / "finetuning" / "metrics.jsonl").write_text('{"step": 1}\n{"st')
+    track_all(root, config)
+    assert set(runs_by_name(uri)) == {"mini", "results", "llava-7b/scores"}
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("tracking: ") for line in lines)
+
+
+def test_with_tracking_off_there_is_no_store(finished):
+    root, _, config = finished
+    off = config.model_copy(update={"tracking": config.tracking.model_copy(update={"enabled": False})})
+    assert track_all(root, off)
+    assert not (root / "mlflow.db").exists()
+
+
+def test_stages_that_write_records_do_not_import_mlflow():
+    code = "import sys, sharegpt4v.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
