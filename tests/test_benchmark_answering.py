@@ -65,7 +65,7 @@ def world(tmp_path):
 def test_official_rows(world):
     jobs, model, work = world
     engine = CountingEngine()
-    answering.answer(jobs, model, work, open_engine=engine.open)
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open)
     rows = [json.loads(line) for line in jobs[1][2].read_text().splitlines()]
     assert [list(row) for row in rows] == [["question_id", "prompt", "text", "answer_id", "model_id", "metadata"]] * 2
     assert rows[0]["prompt"].startswith("<image>\nIs it 7?") and rows[1]["prompt"].startswith("Is it 8?")
@@ -86,7 +86,7 @@ def test_official_rows(world):
 def test_what_the_model_is_given(world):
     jobs, model, work = world
     engine = CountingEngine()
-    answering.answer(jobs, model, work, open_engine=engine.open)
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open)
     by_prompt = {request.prompt: request for request in engine.requests}
     request = by_prompt[f"{SYSTEM} USER: <image>\nIs it 3?\n{SHORT} ASSISTANT:"]
     assert request.image == jobs[0][1] / "images/n1.jpg"
@@ -97,36 +97,36 @@ def test_what_the_model_is_given(world):
 
 def test_killed_run_goes_on_and_gives_the_same_bytes(world, tmp_path):
     jobs, model, work = world
-    answering.answer(jobs, model, tmp_path / "other", open_engine=CountingEngine().open)
+    answering.answer(jobs, model, "tiny-7b", tmp_path / "other", open_engine=CountingEngine().open)
     expected = [out.read_bytes() for _, _, out in jobs]
     for _, _, out in jobs:
         out.unlink()
 
     killed = CountingEngine(killed_after=3)
     with pytest.raises(KeyboardInterrupt):
-        answering.answer(jobs, model, work, open_engine=killed.open)
+        answering.answer(jobs, model, "tiny-7b", work, open_engine=killed.open)
     assert not jobs[0][2].exists()
     second = CountingEngine()
-    answering.answer(jobs, model, work, open_engine=second.open)
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=second.open)
     assert len(second.prompts) == 4 and not set(second.prompts) & set(killed.prompts)
     assert [out.read_bytes() for _, _, out in jobs] == expected
 
     third = CountingEngine()
-    answering.answer(jobs, model, work, open_engine=third.open)
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=third.open)
     assert third.loads == 0  # nothing left to ask, so the model is not loaded
 
 
 def test_another_model_or_image_is_asked_again(world):
     jobs, model, work = world
-    answering.answer(jobs, model, work, open_engine=CountingEngine().open)
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=CountingEngine().open)
     (jobs[0][1] / "images/n1.jpg").write_bytes(b"changed")
     engine = CountingEngine()
-    answering.answer(jobs, model, work, open_engine=engine.open)
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open)
     assert len(engine.prompts) == 5
     (model / "README.md").write_text("a model card does not change the answers")
     (model / "model.safetensors").write_bytes(b"other weights")
     engine = CountingEngine()
-    answering.answer(jobs, model, work, open_engine=engine.open)
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open)
     assert len(engine.prompts) == 7
 
 
@@ -135,11 +135,11 @@ def test_missing_files_are_found_before_the_model_is_loaded(world):
     engine = CountingEngine()
     (jobs[1][1] / "images/test/7/image.png").unlink()
     with pytest.raises(UserError, match=r"scienceqa, question 7: no image .*image.png"):
-        answering.answer(jobs, model, work, open_engine=engine.open)
+        answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open)
     with pytest.raises(UserError, match=r"no config.json; expected the folder of a model"):
-        answering.answer(jobs, model.parent, work, open_engine=engine.open)
+        answering.answer(jobs, model.parent, "tiny-7b", work, open_engine=engine.open)
     with pytest.raises(UserError, match="benchmark 'gqb' is not in"):
-        answering.answer([("gqb", *jobs[0][1:])], model, work, open_engine=engine.open)
+        answering.answer([("gqb", *jobs[0][1:])], model, "tiny-7b", work, open_engine=engine.open)
     assert engine.loads == 0
 
 
@@ -148,10 +148,10 @@ def test_a_broken_question_file_names_file_row_and_field(world):
     path = jobs[0][1] / "llava_gqa_testdev_balanced.jsonl"
     path.write_text(path.read_text() + '{"question_id": "5", "image": "n1.jpg"}\n')
     with pytest.raises(UserError, match=r"balanced.jsonl, row 6: no field 'text'; expected a text"):
-        answering.answer(jobs, model, work)
+        answering.answer(jobs, model, "tiny-7b", work)
     path.write_text("")
     with pytest.raises(UserError, match="gqa: the question file is empty"):
-        answering.answer(jobs, model, work)
+        answering.answer(jobs, model, "tiny-7b", work)
     path.unlink()
     with pytest.raises(UserError, match=r"no share4v_gqa_testdev_balanced.jsonl or llava_gqa_testdev_balanced.jsonl"):
-        answering.answer(jobs, model, work)
+        answering.answer(jobs, model, "tiny-7b", work)

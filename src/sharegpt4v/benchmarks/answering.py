@@ -46,15 +46,17 @@ def open_generator(model: Path, batch_size: int) -> Engine:
 def answer(
     benchmarks: Sequence[tuple[str, Path, Path]],
     model: Path,
+    model_id: str,
     work: Path,
     batch_size: int = 16,
     open_engine: Callable[[Path, int], Engine] = open_generator,
 ) -> None:
     """Write an answer file for each (benchmark, its data folder, answer file).
 
-    `model` is a transformers folder, `work` holds the ledgers, one per model content and benchmark. All questions and
-    images are read before the model is loaded, so that a missing file is found at once; the model is not loaded at
-    all when nothing is left to ask. Raises `UserError` for whatever is missing or malformed.
+    `model` is a transformers folder, `model_id` what answer rows call it, `work` holds the ledgers, one per model
+    content and benchmark. All questions and images are read before the model is loaded, so that a missing file is found
+    at once; the model is not loaded at all when nothing is left to ask. Raises `UserError` for whatever is missing or
+    malformed.
     """
     model_hash = fingerprint(model)
     prepared = []
@@ -70,7 +72,7 @@ def answer(
                 engine = engine or open_engine(model, batch_size)
                 _ask(engine, pending, ledger, name)
             texts = [ledger[key]["text"] for key in keys]
-        _write_rows(out, name, questions, texts, model, model_hash)
+        _write_rows(out, name, questions, texts, model_id, model_hash)
 
 
 def fingerprint(model: Path) -> str:
@@ -79,11 +81,6 @@ def fingerprint(model: Path) -> str:
     if "config.json" not in files:
         raise UserError(f"{model}: no config.json; expected the folder of a model as transformers saves it")
     return key_of([[name, sha256_of(files[name])] for name in sorted(files)])
-
-
-def model_id(model: Path) -> str:
-    """Return the name that answer rows carry: the folder's name up to its first `_`."""
-    return model.resolve().name.split("_")[0]
 
 
 def clean(text: str) -> str:
@@ -141,7 +138,7 @@ def _ask(engine: Engine, pending: dict[str, Question], ledger: Ledger, name: str
 
 
 def _write_rows(
-    out: Path, name: str, questions: Sequence[Question], texts: Sequence[str], model: Path, model_hash: str
+    out: Path, name: str, questions: Sequence[Question], texts: Sequence[str], model_id: str, model_hash: str
 ) -> None:
     with open_atomically(out, "w") as file:
         for position, (question, text) in enumerate(zip(questions, texts, strict=True)):
@@ -152,7 +149,7 @@ def _write_rows(
                 "text": text,
                 **question.extra,
                 "answer_id": key_of(model_hash, name, position, question.question_id, prompt)[:22],
-                "model_id": model_id(model),
+                "model_id": model_id,
                 "metadata": {},
             }
             file.write(json.dumps(row) + "\n")  # escaped to ASCII, as the official files are

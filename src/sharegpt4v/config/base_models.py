@@ -18,6 +18,14 @@ class ShortTraining(Section):
     learning_rate: Positive = Field(description="Peak learning rate.")
 
 
+class TextTraining(Section):
+    """A training run on text, counted in rows."""
+
+    rows: Count = Field(description="Rows of text, each seen once.")
+    batch_size: Count = Field(description="Packed rows of 256 tokens per step.")
+    learning_rate: Positive = Field(description="Peak learning rate.")
+
+
 class Transformer(Section):
     """The size of a transformer. The width has to be a multiple of the number of heads."""
 
@@ -49,4 +57,4 @@ class BaseModels(Section):
     llm: dict[str, Transformer] = Field(
         description="Language models by the size that `models` and `captioner` name (paper §4.1: Vicuna 7B, 13B)."
     )
-    llm_training: ShortTraining = Field(description="Training of the language models on text alone.")
+    llm_training: TextTraining = Field(description="Training of the language models on text alone.")

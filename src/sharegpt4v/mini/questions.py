@@ -9,10 +9,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from sharegpt4v.mini.scene import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, WORDS, Scene, names_of
+from sharegpt4v.mini.describe import COUNTS
+from sharegpt4v.mini.scene import (
+    ART_STYLES,
+    BACKGROUNDS,
+    CELEBRITIES,
+    COLOURS,
+    LANDMARKS,
+    PLACES,
+    SHAPES,
+    SIZES,
+    WORDS,
+    Scene,
+)
 
-NUMBERS = ("1", "2", "3")
-
+CLAIM = "Is this in the image: {}?"
+CHOICE = "Which of these is in the image?"
+ASPECTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "scene": ("Which background does the image show?", tuple(BACKGROUNDS)),
+    "count": ("How many objects does the image show?", COUNTS[1:4]),
+    "existence": ("Which shape does the image show?", SHAPES),
+    "colour": ("Which color does the image show?", tuple(COLOURS)),
+    "size": ("Which size does the image show?", SIZES),
+    "position": ("Which place does the image show something at?", PLACES),
+    "word": ("Which word does the image show?", WORDS),
+    "celebrity": ("Which person does the image show?", CELEBRITIES),
+    "landmark": ("Which landmark does the image show?", tuple(LANDMARKS)),
+    "artwork": ("Which style does the image show?", tuple(ART_STYLES)),
+}
+"""By aspect of a scene: the open question, and every answer there is."""
 
 FORMS = ("open", "yes/no", "choice")
 
@@ -21,21 +46,20 @@ FORMS = ("open", "yes/no", "choice")
 class Asked:
     """A question on one aspect of a scene. `choices` are all answers that make sense, the true one among them.
 
-    `claim` is the yes/no form with a `{}` for an answer. `forms` are the forms in which the question makes sense.
+    `forms` are the forms in which the question makes sense: an open question needs one right answer.
     """
 
     aspect: str
     question: str
     answer: str
     choices: tuple[str, ...]
-    claim: str
     forms: tuple[str, ...] = FORMS
 
     def yes_no(self, random: Random, truth: bool) -> tuple[str, str]:
         """The yes/no form with a true or a wrong answer filled in, and `yes` or `no`."""
         if truth:
-            return self.claim.format(self.answer), "yes"
-        return self.claim.format(random.choice([c for c in self.choices if c != self.answer])), "no"
+            return CLAIM.format(self.answer), "yes"
+        return CLAIM.format(random.choice([c for c in self.choices if c != self.answer])), "no"
 
     def options(self, random: Random, most: int = 4) -> tuple[list[str], str]:
         """Up to `most` options in random order, and the letter of the true one."""
@@ -45,58 +69,28 @@ class Asked:
         return options, "ABCD"[options.index(self.answer)]
 
 
+def values_of(scene: Scene, aspect: str) -> list[str]:
+    """What the scene shows of an aspect, without repeats; empty where it shows none of it."""
+    if aspect == "scene":
+        return [scene.background]
+    if aspect == "word":
+        return [scene.word] if scene.word in WORDS else []
+    if aspect in ("celebrity", "landmark", "artwork"):
+        return [scene.name or ""] if scene.kind == aspect else []
+    if aspect == "count":
+        return [COUNTS[len(scene.things)]] if scene.things else []
+    field = {"existence": "shape", "colour": "colour", "size": "size", "position": "place"}[aspect]
+    return list(dict.fromkeys(str(getattr(thing, field)) for thing in scene.things))
+
+
 def ask_all(scene: Scene, random: Random) -> list[Asked]:
-    """Every question the scene answers, in a fixed order; `random` only picks which of several things is asked for."""
-    asked = [_scene(scene)]
-    if scene.kind:
-        return [*asked, _named(scene)]
-    if scene.word:
-        asked.append(Asked("word", "What word is written?", scene.word, WORDS, "Is the word {} written?"))
-    if scene.things:
-        asked += [*_presence(scene, random), *_attributes(scene)]
+    """Every question the scene answers, in the order of `ASPECTS`; a wrong choice is nowhere in the picture."""
+    asked = []
+    for aspect, (question, every) in ASPECTS.items():
+        present = values_of(scene, aspect)
+        absent = tuple(value for value in every if value not in present)
+        if present and absent:
+            answer = random.choice(present)
+            forms = FORMS if len(present) == 1 else ("yes/no", "choice")
+            asked.append(Asked(aspect, question, answer, (answer, *absent), forms))
     return asked
-
-
-def _scene(scene: Scene) -> Asked:
-    return Asked("scene", "What is the background?", scene.background, tuple(BACKGROUNDS), "Is the background {}?")
-
-
-def _presence(scene: Scene, random: Random) -> list[Asked]:
-    """What is there anywhere in the picture; a wrong answer is one that is not there at all.
-
-    The open form is asked where all objects agree, so that there is one right answer.
-    """
-    asked = [Asked("count", "How many objects are there?", str(len(scene.things)), NUMBERS, "Are there {} objects?")]
-    for aspect, question, field, every, claim in (
-        ("existence", "Which shape is in the image?", "shape", SHAPES, "Is there a {} in the image?"),
-        ("colour", "Which color is in the image?", "colour", tuple(COLOURS), "Is there a {} object in the image?"),
-        ("size", "Which size is in the image?", "size", SIZES, "Is there a {} object in the image?"),
-        ("position", "Where is there an object?", "place", PLACES, "Is there an object at the {}?"),
-    ):
-        present = {str(getattr(thing, field)) for thing in scene.things}
-        answer = random.choice(sorted(present))
-        absent = tuple(choice for choice in every if choice not in present)
-        forms = FORMS if len(present) == 1 else ("yes/no", "choice")
-        if absent:
-            asked.append(Asked(aspect, question, answer, (answer, *absent), claim, forms))
-    return asked
-
-
-def _attributes(scene: Scene) -> list[Asked]:
-    """The colour of an object that its shape tells from the others."""
-    shapes = [thing.shape for thing in scene.things]
-    return [
-        Asked("colour of", f"What color is the {thing.shape}?", thing.colour, tuple(COLOURS), f"Is the {thing.shape} {{}}?")
-        for thing in scene.things
-        if len(set(shapes)) > 1 and shapes.count(thing.shape) == 1
-    ]
-
-
-def _named(scene: Scene) -> Asked:
-    kind, name = scene.kind or "", scene.name or ""
-    question, claim = {
-        "celebrity": ("Who is this person?", "Is this person {}?"),
-        "landmark": ("What is the name of this landmark?", "Is this landmark {}?"),
-        "artwork": ("What is the style of this artwork?", "Is the style of this artwork {}?"),
-    }[kind]
-    return Asked(kind, question, name, names_of(kind), claim)

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sharegpt4v.mini.text import phrases
 from sharegpt4v.training.conversation import IMAGE, SYSTEM
 
 PHRASES = (
     SYSTEM,
     " USER:",
     " ASSISTANT:",
-    "\nAnswer the question using a single word or phrase.",
-    "\nAnswer with the option's letter from the given choices directly.",
     " Please answer yes or no.",
     "Analyze the image in a comprehensive and detailed manner.",
     *(f"\n{letter}." for letter in "ABCD"),
+    *phrases(),
 )
 CHAT_TEMPLATE = (
     "{{ '" + SYSTEM.replace("'", "\\'") + "' }}"

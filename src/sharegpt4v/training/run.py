@@ -121,7 +121,7 @@ def train(
     """
     steps = step_count(samples, recipe, seed)
     schedule = Schedule(steps, round(recipe.warmup_ratio * steps))
-    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, float(__import__("os").environ.get("B2","0.999"))), eps=1e-8)
+    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, 0.999), eps=1e-8)
     state = State(work / "state.pt", model, optimiser)
     first = state.load()
     meter = Meter(what, steps, first)

@@ -9,20 +9,22 @@ from typing import Any
 import orjson
 
 from sharegpt4v.mini.draw import draw, jpeg_bytes
-from sharegpt4v.mini.questions import Asked, ask_all
+from sharegpt4v.mini.questions import ASPECTS, Asked, ask_all
 from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, sample_scene
 
 SOURCE_OF = {"word": "textvqa"} | {kind: source for source, kind in NAMED_SOURCES.items()}
-OBJECT_ASPECTS = ("colour", "shape", "count", "position", "scene", "existence", "size")
+OBJECT_ASPECTS = ("colour", "existence", "count", "position", "scene", "size")
 
 
-def scene_about(aspect: str, random: Random) -> tuple[Scene, Asked]:
-    """Draw a scene, and a question on it, about an aspect such as "colour" or "landmark" (see `Asked`)."""
+def scene_about(aspect: str, random: Random, form: str = "yes/no") -> tuple[Scene, Asked]:
+    """Draw a scene, and a question on it that can be asked in `form`, about an aspect of `questions.ASPECTS`."""
+    if aspect not in ASPECTS:
+        raise ValueError(f"no aspect {aspect!r}; expected one of {', '.join(ASPECTS)}")
     while True:
         scene = sample_scene(SOURCE_OF.get(aspect, "coco"), random)
-        asked = [one for one in ask_all(scene, random) if one.aspect == aspect]
-        if asked:
-            return scene, random.choice(asked)
+        for asked in ask_all(scene, random):
+            if asked.aspect == aspect and form in asked.forms:
+                return scene, asked
 
 
 def picture(scene: Scene, random: Random, pixels: int) -> bytes:

@@ -10,7 +10,7 @@ from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
 
 SEMANTIC_TYPES = {
-    "colour": "attr", "shape": "obj", "position": "rel", "scene": "global", "size": "attr", "existence": "obj",
+    "colour": "attr", "position": "rel", "scene": "global", "size": "attr", "existence": "obj",
 }  # fmt: skip
 
 
@@ -20,7 +20,7 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
     for number in range(questions):
         random = Random(f"{seed}/eval/gqa/{number}")
         aspect = list(SEMANTIC_TYPES)[number // 3 % len(SEMANTIC_TYPES)]
-        scene, asked = scene_about(aspect, random)
+        scene, asked = scene_about(aspect, random, "open")
         question, answer = asked.question, asked.answer
         binary = number % 3 == 0
         if binary:

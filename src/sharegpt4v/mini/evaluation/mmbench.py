@@ -10,7 +10,9 @@ from random import Random
 
 from sharegpt4v.benchmarks.mmbench import LETTERS, ROUND, TSV
 from sharegpt4v.mini.evaluation.asking import picture, scene_about
+from sharegpt4v.mini.instructions import option_count
 from sharegpt4v.mini.packing import Member
+from sharegpt4v.mini.questions import CHOICE
 
 COLUMNS = (
     "index", "question", "hint", *LETTERS, "answer", "category", "image", "source", "l2-category", "comment", "split",
@@ -21,7 +23,6 @@ CATEGORIES = {
     "existence": ("image_topic", COARSE),
     "artwork": ("image_style", COARSE),
     "colour": ("attribute_recognition", FINE),
-    "shape": ("attribute_recognition", FINE),
     "size": ("attribute_recognition", FINE),
     "position": ("object_localization", FINE),
     "count": ("object_localization", FINE),
@@ -41,7 +42,7 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
         aspect = list(CATEGORIES)[number % len(CATEGORIES)]
         random = Random(f"{seed}/eval/mmbench/{number}")
         scene, asked = scene_about(aspect, random)
-        options, _ = asked.options(random)
+        options, _ = asked.options(random, most=option_count(random))
         image = base64.b64encode(picture(scene, random, pixels)).decode()
         category, ability = CATEGORIES[aspect]
         short = len(options) == 4 and number % ONE_SHORT_IN == 0
@@ -50,7 +51,7 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
             rows.append(
                 {
                     "index": number + 1 + turn * ROUND,
-                    "question": asked.question,
+                    "question": CHOICE,
                     **dict(zip(LETTERS, turned, strict=False)),
                     "answer": LETTERS[turned.index(asked.answer)],
                     "category": category,

@@ -9,7 +9,9 @@ from random import Random
 from sharegpt4v.mini.describe import caption
 from sharegpt4v.mini.draw import draw
 from sharegpt4v.mini.evaluation.asking import OBJECT_ASPECTS, json_bytes, lettered, scene_about
+from sharegpt4v.mini.instructions import option_count
 from sharegpt4v.mini.packing import Member
+from sharegpt4v.mini.questions import CHOICE
 from sharegpt4v.mini.scene import Scene
 
 ASPECTS = (*OBJECT_ASPECTS, "word", "landmark", "artwork")
@@ -26,13 +28,13 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
         aspects = ASPECTS if has_image else TEXT_ONLY_ASPECTS
         aspect = aspects[number % len(aspects)]
         scene, asked = scene_about(aspect, random)
-        options, letter = asked.options(random)
+        options, letter = asked.options(random, option_count(random))
         hint = "" if has_image else caption(scene)
         image = f"{identifier}/image.png"
         if has_image:
             yield f"images/test/{image}", _png(scene, random, pixels)
         problems[identifier] = {
-            "question": asked.question,
+            "question": CHOICE,
             "choices": options,
             "answer": "ABCD".index(letter),
             "hint": hint,
@@ -42,12 +44,12 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
             "subject": SUBJECTS.get(aspect, "natural science"),
             "topic": aspect,
             "category": aspect,
-            "skill": asked.question,
+            "skill": aspect,
             "lecture": "",
             "solution": "",
             "split": "test",
         }
-        text = ("<image>\n" if has_image else f"Context: {hint}\n") + asked.question + lettered(options)
+        text = ("<image>\n" if has_image else f"Context: {hint}\n") + CHOICE + lettered(options)
         turns = [{"from": "human", "value": text}, {"from": "gpt", "value": letter}]
         rows.append({"id": identifier, **({"image": image} if has_image else {}), "conversations": turns})
     yield "problems.json", json_bytes(problems)

@@ -11,7 +11,8 @@ from sharegpt4v.benchmarks.seed import IMAGES
 from sharegpt4v.mini.evaluation.asking import json_bytes, jsonl_bytes, lettered, picture, scene_about
 from sharegpt4v.mini.instructions import LETTER
 from sharegpt4v.mini.packing import Member
-from sharegpt4v.mini.questions import Asked
+from sharegpt4v.mini.describe import COUNTS
+from sharegpt4v.mini.questions import CHOICE, Asked
 from sharegpt4v.mini.scene import BACKGROUNDS, PLACES, SHAPES, Scene, Thing, sample_scene, sample_things
 
 DIMENSIONS = {
@@ -20,7 +21,7 @@ DIMENSIONS = {
     "Text Understanding": 9, "Action Recognition": 10, "Action Prediction": 11, "Procedure Understanding": 12,
 }  # fmt: skip
 CYCLE = (1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 3, 2, 3, 5, 1, 3, 2, 3, 5, 1)  # all nine at once, then the common ones
-ASPECTS = {1: "scene", 2: "shape", 3: "colour", 4: "position", 5: "count", 9: "word"}
+ASPECTS = {1: "scene", 2: "existence", 3: "colour", 4: "position", 5: "count", 9: "word"}
 PAIRS = tuple(f"{one} and {other}" for one, other in combinations(SHAPES, 2))
 
 
@@ -40,12 +41,12 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
                 **{f"choice_{mark}": option for mark, option in zip("abcd", options, strict=True)},
                 "data_id": name,
                 "data_type": "image",
-                "question": asked.question,
+                "question": asked.question if dimension in (6, 7, 8) else CHOICE,
                 "question_id": str(identifier),
                 "question_type_id": dimension,
             }
         )
-        text = asked.question + lettered(options) + LETTER
+        text = annotated[-1]["question"] + lettered(options) + LETTER
         rows.append({"question_id": identifier, "image": f"{IMAGES}/{name}", "text": text})
     yield "SEED-Bench.json", json_bytes({"question_type": DIMENSIONS, "questions": annotated})
     yield "share4v-seed-bench-image.jsonl", jsonl_bytes(rows)
@@ -53,9 +54,9 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
 
 def _ask(dimension: int, random: Random) -> tuple[Scene, Asked]:
     if dimension in ASPECTS:
-        scene, asked = scene_about(ASPECTS[dimension], random)
+        scene, asked = scene_about(ASPECTS[dimension], random, "open")
         # Four choices are needed, and there are at most three objects.
-        return scene, replace(asked, choices=(*asked.choices, "4")) if asked.aspect == "count" else asked
+        return scene, replace(asked, choices=(*asked.choices, COUNTS[4])) if asked.aspect == "count" else asked
     return {6: _relation, 7: _interaction, 8: _reasoning}[dimension](random)
 
 
@@ -64,7 +65,7 @@ def _relation(random: Random) -> tuple[Scene, Asked]:
     left, right = things = _different(2, random.choice((PLACES[:2], PLACES[2:])), random)
     side, asked_for, other = random.choice((("right", right, left), ("left", left, right)))
     question = f"What shape is to the {side} of the {other.shape}?"
-    return _scene(things, random), Asked("relation", question, asked_for.shape, SHAPES, "")
+    return _scene(things, random), Asked("relation", question, asked_for.shape, SHAPES)
 
 
 def _interaction(random: Random) -> tuple[Scene, Asked]:
@@ -73,13 +74,13 @@ def _interaction(random: Random) -> tuple[Scene, Asked]:
     rows = [[thing.shape for thing in things if row in thing.place] for row in ("top", "bottom")]
     beside = max(rows, key=len)
     answer = " and ".join(shape for shape in SHAPES if shape in beside)
-    return _scene(things, random), Asked("interaction", "Which two shapes are side by side?", answer, PAIRS, "")
+    return _scene(things, random), Asked("interaction", "Which two shapes are side by side?", answer, PAIRS)
 
 
 def _reasoning(random: Random) -> tuple[Scene, Asked]:
     scene = sample_scene("coco", random)
     left = str(len(scene.things) - 1)
-    return scene, Asked("reasoning", "How many objects are left if one is taken away?", left, tuple("0123"), "")
+    return scene, Asked("reasoning", "How many objects are left if one is taken away?", left, tuple("0123"))
 
 
 def _different(count: int, places: tuple[str, ...], random: Random) -> tuple[Thing, ...]:

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from random import Random
 
 from sharegpt4v.benchmarks.vqav2 import SPLIT
+from sharegpt4v.mini.describe import COUNTS
 from sharegpt4v.mini.evaluation.asking import OBJECT_ASPECTS, annotators, json_bytes, jsonl_bytes, picture, scene_about
 from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
 
 QUESTION_TYPES = (  # of the official list, the longer before the shorter
-    "what color is the", "what is the", "how many", "where is the", "is there a", "is the", "are there", "what", "how",
+    "which", "how many", "is this",
 )  # fmt: skip
-SYNONYMS = {"purple": "violet", "small": "little", "large": "big", "1": "one", "2": "two", "3": "three"}
+SYNONYMS = {"purple": "violet", "small": "little", "large": "big"}
 
 
 def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
@@ -21,7 +22,7 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
     asked_rows, annotated, rows = [], [], []
     for number in range(questions):
         random = Random(f"{seed}/eval/vqav2/{number}")
-        scene, asked = scene_about(OBJECT_ASPECTS[number % len(OBJECT_ASPECTS)], random)
+        scene, asked = scene_about(OBJECT_ASPECTS[number % len(OBJECT_ASPECTS)], random, "open")
         question, truth, others = asked.question, asked.answer, [c for c in asked.choices if c != asked.answer]
         if number % 3 == 0:
             question, truth = asked.yes_no(random, truth=random.random() < 0.5)
@@ -64,4 +65,4 @@ def question_type(question: str) -> str:
 
 def answer_type(answer: str) -> str:
     """The official kind of an answer: yes/no, number, other."""
-    return "yes/no" if answer in ("yes", "no") else "number" if answer.isdecimal() else "other"
+    return "yes/no" if answer in ("yes", "no") else "number" if answer in COUNTS else "other"

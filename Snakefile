@@ -1,0 +1,63 @@
+"""ShareGPT4V from images to the results table: `snakemake results/table.csv`.
+
+Rules stand in the order of the pipeline, in workflow/rules. Each runs one verb of `s4v`; its params hold the part of
+the config and the hash of the code that it depends on, so that a change makes again what depends on it, and no more.
+"""
+
+from snakemake.utils import min_version
+
+from sharegpt4v.workflow import (
+    begin,
+    finetuning_inputs,
+    mix_file,
+    paired_models,
+    prepare_environment,
+    read_config,
+    results_of,
+    shards,
+    stage_params,
+    world,
+)
+
+min_version("9.0")
+
+
+# The environment is envs/core.lock (`make setup`); this names a system it is known to run on.
+container: "docker://python:3.11-bookworm"
+
+
+prepare_environment()
+run = read_config(workflow.config_settings.configfiles, workflow.config_settings.config)
+
+
+onstart:
+    begin(run)
+
+
+wildcard_constraints:
+    source="[^/]+",
+    size="[^/]+",
+    model="[^/]+",
+    shard=r"\d+-of-\d+",
+    mix="[^/+]+",
+    substitution="coco|all",
+
+
+# The table, and all that is told beside it.
+rule all:
+    default_target: True
+    input:
+        "results/table.csv",
+        results_of(run),
+        "results/tracked.txt",
+
+
+include: "workflow/rules/sources.smk"
+include: "workflow/rules/seed.smk"
+include: "workflow/rules/base.smk"
+include: "workflow/rules/captioner.smk"
+include: "workflow/rules/captions.smk"
+include: "workflow/rules/corpora.smk"
+include: "workflow/rules/lmm.smk"
+include: "workflow/rules/benchmarks.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,70 @@
+"""Captions for a user's own photographs: a folder, or the manifest of a source."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from sharegpt4v.captioner.describing import Asking, describe
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import write_jsonl
+from sharegpt4v.images.listing import has_image_suffix, is_litter
+
+
+def caption_folder(model: Path, images: Path, out: Path, asking: Asking, work: Path) -> tuple[int, int]:
+    """Describe all images below a folder (or of a manifest) with the checkpoint `model`; return (captions, errors).
+
+    `out` becomes JSON lines {image, caption} or {image, error}, sorted by image, a path relative to the folder or to
+    the manifest's data/. An image that cannot be read stops nothing. Captions are kept in `<work>/captions.jsonl`, so
+    the same call again asks only for what is new. `UserError` when there are no images.
+    """
+    files, errors = _manifest(images) if images.suffix == ".parquet" else _folder(images)
+    if not files and not errors:
+        raise UserError(f"{images}: no images in it; expected files such as .jpg or .png there or in sub-folders")
+    captions: dict[str, str] = {}
+    for name, described in describe(model, files, asking, work / "captions.jsonl", f"captions of {images}").items():
+        if described.error is None:
+            captions[name] = described.text
+        else:
+            errors[name] = described.error
+    write_jsonl(
+        out,
+        (
+            {"image": name, "caption": captions[name]} if name in captions else {"image": name, "error": errors[name]}
+            for name in sorted(captions | errors)
+        ),
+    )
+    for name in sorted(errors)[:10]:
+        print(f"no caption for {name}: {errors[name]}", file=sys.stderr)
+    print(f"{len(captions):,} captions and {len(errors):,} errors in {out}", file=sys.stderr)
+    return len(captions), len(errors)
+
+
+def _folder(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return name → file for what looks like an image; hidden files and those of the system are left out."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected a folder with images, or a manifest (.parquet)")
+    files: dict[str, Path] = {}
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_litter(name))
+        for name in sorted(names):
+            if has_image_suffix(name) and not name.startswith(".") and not is_litter(name):
+                path = Path(here, name)
+                # A name that is not UTF-8 cannot be written as JSON as it is.
+                files[os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")] = path
+    return files, {}
+
+
+def _manifest(path: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return name → file for the usable images of ``data/manifests/NAME.parquet``, and why the others are not."""
+    from sharegpt4v.images.manifest import read_manifest
+
+    files: dict[str, Path] = {}
+    errors: dict[str, str] = {}
+    for row in read_manifest(path):
+        if row["status"] == "ok":
+            files[row["path"]] = path.parent.parent / row["path"]
+        else:
+            errors[row["path"]] = f"{row['status']}: {row['reason']}"
+    return files, errors

@@ -1,0 +1,122 @@
+"""Where everything lies: the paths that the rules and the verbs agree on.
+
+What a run reads and makes is relative to the folder it is started in, so that two runs are two folders. What comes with
+the project (texts, tables, the environment of img2dataset) is taken from the project's own folder, wherever a run is.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.ledger import key_of
+
+if TYPE_CHECKING:
+    from sharegpt4v.config import Config
+    from sharegpt4v.config.models import TrainedModel
+    from sharegpt4v.images.catalogue import Source
+
+PROJECT = Path(__file__).resolve().parents[2]
+DEFAULT_CONFIG = PROJECT / "config" / "config.yaml"
+BELONG_TO_PROJECT = ("config", ".venv-img2dataset")
+
+DATA = Path("data")
+WORK = Path(".work")
+WORLD = DATA / "mini" / "world"
+SCENES = DATA / "mini" / "scenes.jsonl"
+SHORT_CAPTIONS = DATA / "llava" / "llava_pretrain" / "blip_laion_cc_sbu_558k.json"
+SHORT_CAPTION_IMAGES = DATA / "llava" / "llava_pretrain" / "images"
+COCO_CAPTIONS = DATA / "coco" / "annotations" / "captions_train2017.json"
+DETAIL_CAPTIONS = DATA / "sharegpt4v" / "detail_23k.json"
+SEED_CAPTIONS = DATA / "sharegpt4v" / "sharegpt4v_instruct_gpt4-vision_cap100k.json"
+PRETRAINING_CORPUS = DATA / "sharegpt4v" / "share-captioner_coco_lcs_sam_1246k_1107.json"
+
+TOWER = Path("checkpoints/base/vision-tower")
+TOKENIZER = Path("checkpoints/base/tokenizer")
+CAPTIONER = Path("checkpoints/captioner")
+RESULTS = Path("results")
+SCORES = RESULTS / "scores"
+
+
+def of_project(path: Path) -> Path:
+    """Return a path of the config as seen from here: `config/` and `.venv-img2dataset/` are the project's own."""
+    return Path(os.path.relpath(PROJECT / path)) if path.parts[:1] and path.parts[0] in BELONG_TO_PROJECT else path
+
+
+def work_of(stage: str, *parts: str) -> Path:
+    """Where a stage keeps unfinished work; `parts` is what that work would be worthless without, such as its code."""
+    return WORK / stage / key_of(*parts)
+
+
+def llm(size: str) -> Path:
+    """The language model of a size."""
+    return Path("checkpoints/base") / f"llm-{size}"
+
+
+def aligned(size: str) -> Path:
+    """The multi-modal model of a size whose projector speaks to its language model."""
+    return Path("checkpoints/aligned") / size
+
+
+def pretrained(size: str) -> Path:
+    """The multi-modal model of a size after pre-training on the captioner's captions; models share it."""
+    return Path("checkpoints/pretrained") / size
+
+
+def finetuned(model: str) -> Path:
+    """A finished model, a row of the results table."""
+    return Path("checkpoints") / model / "finetuned"
+
+
+def corpus(mix: str, substitution: str) -> Path:
+    """An instruction mix some of whose detail captions were replaced."""
+    return DATA / "sharegpt4v" / f"{mix}+{substitution}.json"
+
+
+def caption_shard(shard: str) -> Path:
+    """The captions of a shard such as `00000-of-00002`."""
+    return DATA / "captions" / f"{shard}.jsonl"
+
+
+def benchmark_folder(config: Config, benchmark: str) -> Path:
+    """The official files of a benchmark."""
+    from sharegpt4v.benchmarks.catalogue import benchmark_named
+
+    return config.benchmarks.root / benchmark_named(benchmark).folder
+
+
+def model_named(config: Config, name: str) -> TrainedModel:
+    """Return a row of the config's `models`; a `UserError` lists the known ones."""
+    known = {model.name: model for model in config.models}
+    if name not in known:
+        raise UserError(f"model {name!r} is not in the config; expected one of {', '.join(known)}")
+    return known[name]
+
+
+def start_of(model: TrainedModel) -> Path:
+    """Where the fine-tuning of a model starts."""
+    return pretrained(model.size) if model.pretraining == "captions" else aligned(model.size)
+
+
+def rows_of(config: Config, model: TrainedModel) -> Path:
+    """The instruction data that a model is fine-tuned on."""
+    if model.substitution == "none":
+        return DATA / config.corpora.instruction_mixes[model.mix]
+    return corpus(model.mix, model.substitution)
+
+
+def sources(config: Config) -> dict[str, Source]:
+    """Return the sources of a run by name: the rows of the catalogue that it uses, then the user's own folders."""
+    from sharegpt4v.images.catalogue import Download, Source, read_catalogue
+
+    path = of_project(config.sources.catalogue)
+    catalogue = read_catalogue(path)
+    for name in config.sources.use:
+        if name not in catalogue:
+            raise UserError(f"{path}: no source {name!r}; expected a row for every name in sources.use")
+    return {name: catalogue[name] for name in config.sources.use} | {
+        name: Source(name, "folder", f"{name}/images", (Download(str(folder)),), licence="not stated; your own images")
+        for name, folder in config.sources.folder_sources.items()
+    }

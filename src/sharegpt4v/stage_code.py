@@ -1,0 +1,73 @@
+"""What code a stage depends on, as a hash: a stage is made again when this changes, and not when other code does.
+
+The code of a stage is the module of its verb and every module of this package that it imports, directly or through
+others, wherever in a file the import stands.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+NAME = PACKAGE.name
+
+# These read, say, show or place things, and shape no artefact. A change in them must not cost a day of training.
+WITHOUT_EFFECT = ("config", "errors", "layout", "progress", "provenance", "stage_code", "tracking", "verbs.options")
+
+
+@cache
+def code_of(*roots: str) -> str:
+    """Return the hash of the code that the modules `roots` (`verbs.seed`; a package with all in it) depend on."""
+    found: set[str] = set()
+    waiting = [module for root in roots for module in _modules_below(root)]
+    while waiting:
+        module = waiting.pop()
+        if module not in found and not _without_effect(module):
+            found.add(module)
+            waiting += _imported_by(module)
+    listing = "".join(f"{module} {_hash(module)}\n" for module in sorted(found))
+    return hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
+def _modules_below(root: str) -> list[str]:
+    """Return `root`, and all modules in it when it is a package."""
+    folder = PACKAGE / root.replace(".", "/")
+    return [root, *(f"{root}.{path.stem}" for path in sorted(folder.glob("[!_]*.py")))]
+
+
+def _without_effect(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in WITHOUT_EFFECT)
+
+
+def _file(module: str) -> Path | None:
+    path = PACKAGE / module.replace(".", "/")
+    candidates = (path.with_name(f"{path.name}.py"), path / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+@cache
+def _hash(module: str) -> str:
+    file = _file(module)
+    if file is None:
+        raise ValueError(f"{module}: no module of this name in {PACKAGE}")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@cache
+def _imported_by(module: str) -> tuple[str, ...]:
+    """Return the modules of this package that a module names in its import statements."""
+    file = _file(module)
+    if file is None:
+        raise ValueError(f"{module}: no module of this name in {PACKAGE}")
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    ours = (name.removeprefix(f"{NAME}.") for name in names if name.startswith(f"{NAME}."))
+    return tuple(sorted(name for name in ours if _file(name)))

@@ -1,0 +1,89 @@
+"""A training stage: from a start and rows to a checkpoint (paper sections 3.3, 4.2 and 4.3).
+
+Alignment, the captioner, pre-training and fine-tuning are this one function with different recipes. A stage that was
+killed continues from its last saved state when it is called again, and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sharegpt4v.config.training import Recipe
+from sharegpt4v.files import write_json
+from sharegpt4v.ledger import key_of
+from sharegpt4v.models.building import build_llava, image_token_count, load_llava, set_trainable
+from sharegpt4v.models.device import choose_device
+from sharegpt4v.provenance import provenance
+from sharegpt4v.tracking import Record
+from sharegpt4v.training.checkpoint import new_folder
+from sharegpt4v.training.pictures import Pictures
+from sharegpt4v.training.rows import Row, make_samples, read_rows
+from sharegpt4v.training.run import train
+
+
+def train_stage(
+    start: Path | tuple[Path, Path],
+    rows: Path | Sequence[Row],
+    data: Path,
+    out: Path,
+    recipe: Recipe,
+    seed: int,
+    work: Path,
+    stage_name: str,
+) -> None:
+    """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
+
+    `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
+    JSON, or its rows; their images are below `data`. The state to resume from is in `<work>/<fingerprint>` until
+    `out` is there. `UserError` for a row that is malformed or lacks its image.
+    """
+    placed = read_rows(rows, data, stage_name)
+    about = _provenance(start, rows, recipe, seed, stage_name)
+    state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"])
+    model, processor = build_llava(*start, seed) if isinstance(start, tuple) else load_llava(start)
+    samples = make_samples(placed, processor.tokenizer, recipe, image_token_count(model.config), data, stage_name)
+    device = choose_device()
+    model.to(device, torch.float32)
+    set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
+    images = (sample.image for sample in samples if sample.image)
+    pictures = Pictures(images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
+    with Record(state / "metrics.jsonl") as record, _running_on(device, recipe.precision):
+        pad = processor.tokenizer.pad_token_id
+        train(model, samples, recipe, seed, state, stage_name, pictures, pad, record.log)
+    if device.type == "cuda" and recipe.precision == "bfloat16":
+        model.to(torch.bfloat16)
+    with new_folder(out) as folder:
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        shutil.copy(state / "metrics.jsonl", folder)
+        write_json(folder / "provenance.json", about)
+    shutil.rmtree(state)
+
+
+def _provenance(
+    start: Path | tuple[Path, Path], rows: Path | Sequence[Row], recipe: Recipe, seed: int, stage_name: str
+) -> dict[str, Any]:
+    """Rows that are given directly count by their content, as a file of them would."""
+    settings = recipe.model_dump(mode="json")
+    inputs = list(start) if isinstance(start, tuple) else [start]
+    if isinstance(rows, Path):
+        inputs.append(rows)
+    else:
+        settings["rows"] = key_of([dict(row) for row in rows])
+    return provenance(stage_name, settings, seed, inputs)
+
+
+@contextmanager
+def _running_on(device: torch.device, precision: str) -> Iterator[None]:
+    """On a GPU, make batches there and compute in the recipe's precision; the CPU always computes in float32."""
+    if device.type == "cpu":
+        yield
+        return
+    with device, torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        yield

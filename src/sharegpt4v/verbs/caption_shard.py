@@ -1,0 +1,71 @@
+"""Caption one shard of the images of the pre-training corpus with the captioner (paper section 3.3).
+
+Every caption is on disk the moment it exists: after a kill, the same command writes only what is missing.
+
+Example:  s4v caption-shard 00000-of-00002
+"""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from sharegpt4v import layout
+from sharegpt4v.errors import UserError
+from sharegpt4v.stage_code import code_of
+from sharegpt4v.verbs.options import add_config, add_path, config_of
+
+if TYPE_CHECKING:
+    from sharegpt4v.captioner.describing import Asking
+    from sharegpt4v.config import Config
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.add_argument("shard", help="which of how many, such as 00000-of-00002")
+    add_config(parser)
+    add_path(parser, "--model", layout.CAPTIONER, "the folder of the captioner")
+
+
+def run(options: Namespace) -> None:
+    """Write data/captions/SHARD.jsonl."""
+    from sharegpt4v.captioner.shards import caption_shard
+    from sharegpt4v.images.manifest import manifest_path, read_manifest
+    from sharegpt4v.teacher.quality import Limits
+
+    config = config_of(options)
+    number, count = _parse(options.shard)
+    manifests = [read_manifest(manifest_path(layout.DATA, name)) for name in config.captions.sources]
+    images = [row["path"] for rows in manifests for row in rows if row["status"] == "ok"]
+    quality = config.captions.quality
+    caption_shard(
+        options.model,
+        images[len(images) * number // count : len(images) * (number + 1) // count],
+        layout.DATA,
+        layout.caption_shard(options.shard),
+        asking(config),
+        layout.work_of("captions", code_of("captioner.describing")),
+        Limits(**quality.model_dump(exclude={"largest_rejected_fraction"})),
+        quality.largest_rejected_fraction,
+    )
+
+
+def asking(config: Config) -> Asking:
+    """Return how the config asks the captioner about an image."""
+    from sharegpt4v.captioner.describing import Asking
+    from sharegpt4v.captioner.rows import read_instruction
+
+    return Asking(
+        read_instruction(layout.of_project(config.captioner.instruction)),
+        config.captions.batch_size,
+        config.captions.max_new_tokens,
+        config.captioner.recipe.image_aspect_ratio,
+    )
+
+
+def _parse(shard: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)-of-(\d+)", shard)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise UserError(f"shard {shard!r}; expected which of how many, counted from 0, such as 00000-of-00002")
+    return int(match[1]), int(match[2])

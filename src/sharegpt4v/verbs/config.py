@@ -1,0 +1,29 @@
+"""Check a config and show it with every key resolved. Mistakes are told one line each, with file and line.
+
+Example:  s4v config config/config.yaml
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from sharegpt4v import layout
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.add_argument(
+        "config", type=Path, nargs="?", default=layout.DEFAULT_CONFIG, help="the file (default: config/config.yaml)"
+    )
+
+
+def run(options: Namespace) -> None:
+    """Print the resolved config as YAML."""
+    import yaml
+
+    from sharegpt4v.config import load
+
+    config = load(options.config)
+    layout.sources(config)
+    print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")

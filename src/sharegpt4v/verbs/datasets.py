@@ -1,0 +1,31 @@
+"""Compare the caption data sets: how many samples, how long on average, beside the paper's numbers (paper table 1).
+
+Example:  s4v datasets
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_path
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    add_path(parser, "--out", layout.RESULTS / "datasets.csv", "the table to write")
+
+
+def run(options: Namespace) -> None:
+    """One row per data set, in the order of the paper."""
+    from sharegpt4v.corpora.statistics import DatasetSource, datasets
+
+    rows = [
+        DatasetSource("COCO-Caption", "COCO", True, "humans", layout.COCO_CAPTIONS, "coco"),
+        DatasetSource("BLIP-LCS", "LCS", True, "BLIP", layout.SHORT_CAPTIONS, "llava"),
+        DatasetSource("LLaVA-23K", "COCO", False, "GPT-4", layout.DETAIL_CAPTIONS, "llava"),
+        DatasetSource("ShareGPT4V", "LCS, COCO, others", True, "the teacher", layout.SEED_CAPTIONS, "llava"),
+        DatasetSource("ShareGPT4V-PT", "LCS, COCO, SAM", True, "the captioner", layout.PRETRAINING_CORPUS, "llava"),
+    ]
+    datasets(rows, layout.of_project(Path("config/paper/datasets.csv")), options.out)

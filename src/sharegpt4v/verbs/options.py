@@ -1,0 +1,32 @@
+"""Options that many verbs have."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharegpt4v import layout
+
+if TYPE_CHECKING:
+    from sharegpt4v.config import Config
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """Add `--config`."""
+    parser.add_argument(
+        "--config", type=Path, default=layout.DEFAULT_CONFIG, metavar="FILE",
+        help="the config; a run of the pipeline leaves its own in .work/config.json (default: config/config.yaml)",
+    )  # fmt: skip
+
+
+def add_path(parser: ArgumentParser, name: str, default: Path | str, what: str) -> None:
+    """Add an option that is a path."""
+    parser.add_argument(name, type=Path, default=Path(default), metavar="PATH", help=f"{what} (default: {default})")
+
+
+def config_of(options: Namespace) -> Config:
+    """Read the config that the options name; a `UserError` with one line per mistake."""
+    from sharegpt4v.config import load
+
+    return load(options.config)

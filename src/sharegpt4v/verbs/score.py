@@ -1,0 +1,41 @@
+"""Score the answers of a model by each benchmark's official rule, with standard errors.
+
+Examples:  s4v score all --answers results/answers/sharegpt4v-7b --json results/scores/sharegpt4v-7b
+           s4v score mme --data data/eval/MME --answers answers.jsonl --json mme.json
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_config, config_of
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.add_argument("benchmark", help="the name of a benchmark such as mme, or 'all' for those of the config")
+    parser.add_argument(
+        "--answers", type=Path, required=True, metavar="FILE", help="the answer file; with 'all', the folder of them"
+    )
+    parser.add_argument(
+        "--json", type=Path, required=True, metavar="FILE", help="the score file to write; with 'all', a folder"
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
+    add_config(parser)
+
+
+def run(options: Namespace) -> None:
+    """Score one benchmark, or all; print the columns."""
+    from sharegpt4v.benchmarks.scoring import score_file
+    from sharegpt4v.files import read_json
+
+    config = config_of(options)
+    every = options.benchmark == "all"
+    for name in config.benchmarks.names if every else [options.benchmark]:
+        answers = options.answers / f"{name}.jsonl" if every else options.answers
+        out = options.json / f"{name}.json" if every else options.json
+        score_file(name, options.data or layout.benchmark_folder(config, name), answers, out)
+        for column, value in read_json(out)["columns"].items():
+            print(f"{column} {value:.1f}")

@@ -1,0 +1,81 @@
+"""Ask the teacher, any OpenAI-compatible vision model, for the seed captions (paper section 3.2).
+
+Every reply is on disk the moment it exists: after a kill, the same command asks only for what is missing.
+
+Example:  s4v seed --config config/config.yaml
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_config, add_path, config_of
+
+if TYPE_CHECKING:
+    from sharegpt4v.config.teacher import Quality, Teacher
+    from sharegpt4v.teacher.client import TeacherSettings
+    from sharegpt4v.teacher.quality import Limits
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    add_config(parser)
+    add_path(parser, "--out", layout.SEED_CAPTIONS, "the LLaVA JSON to write")
+
+
+def run(options: Namespace) -> None:
+    """Choose the images by the manifests and caption them."""
+    from sharegpt4v.images.manifest import manifest_path, read_manifest
+    from sharegpt4v.mini.endpoint import serve
+    from sharegpt4v.mini.endpoint_answers import describe_by_hash
+    from sharegpt4v.teacher.budget import Budget
+    from sharegpt4v.teacher.prompts import PromptBook
+    from sharegpt4v.teacher.seed import choose, seed_captions
+
+    config = config_of(options)
+    teacher = config.teacher
+    rows = (row for name in teacher.captions for row in read_manifest(manifest_path(layout.DATA, name)))
+    images = choose(rows, teacher.captions, config.seed)
+    mini = teacher.base_url == "mini"
+    with serve(describe_by_hash(layout.SCENES), model=teacher.model) if mini else nullcontext(teacher.base_url) as url:
+        seed_captions(
+            images,
+            layout.DATA,
+            options.out,
+            layout.WORK / "seed",
+            PromptBook.load(layout.of_project(teacher.prompts)),
+            teacher_settings(teacher, url),
+            limits(teacher.quality),
+            seed=config.seed,
+            aesthetic_fraction=teacher.aesthetic_fraction,
+            rejected_limit=teacher.quality.largest_rejected_fraction,
+            budget=Budget(**teacher.budget.model_dump()) if teacher.budget else None,
+        )
+
+
+def teacher_settings(teacher: Teacher, base_url: str) -> TeacherSettings:
+    """Turn the section `teacher` into what the client takes."""
+    from sharegpt4v.teacher.client import TeacherSettings
+
+    return TeacherSettings(
+        base_url,
+        teacher.model,
+        teacher.api_key_variable,
+        teacher.temperature,
+        teacher.max_tokens,
+        teacher.image_detail,
+        teacher.concurrency,
+        teacher.requests_per_minute,
+        teacher.timeout_seconds,
+        teacher.attempts,
+    )
+
+
+def limits(quality: Quality) -> Limits:
+    """Turn a section `quality` into what the gate takes."""
+    from sharegpt4v.teacher.quality import Limits
+
+    return Limits(**quality.model_dump(exclude={"largest_rejected_fraction"}))

@@ -1,0 +1,27 @@
+"""Write the results table, results/table.csv and results/table.md, from the scores; print it.
+
+Example:  s4v table --config config/config.yaml
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_config, add_path, config_of
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    add_config(parser)
+    add_path(parser, "--scores", layout.SCORES, "the folder of score files")
+    add_path(parser, "--out", layout.RESULTS / "table.csv", "the table; the Markdown is written beside it")
+
+
+def run(options: Namespace) -> None:
+    """One row per model of the config."""
+    from sharegpt4v.benchmarks.table import terminal_text, write_table
+
+    models = [model.name for model in config_of(options).models]
+    write_table(models, options.scores, options.out)
+    print(terminal_text(models, options.scores))

@@ -1,0 +1,31 @@
+"""Show the whole run in MLflow: curves, scores, tables and figures. `make browse` then opens it.
+
+MLflow is a view: whatever keeps it from showing something is told in a line, and fails nothing.
+
+Example:  s4v track --config .work/config.json
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_config, add_path, config_of
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    add_config(parser)
+    add_path(parser, "--out", layout.RESULTS / "tracked.txt", "a note of what was done")
+
+
+def run(options: Namespace) -> None:
+    """Show everything below the working folder that is not shown yet."""
+    from sharegpt4v.files import write_text
+    from sharegpt4v.tracking import track_all
+
+    config = config_of(options)
+    complete = track_all(Path(), config)
+    told = f"shown in MLflow at {config.tracking.uri}" if complete else "not all of it could be shown in MLflow"
+    write_text(options.out, f"{told if config.tracking.enabled else 'tracking is off'}\n")

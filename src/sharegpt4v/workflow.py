@@ -1,0 +1,230 @@
+"""What the Snakefile asks the package: the config of this run, and what each stage depends on beside its inputs.
+
+A stage is made again when its inputs, its part of the config or its code change. The latter two are the `params` of its
+rule; here stands which part of the config that is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from sharegpt4v import layout
+from sharegpt4v.config import Config, load, missing_keys
+from sharegpt4v.config.benchmarks import BenchmarkName
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json, write_json
+from sharegpt4v.ledger import key_of
+from sharegpt4v.stage_code import code_of
+
+RUN_CONFIG = layout.WORK / "config.json"
+
+# How a stage goes about its work; none of it changes what comes out.
+MANNER = {"checkpoint_minutes", "concurrency", "requests_per_minute", "timeout_seconds", "attempts", "budget"}
+MANNER |= {"api_key_variable", "img2dataset", "workers"}
+
+BENCHMARKS = tuple(f"benchmarks.{name}" for name in get_args(BenchmarkName))  # modules that are imported by name
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage depends on: keys of the config, which may hold wildcards; text files or folders of them, named by a
+    key of the config or by a path, whose content counts; modules that its verb runs but that no import names."""
+
+    config: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+
+
+STAGES = {
+    "mini-world": Stage(("seed", "mini"), texts=("sources.catalogue",)),
+    "fetch": Stage(("sources.largest_bad_fraction", "sources.smallest_success_rate")),
+    "seed": Stage(("seed", "teacher"), texts=("teacher.prompts",)),
+    "base-tokenizer": Stage(("seed", "base_models.tokenizer")),
+    "base-tower": Stage(("seed", "base_models.vision_tower")),
+    "base-llm": Stage(("seed", "base_models.llm.{size}", "base_models.llm_training")),
+    "align": Stage(("seed", "alignment")),
+    "train-captioner": Stage(("seed", "captioner.recipe"), texts=("captioner.instruction",)),
+    "caption-shard": Stage(
+        ("captions.sources", "captions.max_new_tokens", "captions.quality"), texts=("captioner.instruction",)
+    ),
+    "corpus-pretraining": Stage(("seed",), texts=("teacher.prompts",)),
+    "corpus-substitution": Stage(
+        ("seed", "corpora.instruction_mixes.{mix}", "corpora.substitution_sources", "corpora.finetuning_sources"),
+        texts=("config/prompts/detail_questions.txt",),
+    ),
+    "pretrain": Stage(("seed", "pretraining")),
+    "finetune": Stage(("seed", "finetuning")),
+    "answer": Stage(code=BENCHMARKS),
+    "score": Stage(code=BENCHMARKS),
+    "table": Stage(("models",)),
+    "substitution": Stage(("substitution",)),
+    "datasets": Stage(),
+    "figures": Stage(),
+    "track": Stage(("tracking",)),
+}
+
+
+def prepare_environment() -> None:
+    """Let jobs find `s4v` where this Python is, and run one thread each, since they run side by side."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine are slow
+
+
+def read_config(config_files: list[Path], overrides: Mapping[str, Any]) -> Config:
+    """Return the config of a run: the file given (default: the mini preset) with the command line's keys over it.
+
+    Any mistake in it, and a missing environment variable, ends the program with one line per mistake.
+    """
+    try:
+        if len(config_files) > 1:
+            raise UserError("more than one --configfile; expected one, which may build on another by `base: FILE`")
+        config = load(Path(os.path.relpath(config_files[0] if config_files else layout.DEFAULT_CONFIG)), overrides)
+        layout.sources(config)
+        if missing := missing_keys(config, os.environ):
+            raise UserError("\n".join(missing))
+    except UserError as error:
+        sys.exit(str(error))  # Snakemake would put a traceback around an exception
+    return config
+
+
+def begin(config: Config) -> None:
+    """Take this folder for one run at a time, and write the resolved config for the verbs (only when it changed).
+
+    The lock is the kernel's, so that a run that was killed leaves none behind.
+    """
+    layout.WORK.mkdir(exist_ok=True)
+    lock = os.open(layout.WORK / "lock", os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"{Path.cwd()}: another run is working in this folder; wait for it, or stop it")
+    resolved = config.model_dump(mode="json")
+    if not RUN_CONFIG.exists() or read_json(RUN_CONFIG) != resolved:
+        write_json(RUN_CONFIG, resolved)
+
+
+def stage_params(config: Config, name: str) -> dict[str, Any]:
+    """Return the `params` of a stage's rule: its settings, a function of the wildcards, and the hash of its code."""
+    verb = name.partition("-")[0] if name.startswith(("base-", "corpus-")) else name
+    code = code_of(f"verbs.{verb.replace('-', '_')}", *STAGES[name].code)
+    return {"settings": _settings(config, name), "code": code}
+
+
+def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[str, Any]]:
+    stage, whole = STAGES[name], config.model_dump(mode="json")
+    texts = {name: _hash_of_texts(name if "/" in name else _at(whole, name.split("."), {})) for name in stage.texts}
+
+    def settings(wildcards: Mapping[str, str]) -> dict[str, Any]:
+        named = dict(wildcards.items())
+        found = {key: _without_manner(_at(whole, key.split("."), named)) for key in stage.config}
+        found |= texts
+        if name == "fetch":
+            found["source"] = _source(config, named["source"])
+        return found
+
+    return settings
+
+
+def _at(tree: Any, keys: list[str], wildcards: Mapping[str, str]) -> Any:
+    for key in keys:
+        tree = tree[key.format(**wildcards)]
+    return tree
+
+
+def _without_manner(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _without_manner(value) for key, value in tree.items() if key not in MANNER}
+    return tree
+
+
+def _hash_of_texts(name: str) -> str:
+    path = layout.of_project(Path(name))
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    try:
+        texts = [(file.relative_to(path).as_posix(), file.read_text("utf-8")) for file in files if file.is_file()]
+    except OSError as error:
+        sys.exit(f"{error.filename}: cannot be read ({error.strerror}); the config names it")
+    return key_of(texts)
+
+
+def _source(config: Config, name: str) -> dict[str, Any]:
+    """A source's row of the catalogue; of a user's folder, also what is in it."""
+    source = layout.sources(config)[name]
+    row = asdict(source)
+    return row | {"holds": _listing(Path(source.downloads[0].address))} if source.kind == "folder" else row
+
+
+def _listing(folder: Path) -> str:
+    """A hash of the names, sizes and dates of a folder's files: those change when its images do."""
+    files = sorted(path for path in folder.expanduser().rglob("*") if path.is_file())
+    return key_of([(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+
+
+def world(config: Config) -> list[str]:
+    """Return the files of the mini world that say it is there; none where images are real."""
+    return [str(layout.SCENES), str(layout.WORLD / "eval" / "eval.zip")] if config.mini else []
+
+
+def image_sources(config: Config) -> list[str]:
+    """Return the names of all sources whose files are images."""
+    return [name for name, source in layout.sources(config).items() if source.images != 0]
+
+
+def file_source(config: Config, path: Path) -> str:
+    """Return what says that a file below data/ is there: the manifest of its source, or itself when none brings it."""
+    for name, source in layout.sources(config).items():
+        if layout.DATA / source.folder == path:
+            return f"data/manifests/{name}.parquet"
+    return str(path)
+
+
+def mix_file(config: Config) -> Callable[[Mapping[str, str]], str]:
+    """Return the function from the name of an instruction mix to what says that it is there."""
+    mixes = config.corpora.instruction_mixes
+    return lambda wildcards: file_source(config, layout.DATA / mixes[dict(wildcards.items())["mix"]])
+
+
+def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str, Any]]:
+    """Return the function from a model's name to the start, the rows and the images of its fine-tuning."""
+
+    def inputs(wildcards: Mapping[str, str]) -> dict[str, Any]:
+        model = layout.model_named(config, dict(wildcards.items())["model"])
+        return {
+            "start": str(layout.start_of(model) / "model.safetensors"),
+            "rows": file_source(config, layout.rows_of(config, model)),
+            "images": [f"data/manifests/{name}.parquet" for name in image_sources(config)],
+        }
+
+    return inputs
+
+
+def paired_models(config: Config) -> list[str]:
+    """Return the names of the models that are compared before and after substitution, each once."""
+    return list(dict.fromkeys(name for pair in config.substitution for name in (pair.before, pair.after)))
+
+
+def results_of(config: Config) -> list[str]:
+    """Return the tables and figures that a run makes beside the results table."""
+    names = ["datasets", *(["substitution"] if config.substitution else [])]
+    return [path for name in names for path in (f"results/{name}.csv", f"results/figures/{name}.svg")]
+
+
+def shards(config: Config) -> list[str]:
+    """Return the names of the caption shards, `00000-of-00002` and so on, from how many images there should be."""
+    count = max(1, -(-sum(_expected_images(config, name) for name in config.captions.sources) // config.captions.shard_rows))
+    return [f"{number:05d}-of-{count:05d}" for number in range(count)]
+
+
+def _expected_images(config: Config, name: str) -> int:
+    source = layout.sources(config)[name]
+    if config.mini and name in config.mini.images:
+        return config.mini.images[name]
+    if source.kind == "folder":
+        return sum(1 for path in Path(source.downloads[0].address).expanduser().rglob("*") if path.is_file())
+    return source.images or config.captions.shard_rows

@@ -1,0 +1,167 @@
+"""The captioner: one instruction, shards that continue after a kill, the gate, and a folder with broken photographs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sharegpt4v.captioner.describing import Asking
+from sharegpt4v.captioner.folder import caption_folder
+from sharegpt4v.captioner.rows import captioner_rows, read_instruction
+from sharegpt4v.captioner.shards import caption_shard, plan_shards
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_jsonl, sha256_of, write_json
+from sharegpt4v.teacher.quality import Limits
+from tiny_llava import write_llava, write_pictures
+
+INSTRUCTION = Path(__file__).parent.parent / "config/prompts/captioner.txt"
+ASKING = Asking("What is it?", batch_size=8, max_new_tokens=12)
+ANYTHING = Limits(shortest_characters=1, loops=1000, most_copies=1000)
+CHILD = """
+import sys
+from pathlib import Path
+from sharegpt4v.captioner.describing import Asking
+from sharegpt4v.captioner.shards import caption_shard
+from sharegpt4v.teacher.quality import Limits
+model, data, out, work = map(Path, sys.argv[1:])
+images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
+limits = Limits(shortest_characters=1, loops=1000, most_copies=1000)
+caption_shard(model, images, data, out, Asking("What is it?", 2, 40), work, limits, 1.0)
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("captioner")
+    images = list(write_pictures(folder / "data", 30)) + list(write_pictures(folder / "data", 10, "sam"))
+    return write_llava(folder), images, folder / "data"
+
+
+def test_one_instruction_stands_before_every_seed_caption(tmp_path):
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A red circle."}]
+    write_json(tmp_path / "seed.json", [{"id": "9", "image": "coco/9.jpg", "conversations": turns}])
+    instruction = read_instruction(INSTRUCTION)
+    assert instruction == "Analyze the image in a comprehensive and detailed manner."
+    (row,) = captioner_rows(tmp_path / "seed.json", instruction)
+    assert (row["id"], row["image"]) == ("9", "coco/9.jpg")
+    assert row["conversations"] == [{"from": "human", "value": f"<image>\n{instruction}"}, turns[1]]
+    write_json(tmp_path / "seed.json", [{"image": "coco/9.jpg", "conversations": turns[:1]}])
+    with pytest.raises(UserError, match=r"seed\.json, row 1: expected"):
+        captioner_rows(tmp_path / "seed.json", instruction)
+
+
+def test_shards_hold_every_image_once():
+    images = [f"{n}.jpg" for n in range(23)]
+    for size in (1, 7, 23, 100):
+        shards = [images[part] for part in plan_shards(images, size)]
+        assert [image for shard in shards for image in shard] == images
+        assert all(len(shard) == size for shard in shards[:-1]) and 0 < len(shards[-1]) <= size
+    assert plan_shards([], 5) == []
+
+
+def test_shard_has_a_row_per_image_and_asks_nothing_twice(world, tmp_path):
+    model, images, data = world
+    counts = caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING, 1.0)
+    rows = list(read_jsonl(tmp_path / "0.jsonl"))
+    assert [row["image"] for row in rows] == images and counts.get("accepted", 0) + counts.get("cut off", 0) > 30
+    assert rows[0]["sha256"] == sha256_of(data / images[0])
+    assert all((row["status"] == "accepted") == (row["reason"] is None) for row in rows)
+    assert {row["reason"] for row in rows} >= {"cut off"}  # twelve tokens are few
+    ledger = (tmp_path / "work/0.jsonl").read_bytes()
+    before = (tmp_path / "0.jsonl").read_bytes()
+    caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING, 1.0)
+    assert (tmp_path / "work/0.jsonl").read_bytes() == ledger and (tmp_path / "0.jsonl").read_bytes() == before
+
+
+def test_too_many_rejected_captions_fail_the_shard_and_keep_its_work(world, tmp_path):
+    model, images, data = world
+    with pytest.raises(UserError, match=r"captions 3: .* of 40 captions are rejected .*the limit is 5\.0%"):
+        caption_shard(model, images, data, tmp_path / "3.jsonl", ASKING, tmp_path / "work", Limits(), 0.05)
+    assert not (tmp_path / "3.jsonl").exists()
+    assert len((tmp_path / "work/3.jsonl").read_text().splitlines()) == 30  # the sam pictures are ten of the same
+    assert all(row["reason"] for row in read_jsonl(tmp_path / "work/3.rejected.jsonl"))
+
+
+def test_missing_and_broken_images_are_rejected_with_their_reason(world, tmp_path):
+    model, images, data = world
+    broken = data / "coco/zzz.jpg"
+    broken.write_bytes((data / images[0]).read_bytes()[:400])
+    try:
+        names = [images[0], "coco/gone.jpg", "coco/zzz.jpg"]
+        caption_shard(model, names, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING, 1.0)
+    finally:
+        broken.unlink()
+    good, gone, cut = read_jsonl(tmp_path / "0.jsonl")
+    assert good["caption"] and gone["status"] == cut["status"] == "rejected"
+    assert "missing" in gone["reason"] and "cannot be decoded" in cut["reason"]
+
+
+def test_killed_shard_continues_and_asks_nothing_twice(world, tmp_path):
+    model, _, data = world
+    command = [sys.executable, "-c", CHILD, model, data, tmp_path / "cut/0.jsonl", tmp_path / "cut/work"]
+
+    def run():
+        return subprocess.Popen(list(map(str, command)), env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+    cut, ledger = run(), tmp_path / "cut/work/0.jsonl"
+    while not ledger.exists() or len(ledger.read_bytes().splitlines()) < 2:
+        assert cut.poll() is None, "ended too soon"
+        time.sleep(0.002)
+    cut.send_signal(signal.SIGKILL)
+    cut.wait()
+    done = ledger.read_bytes()
+    assert not (tmp_path / "cut/0.jsonl").exists()
+    again = run()
+    images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
+    asking = Asking("What is it?", 2, 40)
+    caption_shard(model, images, data, tmp_path / "whole/0.jsonl", asking, tmp_path / "whole/work", ANYTHING, 1.0)
+    assert again.wait() == 0
+    complete = done[: done.rfind(b"\n") + 1]
+    keys = [row["key"] for row in read_jsonl(ledger)]
+    assert ledger.read_bytes().startswith(complete) and len(keys) == len(set(keys)) > len(complete.splitlines())
+    assert (tmp_path / "cut/0.jsonl").read_bytes() == (tmp_path / "whole/0.jsonl").read_bytes()
+
+
+def test_folder_of_photographs(world, tmp_path, capsys):
+    model, images, data = world
+    photos = tmp_path / "photos"
+    (photos / "holiday").mkdir(parents=True)
+    (photos / "a.JPG").write_bytes((data / images[0]).read_bytes())
+    (photos / "holiday/b ü.png").write_bytes((data / images[1]).read_bytes())
+    (photos / "holiday/cut.jpg").write_bytes((data / images[2]).read_bytes()[:400])
+    (photos / "notes.txt").write_text("no image")
+    assert caption_folder(model, photos, tmp_path / "out.jsonl", ASKING, tmp_path / "work") == (2, 1)
+    rows = list(read_jsonl(tmp_path / "out.jsonl"))
+    assert [row["image"] for row in rows] == ["a.JPG", "holiday/b ü.png", "holiday/cut.jpg"]
+    assert rows[0]["caption"] and rows[1]["caption"] and "cannot be decoded" in rows[2]["error"]
+    assert "holiday/cut.jpg" in capsys.readouterr().err
+    with pytest.raises(UserError, match="no images in it"):
+        caption_folder(model, tmp_path / "work", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
+    with pytest.raises(UserError, match="no such folder"):
+        caption_folder(model, tmp_path / "gone", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
+
+
+def test_manifest_of_a_source(world, tmp_path):
+    from sharegpt4v.images.manifest import write_manifest
+
+    model, images, data = world
+    row = {
+        "source": "coco", "sha256": "", "bytes": 0, "width": 0, "height": 0, "mode": "", "format": "", "note": "",
+        "licence": "",
+    }  # fmt: skip
+    (tmp_path / "coco").symlink_to(data / "coco")
+    manifest = tmp_path / "manifests/coco.parquet"
+    manifest.parent.mkdir()
+    rows = [row | {"path": images[0], "status": "ok", "reason": ""}]
+    rows += [row | {"path": "coco/999.jpg", "status": "missing", "reason": "not in the archive"}]
+    write_manifest(manifest, rows)
+    assert caption_folder(model, manifest, tmp_path / "out.jsonl", ASKING, tmp_path / "work") == (1, 1)
+    found, missing = read_jsonl(tmp_path / "out.jsonl")
+    assert found["image"] == images[0] and found["caption"]
+    assert missing == {"image": "coco/999.jpg", "error": "missing: not in the archive"}

@@ -1,0 +1,181 @@
+"""The corpora: every accepted caption once in an order of its own, and a substitution whose numbers add up."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sharegpt4v.corpora.pretraining import pretraining_corpus
+from sharegpt4v.corpora.substitution import _shares, substitute
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json, read_jsonl, write_json, write_jsonl
+
+QUESTIONS = ("What is this?", "Describe it.", "Tell me more.")
+
+
+def shard_row(image, caption="A red circle.", reason=None):
+    status = "rejected" if reason else "accepted"
+    return {"image": image, "sha256": "0", "caption": caption, "status": status, "reason": reason}
+
+
+def llava(image, *turns):
+    conversations = [{"from": ("human", "gpt")[n % 2], "value": turn} for n, turn in enumerate(turns)]
+    return {"id": image or "text", **({"image": image} if image else {}), "conversations": conversations}
+
+
+# The pre-training corpus
+
+
+def test_corpus_holds_each_accepted_caption_in_llava_form(tmp_path):
+    rows = [
+        shard_row(f"{source}/{n}.jpg", f"Caption {n} “of” {source}.") for n in range(20) for source in ("sam", "coco")
+    ]
+    rows[3]["status"], rows[3]["reason"] = "rejected", "repetition"
+    write_jsonl(tmp_path / "0.jsonl", rows[:25])
+    write_jsonl(tmp_path / "1.jsonl", rows[25:])
+    counts = pretraining_corpus([tmp_path / "0.jsonl", tmp_path / "1.jsonl"], tmp_path / "out.json", QUESTIONS, seed=0)
+    assert counts == {"coco": 19, "sam": 20}
+    made = read_json(tmp_path / "out.json")
+    assert {(row["image"], row["conversations"][1]["value"]) for row in made} == {
+        (row["image"], row["caption"]) for row in rows if row["status"] == "accepted"
+    }
+    assert made[0]["id"] == made[0]["image"].split("/")[1].removesuffix(".jpg")
+    assert [turn["from"] for turn in made[0]["conversations"]] == ["human", "gpt"]
+    asked = {row["conversations"][0]["value"] for row in made}
+    assert asked == {f"<image>\n{question}" for question in QUESTIONS}
+    assert not all(row["image"].startswith("sam") for row in made[:10])  # sources are mixed
+
+
+def test_corpus_depends_on_the_seed_and_not_on_the_shards(tmp_path):
+    rows = [shard_row(f"coco/{n}.jpg", f"Caption {n}.") for n in range(30)]
+    write_jsonl(tmp_path / "all.jsonl", rows)
+    write_jsonl(tmp_path / "a.jsonl", rows[20:])
+    write_jsonl(tmp_path / "b.jsonl", rows[:20])
+    made = {}
+    for name, shards, seed in (("one", ["all"], 0), ("two", ["a", "b"], 0), ("other", ["all"], 1)):
+        pretraining_corpus([tmp_path / f"{s}.jsonl" for s in shards], tmp_path / f"{name}.json", QUESTIONS, seed)
+        made[name] = (tmp_path / f"{name}.json").read_bytes()
+    assert made["one"] == made["two"] != made["other"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([json.dumps(shard_row("coco/1.jpg")), '{"image": '], r"0\.jsonl, line 2: not a row"),
+        ([json.dumps({"image": "coco/1.jpg"})], r"0\.jsonl, line 1: not a row"),
+        ([json.dumps(shard_row("coco/1.jpg"))] * 2, r"line 2: coco/1\.jpg has a caption already"),
+        ([json.dumps(shard_row("coco/1.jpg", reason="empty"))], "no accepted caption"),
+    ],
+)
+def test_shard_that_is_wrong_is_told(tmp_path, lines, message):
+    (tmp_path / "0.jsonl").write_text("".join(line + "\n" for line in lines))
+    with pytest.raises(UserError, match=message):
+        pretraining_corpus([tmp_path / "0.jsonl"], tmp_path / "out.json", QUESTIONS, 0)
+    assert not (tmp_path / "out.json").exists()
+
+
+# Equal substitution
+
+
+def write_world(folder, detail=20, captions=60):
+    """A mix of conversations, text and detail captions; the detail captions; seed captions of several sources."""
+    details = [llava(f"{n:03}.jpg", "<image>\nDescribe.", f"Blind caption {n}.") for n in range(detail)]
+    mix = [llava(f"coco/train2017/{n:03}.jpg", "<image>\nRed?", "yes", "Blue?", "no") for n in range(40)]
+    # of the same image, with another answer: not a detail caption
+    mix += [llava("coco/train2017/000.jpg", "<image>\nDescribe.", "Another caption.")]
+    mix += [llava(None, "Hello.", "Good day.") for _ in range(5)]
+    for number, row in enumerate(details):
+        mix.insert(number * 3, row | {"image": f"coco/train2017/{row['image']}"})
+    sources = ("coco", "coco", "coco", "llava", "sam", "wikiart")
+    seeds = [llava(f"{sources[n % 6]}/s{n}.jpg", "<image>\nWhat?", f"Right caption {n}.") for n in range(captions)]
+    write_json(folder / "mix.json", mix)
+    write_json(folder / "detail.json", details)
+    write_json(folder / "seed.json", seeds)
+    return mix
+
+
+def run(folder, sources, seed=0, name="out"):
+    out = folder / f"{name}.json"
+    arithmetic = substitute(
+        folder / "mix.json", folder / "detail.json", folder / "seed.json", sources, QUESTIONS, seed, out
+    )
+    return arithmetic, read_json(out)
+
+
+def test_detail_captions_leave_and_as_many_come_in(tmp_path):
+    mix = write_world(tmp_path)
+    arithmetic, made = run(tmp_path, ["coco"])
+    assert arithmetic == {
+        "rows_before": 66, "detail_rows": 20, "rows_out": 20, "rows_in": 20, "rows_after": 66,
+        "rows_in_per_source": {"coco": 20},
+    }  # fmt: skip
+    assert read_json(tmp_path / "out.arithmetic.json") == arithmetic
+    places = [n for n in range(len(mix)) if made[n] != mix[n]]
+    assert len(made) == len(mix) and places == list(range(0, 60, 3))
+    assert all("Right caption" in made[n]["conversations"][1]["value"] for n in places)
+    assert all(made[n]["conversations"][0]["value"].removeprefix("<image>\n") in QUESTIONS for n in places)
+    assert len({made[n]["image"] for n in places}) == 20
+    noted = list(read_jsonl(tmp_path / "out.provenance.jsonl"))
+    assert [(one["row"], one["out"], one["in"]) for one in noted] == [
+        (n, mix[n]["image"], made[n]["image"]) for n in places
+    ]
+    assert {one["source"] for one in noted} == {"coco"}
+
+
+def test_quotas_are_scaled_and_small_stands_for_the_rest(tmp_path):
+    write_world(tmp_path)
+    arithmetic, _ = run(tmp_path, {"coco": 900, "llava": 300, "sam": 450, "small": 200})
+    # 20 rows as 9.73, 3.24, 4.86, 2.16
+    assert arithmetic["rows_in_per_source"] == {"coco": 10, "llava": 3, "sam": 5, "wikiart": 2}
+
+
+def test_what_one_source_lacks_the_others_give(tmp_path):
+    write_world(tmp_path, captions=30)  # 15 of coco, 5 of each other source
+    arithmetic, _ = run(tmp_path, {"coco": 1, "llava": 1, "sam": 0, "small": 8})
+    assert arithmetic["rows_in"] == arithmetic["rows_out"] == 20
+    assert arithmetic["rows_in_per_source"]["wikiart"] == 5 and "sam" not in arithmetic["rows_in_per_source"]
+
+
+def test_too_few_seed_captions_replace_as_many_and_no_image_twice(tmp_path):
+    mix = write_world(tmp_path, captions=12)
+    seeds = read_json(tmp_path / "seed.json")
+    write_json(tmp_path / "seed.json", [*seeds, *seeds])
+    arithmetic, made = run(tmp_path, ["coco"])
+    assert (arithmetic["rows_out"], arithmetic["rows_in"], arithmetic["detail_rows"]) == (6, 6, 20)
+    replaced = [row for row, old in zip(made, mix, strict=True) if row != old]
+    assert len({row["image"] for row in replaced}) == 6
+    assert sum("Blind" in row["conversations"][1]["value"] for row in made) == 14
+
+
+def test_substitution_depends_on_the_seed_alone(tmp_path):
+    write_world(tmp_path, captions=90)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(tmp_path, ["coco", "sam"], seed, name)
+    a, b, c = ((tmp_path / f"{name}.json").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_nothing_to_replace_is_an_error(tmp_path):
+    write_world(tmp_path)
+    with pytest.raises(UserError, match=r"seed\.json: no captions of vg"):
+        run(tmp_path, ["vg"])
+    write_json(tmp_path / "detail.json", [llava("999.jpg", "<image>", "Else.")])
+    with pytest.raises(UserError, match=r"mix\.json: none of its rows is in"):
+        run(tmp_path, ["coco"])
+    assert not (tmp_path / "out.json").exists()
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(min_size=1), st.integers(0, 10_000), min_size=1), st.integers(0, 50_000))
+def test_shares_are_proportional_and_complete(counts, total):
+    if not any(counts.values()):
+        with pytest.raises(UserError):
+            _shares(counts, total)
+        return
+    shares = _shares(counts, total)
+    assert sum(shares.values()) == total
+    for name, count in counts.items():
+        assert abs(shares[name] - total * count / sum(counts.values())) < 1

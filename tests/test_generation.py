@@ -1,0 +1,116 @@
+"""The generation engine: the same answers in batches as alone, each at its own limit, broken images told."""
+
+from __future__ import annotations
+
+import pytest
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.models.generation import Generator, Request
+from sharegpt4v.training.conversation import prompt_text
+from tiny_llava import write_llava, write_pictures
+
+WORDS = ("circle", "square", "red", "night", "small", "top left")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A model folder, and requests of many lengths, with and without images."""
+    folder = tmp_path_factory.mktemp("generation")
+    data = folder / "data"
+    pictures = [data / path for path in write_pictures(data, 12)]
+    requests = []
+    for number, picture in enumerate(pictures):
+        question = f"Is there a {' or a '.join(WORDS[: 1 + number % 6])}?"
+        image = picture.read_bytes() if number % 2 else picture
+        requests.append(Request(prompt_text(question, True), image, 16, ("pad", "square")[number % 2]))
+        requests.append(Request(prompt_text(question, False), None, 16))
+    return write_llava(folder), requests
+
+
+def answers_of(generator, requests):
+    texts = {}
+
+    def keep(index, text):
+        assert index not in texts
+        texts[index] = text
+
+    generator.generate(requests, keep)
+    return [texts[index] for index in range(len(requests))]
+
+
+def test_answers_in_batches_are_those_alone(world):
+    folder, requests = world
+    alone = answers_of(Generator(folder, 1), requests)
+    for size in (5, 16):
+        assert answers_of(Generator(folder, size), requests) == alone
+    assert len(set(alone)) > len(requests) // 2  # else equal answers would show nothing
+
+
+def test_the_image_decides_the_answer(world):
+    folder, requests = world
+    prompt = prompt_text("What is it?", True)
+    answers = answers_of(Generator(folder, 4), [Request(prompt, r.image, 16) for r in requests if r.image])
+    assert len(set(answers)) > 1
+
+
+def test_engine_writes_what_transformers_writes_by_itself(world):
+    import torch
+    from PIL import Image
+
+    from sharegpt4v.models.building import load_llava
+
+    folder, requests = world
+    request = requests[0]
+    model, processor = load_llava(folder)
+    image = Image.open(request.image).convert("RGB").resize((24, 24), Image.Resampling.BICUBIC)
+    inputs = processor(images=image, text=f"<s>{request.prompt}", return_tensors="pt", add_special_tokens=False)
+    with torch.no_grad():
+        ids = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    assert answers_of(Generator(folder, 8), requests[:3])[0] == processor.decode(ids, skip_special_tokens=True).strip()
+
+
+def test_each_request_has_its_own_limit(world):
+    folder, requests = world
+    generator = Generator(folder, 8)
+    found = {}
+    for limit in (1, 5, 16):
+        for index, request in enumerate(requests[:4]):
+            found[limit, index] = Request(request.prompt, request.image, limit)
+    keys = list(found)
+    mixed = {}
+    generator.answer(list(found.values()), lambda index, answer: mixed.update({keys[index]: answer}))
+    for limit, index in keys:
+        alone = []
+        generator.answer([found[limit, index]], lambda _, answer, to=alone: to.append(answer))
+        assert mixed[limit, index] == alone[0]
+    lengths = [sum(len(mixed[limit, index].text) for index in range(4)) for limit in (1, 5, 16)]
+    assert 0 < lengths[0] < lengths[1] < lengths[2]
+    assert {mixed[1, index].finish_reason for index in range(4)} == {"length"}
+
+
+def test_broken_image_is_an_error_that_names_it(world, tmp_path):
+    folder, requests = world
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(requests[0].image.read_bytes()[:400])
+    mixed = [requests[0], Request(requests[0].prompt, broken, 4), requests[1]]
+    generator = Generator(folder, 3)
+    answers = {}
+    generator.answer(mixed, lambda index, answer: answers.update({index: answer}))
+    assert [answers[index].error is None for index in range(3)] == [True, False, True]
+    assert answers[0].text == answers_of(generator, requests[:1])[0]
+    with pytest.raises(UserError, match=r"broken\.jpg: the image cannot be decoded"):
+        generator.generate(mixed, lambda index, text: None)
+
+
+def test_end_mark_ends_an_answer(world):
+    folder, _ = world
+    generator = Generator(folder, 1)
+    word, end = generator.tokenizer("circle", add_special_tokens=False)["input_ids"], generator.tokenizer.eos_token_id
+    assert generator._read([*word, end, *word], 16).finish_reason == "stop"
+    assert generator._read([*word, end, *word], 16).text == "circle"
+    assert generator._read([*word, end], len(word)).finish_reason == "length"
+
+
+def test_folder_without_a_model(tmp_path):
+    with pytest.raises(UserError, match=r"no config\.json"):
+        Generator(tmp_path)

@@ -1,0 +1,298 @@
+"""A training stage: an ordinary checkpoint, only the named parts changed, the same bytes after a kill, no row lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sharegpt4v.config.base_models import Transformer, VisionTower
+from sharegpt4v.config.section import Section
+from sharegpt4v.config.training import Recipe
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import write_json
+from tiny_llava import write_llava, write_pictures, write_tower_and_llm
+
+RECIPE = {
+    "learning_rate": 2e-3, "batch_size": 2, "sequence_length": 96, "template": "v1", "image_aspect_ratio": "pad",
+    "precision": "float32", "gradient_clip": 1.0,
+}  # fmt: skip
+CHILD = """
+import json, sys
+from pathlib import Path
+from sharegpt4v.config.training import Recipe
+from sharegpt4v.training.stages import train_stage
+start, rows, data, out, recipe, work = sys.argv[1:]
+start = tuple(map(Path, start.split(","))) if "," in start else Path(start)
+train_stage(start, Path(rows), Path(data), Path(out), Recipe(**json.loads(recipe)), 3, Path(work), "finetuning")
+"""
+
+
+def row(image, *answers, question="What color is it?"):
+    turns = []
+    for answer in answers:
+        mark = "<image>\n" if image and not turns else ""
+        turns += [{"from": "human", "value": mark + question}, {"from": "gpt", "value": answer}]
+    return {"id": image or "text", **({"image": image} if image else {}), "conversations": turns}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Base models with tied words as the mini preset has them, pictures, rows with and without images."""
+    folder = tmp_path_factory.mktemp("training")
+    pictures = write_pictures(folder / "data", 24)
+    rows = [row(image, words, words.split()[0]) for image, words in pictures.items()]
+    rows += [row(None, f"It is {word}.") for word in ("red", "blue", "green")]
+    write_json(folder / "rows.json", rows)
+    return write_tower_and_llm(folder, tied=True), rows, folder
+
+
+def arguments(world, out, work, start=None, **recipe):
+    parts, _, folder = world
+    start = ",".join(map(str, parts)) if start is None else str(start)
+    return [start, folder / "rows.json", folder / "data", out, json.dumps(RECIPE | recipe), work]
+
+
+def run(arguments):
+    """Start the stage in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, *map(str, arguments)], env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+
+
+def train(start, rows, world, out, **recipe):
+    from sharegpt4v.training.stages import train_stage
+
+    data = world[2] / "data"
+    train_stage(start, rows, data, out, Recipe(**(RECIPE | recipe)), 3, out.parent / "work", "finetuning")
+
+
+def weights(folder):
+    from sharegpt4v.models.building import load_llava
+
+    return dict(load_llava(folder)[0].named_parameters())
+
+
+def test_checkpoint_is_an_ordinary_folder_that_learned(world, tmp_path):
+    import torch
+    from PIL import Image
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    parts, rows, folder = world
+    train(parts, rows, world, tmp_path / "aligned", epochs=12)
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "aligned")
+    processor = AutoProcessor.from_pretrained(tmp_path / "aligned")
+    inputs = processor(
+        images=[Image.open(folder / "data" / rows[0]["image"])],
+        text=processor.apply_chat_template(
+            [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What color is it?"}]}],
+            add_generation_prompt=True,
+        ),
+        return_tensors="pt",
+    )
+    with torch.no_grad():
+        assert model(**inputs).logits.isfinite().all()
+    metrics = [json.loads(line) for line in (tmp_path / "aligned/metrics.jsonl").read_text().splitlines()]
+    assert [one["step"] for one in metrics] == list(range(1, len(metrics) + 1))
+    assert metrics[-1]["loss"] < 0.7 * metrics[0]["loss"]
+    about = json.loads((tmp_path / "aligned/provenance.json").read_text())
+    assert about["stage"] == "finetuning" and about["seed"] == 3 and len(about["inputs"]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["aligned", "work"]
+    assert not any((tmp_path / "work").iterdir())
+
+
+def test_base_models_of_the_drawn_world_are_a_start(tmp_path):
+    from transformers import AutoTokenizer
+
+    from sharegpt4v.mini.base_stage import make_llm, make_tokenizer, make_tower
+    from sharegpt4v.training.stages import train_stage
+
+    pictures = write_pictures(tmp_path / "data", 12)
+    write_json(tmp_path / "rows.json", [row(image, words) for image, words in pictures.items()])
+    width = {"hidden_size": 32, "layers": 3, "heads": 2, "mlp_size": 64}
+    steps = {"steps": 3, "batch_size": 4, "learning_rate": 1e-3}
+    tower = VisionTower(**width, image_size=24, patch_size=12, training=steps)
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        make_tokenizer(folder / "tokenizer", 800, 0)
+        tokenizer = folder / "tokenizer"
+        make_tower(tmp_path / "rows.json", tmp_path / "data", folder / "tower", tower, tokenizer, 0)
+        make_llm(Transformer(**width), folder / "llm", TextTraining(), tokenizer, 0, tmp_path / "work")
+        start, recipe = (folder / "tower", folder / "llm"), Recipe(**(RECIPE | {"template": "plain"}))
+        data, work = tmp_path / "data", tmp_path / "work"
+        train_stage(start, tmp_path / "rows.json", data, folder / "aligned", recipe, 0, work, "alignment")
+        assert not any(work.iterdir())
+    for part in ("tokenizer/tokenizer.json", *(f"{part}/model.safetensors" for part in ("tower", "llm", "aligned"))):
+        assert (tmp_path / "one" / part).read_bytes() == (tmp_path / "two" / part).read_bytes(), part
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "one/llm")
+    assert len(tokenizer) <= 800 and tokenizer.convert_tokens_to_ids("<image>") > 0
+    with pytest.raises(UserError, match=r"no tokenizer\.json"):
+        make_llm(Transformer(**width), tmp_path / "llm", TextTraining(), tmp_path / "gone", 0, tmp_path / "work")
+
+
+class TextTraining(Section):
+    """The shortest training on text that has all its phases."""
+
+    rows: int = 60
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+
+
+def test_only_the_named_parts_learn(world, tmp_path):
+    start = write_llava(tmp_path)
+    before = weights(start)
+    for name, recipe, learned in (
+        ("projector", {"train_llm": False}, ("multi_modal_projector",)),
+        ("frozen-tower", {}, ("multi_modal_projector", "language_model", "lm_head")),
+        # of three layers the last is not used, and the first stays as it was
+        ("upper-half", {"tune_vit_from_layer": 1}, ("projector", "language_model", "lm_head", "encoder.layers.1.")),
+    ):
+        train(start, world[1], world, tmp_path / name, **recipe)
+        after = weights(tmp_path / name)
+        changed = {key for key in before if not before[key].equal(after[key])}
+        assert changed and all(any(part in key for part in learned) for key in changed)
+        assert all(any(part in key for key in changed) for part in learned)
+
+
+def test_killed_stage_continues_and_ends_with_the_same_bytes(world, tmp_path):
+    recipe = {"epochs": 10, "checkpoint_minutes": 1e-6, "tune_vit_from_layer": 1}
+    cut = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", **recipe))
+    record = wait_for(lambda: list((tmp_path / "work-cut").glob("*/metrics.jsonl")), cut)[0]
+    wait_for(lambda: len(record.read_text().splitlines()) >= 3, cut)
+    cut.send_signal(signal.SIGKILL)
+    cut.wait()
+    assert not (tmp_path / "cut").exists()
+    before = record.read_text().splitlines()
+
+    again = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", **recipe))
+    train(world[0], world[2] / "rows.json", world, tmp_path / "whole", **recipe)  # the same, uninterrupted
+    assert again.wait() == 0
+    record = (tmp_path / "cut/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in record] == list(range(1, len(record) + 1))
+    # Rows hold speeds, so rows of a run that had begun anew would differ. The last one's state may not have been saved.
+    assert len(record) > len(before) and record[: len(before) - 1] == before[:-1]
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "cut").iterdir())
+    for name in names:
+        if name != "metrics.jsonl":
+            assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
+    assert not any((tmp_path / "work-cut").iterdir())
+
+
+def wait_for(condition, process):
+    for _ in range(6000):
+        if found := condition():
+            return found
+        assert process.poll() is None, "ended too soon"
+        time.sleep(0.01)
+    raise AssertionError("nothing happened in a minute")
+
+
+def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
+    import torch
+
+    from sharegpt4v.models.building import image_token_count, load_llava
+    from sharegpt4v.training.conversation import IGNORED
+    from sharegpt4v.training.packing import collate
+    from sharegpt4v.training.pictures import Pictures
+    from sharegpt4v.training.rows import make_samples, read_rows
+    from sharegpt4v.training.run import loss_of
+
+    model, processor = load_llava(write_llava(tmp_path))
+    model.train()
+    placed = read_rows(world[1][:6] + world[1][-2:], world[2] / "data", "rows")
+    recipe = Recipe(**RECIPE)
+    tokens = image_token_count(model.config)
+    samples = make_samples(placed, processor.tokenizer, recipe, tokens, world[2] / "data", "rows")
+    images = [sample.image for sample in samples if sample.image]
+    pictures = Pictures(images, 24, "pad", torch.device("cpu"))
+
+    def loss(rows, row_count, capacity):
+        batch = collate(samples, rows, row_count, capacity, pad=0)
+        learned = int((batch.labels[:, 1:] != IGNORED).sum())
+        return loss_of(model, batch, pictures(batch.images) if batch.images else None).item() * learned, learned
+
+    everything = list(range(len(samples)))
+    capacity = max(len(sample.ids) for sample in samples) * 3
+    packed, packed_count = loss([everything[0::3], everything[1::3], everything[2::3]], 4, capacity)
+    alone = [loss([[index]], 1, len(samples[index].ids)) for index in everything]
+    assert packed_count == sum(count for _, count in alone)
+    assert packed / packed_count == pytest.approx(sum(value for value, _ in alone) / packed_count, abs=1e-5)
+    # the same samples without their borders would give another loss: the measure sees what it should
+    batch = collate(samples, [everything[0::3]], 1, capacity, pad=0)
+    batch.positions = torch.arange(capacity)[None]
+    leaking = loss_of(model, batch, pictures(batch.images)).item()
+    assert abs(leaking - loss([everything[0::3]], 1, capacity)[0] / loss([everything[0::3]], 1, capacity)[1]) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": "coco/gone.jpg"}, r"row 2 \(id coco/001\.jpg\): no image .*coco/gone\.jpg"),
+        ({"conversations": [{"from": "human"}]}, "row 2.*: expected 'conversations'"),
+        ({"conversations": [{"from": "human", "value": "<image> <image>"}] * 2}, "row 2.*: 2 '<image>' for 1 images"),
+        ({"image": None}, "row 2.*: 1 '<image>' for 0 images"),
+    ],
+)
+def test_row_that_cannot_be_learned_from_is_named(world, tmp_path, change, message):
+    rows = [world[1][0], world[1][1] | change]
+    if "<image> <image>" in str(change):
+        rows[1]["conversations"] = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "a <image>"}]
+    with pytest.raises(UserError, match=message):
+        train(world[0], rows, world, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_for_another_template_are_named(world, tmp_path):
+    with pytest.raises(UserError, match=r"row 1.*: does not fit the template 'plain'"):
+        train(world[0], world[1], world, tmp_path / "out", template="plain")
+
+
+def test_long_rows_are_cut_and_counted(world, tmp_path, capsys):
+    from transformers import AutoTokenizer
+
+    from sharegpt4v.training.rows import make_samples
+
+    tokenizer = AutoTokenizer.from_pretrained(world[0][1])
+    rows = [
+        ("row 1", row(None, "It is red.")),
+        ("row 2", row(None, "It is red. " * 40)),
+        ("row 3", row(None, "red", question="What color is it? " * 40)),
+    ]
+    samples = make_samples(rows, tokenizer, Recipe(**RECIPE), 4, Path(), "finetuning")
+    assert [len(sample.ids) for sample in samples] == [len(samples[0].ids), 96]
+    assert "2 of 3 rows cut to 96 tokens, 1 left out" in capsys.readouterr().err
+    with pytest.raises(UserError, match="its image does not fit into 4 tokens"):
+        short = Recipe(**(RECIPE | {"sequence_length": 4}))
+        make_samples([("row 1", world[1][0])], tokenizer, short, 4, world[2] / "data", "finetuning")
+
+
+def test_broken_image_is_named(world, tmp_path):
+    import torch
+
+    from sharegpt4v.training.pictures import Pictures
+
+    (tmp_path / "broken.jpg").write_bytes((world[2] / "data" / world[1][0]["image"]).read_bytes()[:300])
+    pictures = Pictures([tmp_path / "broken.jpg"], 24, "pad", torch.device("cpu"))
+    with pytest.raises(UserError, match=r"broken\.jpg: the image cannot be decoded"):
+        pictures([tmp_path / "broken.jpg"])
+
+
+def test_pictures_are_the_same_from_memory(world):
+    import torch
+
+    from sharegpt4v.training.pictures import Pictures
+
+    images = [world[2] / "data" / one["image"] for one in world[1] if "image" in one]
+    pictures = Pictures(images, 24, "square", torch.device("cpu"))
+    first = pictures(images)
+    assert first.shape == (24, 3, 24, 24) and first.dtype == torch.float32
+    assert pictures.keeps and pictures(images).equal(first)
+    pictures.keeps, pictures._kept = False, {}
+    assert pictures(images).equal(first) and not pictures._kept

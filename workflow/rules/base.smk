@@ -1,0 +1,88 @@
+"""Base models, and the alignment of a vision tower with a language model (paper section 4.1)."""
+
+
+rule tokenizer:
+    """The tokenizer that all language models share."""
+    output:
+        "checkpoints/base/tokenizer/tokenizer.json",
+    log:
+        "logs/base/tokenizer.log",
+    benchmark:
+        "logs/benchmarks/base/tokenizer.tsv"
+    priority: 100
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        **stage_params(run, "base-tokenizer"),
+    shell:
+        "s4v base tokenizer --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule language_model:
+    """A language model that has only read text."""
+    input:
+        "checkpoints/base/tokenizer/tokenizer.json",
+    output:
+        "checkpoints/base/llm-{size}/model.safetensors",
+    log:
+        "logs/base/llm-{size}.log",
+    benchmark:
+        "logs/benchmarks/base/llm-{size}.tsv"
+    priority: 90
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        **stage_params(run, "base-llm"),
+    shell:
+        "s4v base llm {wildcards.size} --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule vision_tower:
+    """A CLIP that has seen images and the few words that came with them."""
+    input:
+        tokenizer="checkpoints/base/tokenizer/tokenizer.json",
+        images="data/manifests/llava.parquet",
+        captions="data/manifests/llava-captions.parquet",
+    output:
+        "checkpoints/base/vision-tower/model.safetensors",
+    log:
+        "logs/base/vision-tower.log",
+    benchmark:
+        "logs/benchmarks/base/vision-tower.tsv"
+    priority: 95
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        **stage_params(run, "base-tower"),
+    shell:
+        "s4v base tower --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule alignment:
+    """A new projector learns to speak to the language model, on short captions."""
+    input:
+        tower="checkpoints/base/vision-tower/model.safetensors",
+        llm="checkpoints/base/llm-{size}/model.safetensors",
+        images="data/manifests/llava.parquet",
+        captions="data/manifests/llava-captions.parquet",
+    output:
+        "checkpoints/aligned/{size}/model.safetensors",
+    log:
+        "logs/base/aligned-{size}.log",
+    benchmark:
+        "logs/benchmarks/base/aligned-{size}.tsv"
+    priority: 80
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        **stage_params(run, "align"),
+    shell:
+        "s4v align {wildcards.size} --config .work/config.json 2>&1 | tee -i {log}"

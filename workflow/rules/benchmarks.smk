@@ -1,0 +1,55 @@
+"""Answers and scores of every model on every benchmark (paper section 5.1)."""
+
+
+rule answers:
+    """A model answers all benchmarks."""
+    input:
+        model="checkpoints/{model}/finetuned/model.safetensors",
+        questions="data/manifests/eval.parquet",
+    output:
+        expand(
+            "results/answers/{{model}}/{benchmark}.jsonl",
+            benchmark=run.benchmarks.names,
+        ),
+    log:
+        "logs/answers/{model}.log",
+    benchmark:
+        "logs/benchmarks/answers/{model}.tsv"
+    priority: 40
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        **stage_params(run, "answer"),
+    shell:
+        "s4v answer all --model checkpoints/{wildcards.model}/finetuned --name {wildcards.model} "
+        "--config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule scores:
+    """The answers of a model, scored by the official rules."""
+    input:
+        answers=expand(
+            "results/answers/{{model}}/{benchmark}.jsonl",
+            benchmark=run.benchmarks.names,
+        ),
+        questions="data/manifests/eval.parquet",
+    output:
+        expand(
+            "results/scores/{{model}}/{benchmark}.json", benchmark=run.benchmarks.names
+        ),
+    log:
+        "logs/scores/{model}.log",
+    benchmark:
+        "logs/benchmarks/scores/{model}.tsv"
+    priority: 30
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        **stage_params(run, "score"),
+    shell:
+        "s4v score all --answers results/answers/{wildcards.model} --json results/scores/{wildcards.model} "
+        "--config .work/config.json 2>&1 | tee -i {log}"

@@ -1,0 +1,23 @@
+"""The captioner, trained on the seed captions (paper section 3.3)."""
+
+
+rule captioner:
+    """Train Share-Captioner."""
+    input:
+        start=f"checkpoints/aligned/{run.captioner.size}/model.safetensors",
+        captions="data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json",
+    output:
+        "checkpoints/captioner/model.safetensors",
+    log:
+        "logs/captioner/captioner.log",
+    benchmark:
+        "logs/benchmarks/captioner/captioner.tsv"
+    priority: 75
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        **stage_params(run, "train-captioner"),
+    shell:
+        "s4v train-captioner --config .work/config.json 2>&1 | tee -i {log}"

@@ -1,0 +1,44 @@
+"""The multi-modal models: pre-training and fine-tuning (paper sections 4.2 and 4.3)."""
+
+
+rule pretrained:
+    """Upper half of the tower, projector and language model learn from the captioner's captions."""
+    input:
+        start="checkpoints/aligned/{size}/model.safetensors",
+        captions="data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json",
+    output:
+        "checkpoints/pretrained/{size}/model.safetensors",
+    log:
+        "logs/pretraining/{size}.log",
+    benchmark:
+        "logs/benchmarks/pretraining/{size}.tsv"
+    priority: 60
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        **stage_params(run, "pretrain"),
+    shell:
+        "s4v pretrain {wildcards.size} --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule finetuned:
+    """Projector and language model learn to follow instructions; the result is a row of the table."""
+    input:
+        unpack(finetuning_inputs(run)),
+    output:
+        "checkpoints/{model}/finetuned/model.safetensors",
+    log:
+        "logs/finetuning/{model}.log",
+    benchmark:
+        "logs/benchmarks/finetuning/{model}.tsv"
+    priority: 50
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        **stage_params(run, "finetune"),
+    shell:
+        "s4v finetune {wildcards.model} --config .work/config.json 2>&1 | tee -i {log}"
