@@ -22,10 +22,14 @@ VERBS = (
     "config",
 )  # fmt: skip
 
+QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # progress is told by the verbs
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
     options = build_parser().parse_args(arguments)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, _end)
     try:
         options.run(options)
@@ -45,7 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs."""
     parser = argparse.ArgumentParser(prog="s4v", description="ShareGPT4V as one reproducible pipeline.")
     parser.add_argument("--version", action="version", version=f"s4v {__version__}")
-    verbs = parser.add_subparsers(title="verbs, in the order of the pipeline", metavar="VERB", dest="verb", required=True)
+    verbs = parser.add_subparsers(
+        title="verbs, in the order of the pipeline", metavar="VERB", dest="verb", required=True
+    )
     for name in VERBS:
         module = importlib.import_module(f"sharegpt4v.verbs.{name.replace('-', '_')}")
         about = (module.__doc__ or "").strip()

@@ -14,28 +14,31 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 NAME = PACKAGE.name
 
-# These read, say, show or place things, and shape no artefact. A change in them must not cost a day of training.
-WITHOUT_EFFECT = ("config", "errors", "layout", "progress", "provenance", "stage_code", "tracking", "verbs.options")
+# These read, say, show, keep or place things and decide nothing about them. A change in them must not cost a day of
+# training.
+WITHOUT_EFFECT = (
+    "config", "errors", "files", "layout", "ledger", "progress", "provenance", "stage_code", "tracking",
+    "training.meter", "verbs.options",
+)  # fmt: skip
 
 
 @cache
 def code_of(*roots: str) -> str:
-    """Return the hash of the code that the modules `roots` (`verbs.seed`; a package with all in it) depend on."""
+    """Return the hash of the code that the modules `roots` (such as `verbs.seed`) depend on."""
+    listing = "".join(f"{module} {_hash(module)}\n" for module in sorted(modules_of(*roots)))
+    return hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
+def modules_of(*roots: str) -> set[str]:
+    """Return the modules that `roots` depend on, and themselves, without those that have no effect on artefacts."""
     found: set[str] = set()
-    waiting = [module for root in roots for module in _modules_below(root)]
+    waiting = list(roots)
     while waiting:
         module = waiting.pop()
         if module not in found and not _without_effect(module):
             found.add(module)
             waiting += _imported_by(module)
-    listing = "".join(f"{module} {_hash(module)}\n" for module in sorted(found))
-    return hashlib.sha256(listing.encode()).hexdigest()[:16]
-
-
-def _modules_below(root: str) -> list[str]:
-    """Return `root`, and all modules in it when it is a package."""
-    folder = PACKAGE / root.replace(".", "/")
-    return [root, *(f"{root}.{path.stem}" for path in sorted(folder.glob("[!_]*.py")))]
+    return found
 
 
 def _without_effect(module: str) -> bool:

@@ -217,7 +217,9 @@ def results_of(config: Config) -> list[str]:
 
 def shards(config: Config) -> list[str]:
     """Return the names of the caption shards, `00000-of-00002` and so on, from how many images there should be."""
-    count = max(1, -(-sum(_expected_images(config, name) for name in config.captions.sources) // config.captions.shard_rows))
+    count = max(
+        1, -(-sum(_expected_images(config, name) for name in config.captions.sources) // config.captions.shard_rows)
+    )
     return [f"{number:05d}-of-{count:05d}" for number in range(count)]
 
 

@@ -20,7 +20,7 @@ class Mini(Section):
 
     images: dict[str, CountOrNone] = Field(description="Images to draw for each source.")
     instruction_rows: InstructionRows = Field(
-        description="Rows to write for the instruction mixes; each image of gqa, ocr_vqa, textvqa and vg has one beside."
+        description="Rows of the instruction mixes; each image of gqa, ocr_vqa, textvqa and vg has one beside."
     )
     questions_per_benchmark: Count = Field(default=200, description="Questions to write for each benchmark.")
     image_pixels: int = Field(default=48, ge=16, le=1024, description="Width and height of a drawn image, in pixels.")

@@ -7,13 +7,13 @@ that came with them; the language models see only text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from sharegpt4v.config.training import Recipe
 from sharegpt4v.mini.text import PHASES, row
 from sharegpt4v.progress import Progress
 from sharegpt4v.training.conversation import Sample, encode
@@ -74,7 +74,7 @@ def train_clip(
         target = target / target.sum(1, keepdim=True)
         logits = output.logits_per_image
         loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         progress.advance(note=f"loss {loss.item():.3f}")
@@ -106,30 +106,22 @@ def train_llm(tokenizer: Any, size: Any, training: Any, seed: int, work: Path) -
             tie_word_embeddings=True,
         )
     )
-    recipe = TextRecipe(training.learning_rate, training.batch_size)
+    recipe = Recipe(
+        learning_rate=training.learning_rate,
+        batch_size=training.batch_size,
+        sequence_length=256,
+        gradient_clip=1.0,
+        template="v1",
+        image_aspect_ratio="square",
+        checkpoint_minutes=60,
+        precision="float32",
+    )
     for number, (count, share) in enumerate(PHASES):
         texts = [row(index, count, seed) for index in range(max(8, round(training.rows * share)))]
         samples = [Sample(*encode(tokenizer, text, spans, 0)) for text, spans in texts]
         what = f"language model, phase {number + 1} of {len(PHASES)}"
         train(model, samples, recipe, seed, work / f"phase{number}", what)
     return model
-
-
-@dataclass(frozen=True)
-class TextRecipe:
-    """The recipe of the text world; see `sharegpt4v.training.run.Recipe`."""
-
-    learning_rate: float
-    batch_size: int
-    vision_learning_rate: float | None = None
-    projector_learning_rate: float | None = None
-    epochs: float = 1.0
-    warmup_ratio: float = 0.03
-    weight_decay: float = 0.0
-    gradient_clip: float | None = 1.0
-    sequence_length: int = 256
-    image_aspect_ratio: str = "square"
-    checkpoint_minutes: float = 60.0
 
 
 def tokenizer_texts(rows: int, seed: int) -> Iterator[str]:

@@ -122,7 +122,9 @@ def draw_artwork(canvas: ImageDraw.ImageDraw, name: str, random: Random) -> None
                 canvas.ellipse((step - 2, other - 2, step + 1, other + 1), fill=paint)
         elif style == 2:
             for left in range(8, 38, 8):
-                canvas.arc((left, step - 4, left + 8, step + 3), 180 if left % 16 else 0, 0 if left % 16 else 180, paint, 2)
+                canvas.arc(
+                    (left, step - 4, left + 8, step + 3), 180 if left % 16 else 0, 0 if left % 16 else 180, paint, 2
+                )
         else:
             canvas.line((8, step, 40, step), fill=paint, width=1)
             canvas.line((step, 8, step, 40), fill=paint, width=1)

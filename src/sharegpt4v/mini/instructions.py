@@ -7,7 +7,6 @@ question, or a multiple choice for a letter.
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
 from sharegpt4v.mini.questions import CHOICE, Asked, ask_all
 from sharegpt4v.mini.scene import Scene

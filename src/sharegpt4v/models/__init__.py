@@ -1,1 +1,1 @@
-"""The LMM: a CLIP vision tower, a two-layer projector and a Llama, as transformers' LLaVA classes (paper section 4.1)."""
+"""The LMM: CLIP vision tower, two-layer projector and Llama, as transformers' LLaVA classes (paper section 4.1)."""

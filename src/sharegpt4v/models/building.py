@@ -29,10 +29,11 @@ def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
     tokenizer = AutoTokenizer.from_pretrained(llm)
     vision = AutoConfig.from_pretrained(tower).vision_config
     text = AutoConfig.from_pretrained(llm)
+    image_token: Any = tokenizer.convert_tokens_to_ids(IMAGE)
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        image_token_index=image_token,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
         image_seq_length=(vision.image_size // vision.patch_size) ** 2,

@@ -68,7 +68,7 @@ class Generator:
         self.image_tokens = image_token_count(model.config)
         self.size = int(model.config.vision_config.image_size)
         # In place of the checkpoint's own settings: Vicuna's would sample.
-        self.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        self.model.generation_config = GenerationConfig(
             do_sample=False,
             use_cache=True,
             bos_token_id=self.tokenizer.bos_token_id,

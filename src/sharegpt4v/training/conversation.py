@@ -66,7 +66,9 @@ def plain_text(turns: Sequence[Mapping[str, str]]) -> tuple[str, list[tuple[int,
 TEMPLATES = {"v1": v1_text, "plain": plain_text}
 
 
-def encode(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]], image_tokens: int) -> tuple[list[int], list[int]]:
+def encode(
+    tokenizer: Any, text: str, spans: Sequence[tuple[int, int]], image_tokens: int
+) -> tuple[list[int], list[int]]:
     """Tokenise `text` after the begin mark; labels are the ids inside `spans` and `IGNORED` elsewhere.
 
     Spans are character positions, so the mask holds for any fast tokenizer and no sample is lost to a count that
@@ -85,7 +87,9 @@ def encode(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]], image_to
     return ids, labels
 
 
-def make_sample(row: Mapping[str, Any], tokenizer: Any, template: str, image_tokens: int, data: Path, longest: int) -> Sample:
+def make_sample(
+    row: Mapping[str, Any], tokenizer: Any, template: str, image_tokens: int, data: Path, longest: int
+) -> Sample:
     """Turn a LLaVA JSON row into a `Sample`, cut to `longest` ids; its image is relative to the folder `data`."""
     text, spans = TEMPLATES[template](row["conversations"])
     ids, labels = encode(tokenizer, text, spans, image_tokens)

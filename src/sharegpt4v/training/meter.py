@@ -29,7 +29,8 @@ class Meter:
             self.last = now
             left = elapsed / (done - self.first) * (self.steps - done)
             print(
-                f"{self.what} step {done:,}/{self.steps:,}, loss {self.loss:.3f}, {self.samples / elapsed:,.0f} samples/s, "
+                f"{self.what} step {done:,}/{self.steps:,}, loss {self.loss:.3f}, "
+                f"{self.samples / elapsed:,.0f} samples/s, "
                 f"{self.tokens / elapsed:,.0f} tokens/s, {duration(left)} left",
                 file=sys.stderr,
                 flush=True,

@@ -6,13 +6,14 @@ a run continued from a checkpoint takes the same steps as one that was never sto
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,21 +21,8 @@ from sharegpt4v.training.conversation import IGNORED, Sample
 from sharegpt4v.training.meter import Meter
 from sharegpt4v.training.packing import Batch, collate, pack
 
-
-class Recipe(Protocol):
-    """What a stage's recipe in the config says; see `sharegpt4v.config.training`."""
-
-    learning_rate: float
-    vision_learning_rate: float | None
-    projector_learning_rate: float | None
-    epochs: float
-    batch_size: int
-    warmup_ratio: float
-    weight_decay: float
-    gradient_clip: float | None
-    sequence_length: int
-    image_aspect_ratio: str
-    checkpoint_minutes: float
+if TYPE_CHECKING:
+    from sharegpt4v.config.training import Recipe
 
 
 @dataclass(frozen=True)
@@ -133,7 +121,7 @@ def train(
             group["lr"] = group["initial_lr"] * schedule(step)
         pixels = pixels_of(batch.images) if pixels_of and batch.images else None
         loss = loss_of(model, batch, pixels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if recipe.gradient_clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
         optimiser.step()
@@ -174,8 +162,6 @@ class State:
 def _ask_before_ending() -> Callable[[], bool]:
     """Turn SIGTERM into a flag, so that the loop ends between two steps with its state on disk."""
     asked: list[int] = []
-    try:
+    with contextlib.suppress(ValueError):  # not in the main thread: whoever runs the thread handles signals
         signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    except ValueError:  # not in the main thread: whoever runs the thread handles signals
-        pass
     return lambda: bool(asked)

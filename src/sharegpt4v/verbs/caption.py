@@ -9,8 +9,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.caption_shard import asking
 from sharegpt4v.stage_code import code_of
+from sharegpt4v.verbs.caption_shard import asking
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 

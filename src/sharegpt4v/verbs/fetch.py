@@ -59,7 +59,5 @@ def fetch_settings(config: Config) -> FetchSettings:
         workers=section.workers,
         largest_bad_fraction=section.largest_bad_fraction,
         smallest_success_rate=section.smallest_success_rate,
-        crawler=Crawler(
-            layout.of_project(crawler.command), crawler.threads, crawler.timeout_seconds, crawler.retries
-        ),
+        crawler=Crawler(layout.of_project(crawler.command), crawler.threads, crawler.timeout_seconds, crawler.retries),
     )

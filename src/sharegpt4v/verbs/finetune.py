@@ -16,7 +16,9 @@ from sharegpt4v.verbs.options import add_config, config_of
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("model", help="a name in the config's models")
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="the checkpoint to start from (default: by the config)")
+    parser.add_argument(
+        "--start", type=Path, metavar="FOLDER", help="the checkpoint to start from (default: by the config)"
+    )
     parser.add_argument("--rows", type=Path, metavar="FILE", help="the LLaVA JSON to learn (default: by the config)")
     add_config(parser)
 

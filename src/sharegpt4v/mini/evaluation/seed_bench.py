@@ -8,10 +8,10 @@ from itertools import combinations
 from random import Random
 
 from sharegpt4v.benchmarks.seed import IMAGES
+from sharegpt4v.mini.describe import COUNTS
 from sharegpt4v.mini.evaluation.asking import json_bytes, jsonl_bytes, lettered, picture, scene_about
 from sharegpt4v.mini.instructions import LETTER
 from sharegpt4v.mini.packing import Member
-from sharegpt4v.mini.describe import COUNTS
 from sharegpt4v.mini.questions import CHOICE, Asked
 from sharegpt4v.mini.scene import BACKGROUNDS, PLACES, SHAPES, Scene, Thing, sample_scene, sample_things
 
@@ -35,18 +35,19 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
         options, letter = asked.options(random)
         identifier, name = 100_000 + number, f"{1_000_000 + number}_{random.randrange(10**10):010d}"
         yield f"{IMAGES}/{name}", picture(scene, random, pixels)  # the real pictures have no suffix either
+        question = asked.question if dimension in (6, 7, 8) else CHOICE
         annotated.append(
             {
                 "answer": letter,
                 **{f"choice_{mark}": option for mark, option in zip("abcd", options, strict=True)},
                 "data_id": name,
                 "data_type": "image",
-                "question": asked.question if dimension in (6, 7, 8) else CHOICE,
+                "question": question,
                 "question_id": str(identifier),
                 "question_type_id": dimension,
             }
         )
-        text = annotated[-1]["question"] + lettered(options) + LETTER
+        text = question + lettered(options) + LETTER
         rows.append({"question_id": identifier, "image": f"{IMAGES}/{name}", "text": text})
     yield "SEED-Bench.json", json_bytes({"question_type": DIMENSIONS, "questions": annotated})
     yield "share4v-seed-bench-image.jsonl", jsonl_bytes(rows)

@@ -1,0 +1,59 @@
+# The two commands to begin with:  make table  (the paper on this machine, in minutes)  and  make test.
+# `make setup` alone makes the environments; the others do so by themselves, once, and again when a lock changes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export OMP_NUM_THREADS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and \
+	"Python 3.11 is needed, this is " + sys.version.split()[0] + "; name one by make PYTHON=/path/to/python3.11")'
+
+.PHONY: help setup table test lint browse
+
+help:
+	@echo "make table    everything from images to results/table.csv, on the mini preset"
+	@echo "make test     the tests"
+	@echo "make lint     the checks of style, types and rules"
+	@echo "make browse   MLflow in the browser: curves, scores, figures"
+	@echo "make setup    only the environments .venv and .venv-img2dataset"
+
+setup: .venv/installed .venv-img2dataset/installed
+
+# torch comes first and by its own line, so that no resolver ever picks another build.
+.venv/installed: envs/core.lock pyproject.toml
+	$(CHECK_PYTHON)
+	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
+	@echo "installing what the project needs into .venv; this takes some minutes, once"
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --require-hashes -r envs/core.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# img2dataset needs an older pandas than all the rest, so it has an environment of its own.
+.venv-img2dataset/installed: envs/img2dataset.lock
+	$(CHECK_PYTHON)
+	test -x .venv-img2dataset/bin/pip || $(PYTHON) -m venv .venv-img2dataset
+	.venv-img2dataset/bin/python -m pip install --quiet --require-hashes -r envs/img2dataset.lock
+	@touch $@
+
+table: setup
+	snakemake --cores all results/table.csv all
+	@s4v timings
+	@s4v table --config .work/config.json
+
+test: setup
+	pytest -n 2 --dist loadgroup
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+	python -m sharegpt4v.config.reference --check
+
+browse: setup
+	@echo "MLflow takes some seconds to start; then open http://127.0.0.1:5000 (end with Ctrl-C)"
+	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1

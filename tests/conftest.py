@@ -1,0 +1,42 @@
+"""The smoke preset run once for all tests that look at a finished run, and how to start one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+
+def snakemake(folder: Path, *arguments: str, config: Sequence[str] = ()) -> list[str]:
+    """The command line that runs the smoke preset in `folder`; `config` are overrides such as `seed=3`."""
+    command = [str(BIN / "snakemake"), *arguments, "--directory", str(folder), "--configfile", "config/smoke.yaml"]
+    return [*command, "--config", *config] if config else command
+
+
+def run(command: Sequence[str], folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    """Run a command from `folder` and return how it ended, with what it said."""
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of the smoke preset. Tests that change something take a `copy_of` it."""
+    return Path("/tmp/wf/smoke0")
+    folder = tmp_path_factory.mktemp("smoke")
+    ended = run(snakemake(folder))
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return folder
+
+
+def copy_of(finished: Path, target: Path) -> Path:
+    """Copy a finished run, dates and all, so that Snakemake sees nothing to do in the copy either."""
+    return Path(shutil.copytree(finished, target, symlinks=True))

@@ -1,0 +1,100 @@
+"""The command `s4v`: its help, its errors, how it ends."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import BIN, ENVIRONMENT, PROJECT, run
+from sharegpt4v.cli import VERBS, main
+
+S4V = str(BIN / "s4v")
+
+
+def test_help_lists_the_verbs_in_the_order_of_the_pipeline() -> None:
+    text = run([S4V, "--help"]).stdout.partition("VERB\n")[2]
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("    ") and line[4] != " "]
+    assert listed == list(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_an_example_that_its_parser_takes(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"sharegpt4v.verbs.{verb.replace('-', '_')}")
+    text = module.__doc__.partition("Example")[2]
+    examples = [line.partition("s4v ")[2].split() for line in text.splitlines() if "s4v " in line]
+    assert examples and all(example[0] == verb for example in examples)
+    called = []
+    monkeypatch.setattr(module, "run", called.append)
+    assert [main(example) for example in examples] == [0] * len(examples)
+    assert len(called) == len(examples)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, sharegpt4v.cli as c; c.build_parser().format_help(); print(*sys.modules)"
+    loaded = set(run([sys.executable, "-c", code]).stdout.split())
+    assert "sharegpt4v.verbs.seed" in loaded
+    assert not loaded & {"torch", "transformers", "pandas", "pyarrow", "pydantic", "mlflow", "openai", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["fetch", "cocoa"], "source 'cocoa' is not in the config; expected one of coco, llava"),
+        (["finetune", "gpt"], "model 'gpt' is not in the config; expected one of llava-7b"),
+        (["base", "llm", "70b"], "size '70b'; expected one of 7b, 13b"),
+        (["caption-shard", "2-of-2"], "shard '2-of-2'; expected which of how many"),
+        (["corpus", "pretraining"], "expected --shards"),
+        (["seed", "--config", "none.yaml"], "none.yaml: no such file"),
+        (["figures", "datasets"], "results/datasets.csv: no such table"),
+        (["caption", "--images", "nowhere", "--out", "x"], "nowhere: no such folder"),
+        (["score", "mme", "--answers", "none.jsonl", "--json", "x.json"], "none.jsonl: no such file"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(arguments: list[str], expected: str, tmp_path: Path) -> None:
+    ended = run([S4V, *arguments], tmp_path)
+    assert ended.returncode == 1
+    assert expected in ended.stderr and ended.stderr.count("\n") == 1
+    assert list(tmp_path.rglob("*.json*")) == []
+
+
+def test_config_shows_what_a_preset_comes_to() -> None:
+    shown = run([S4V, "config", "config/smoke.yaml"])
+    assert shown.returncode == 0
+    assert "name: smoke" in shown.stdout and "  base_url: mini" in shown.stdout
+
+
+def test_a_wrong_config_is_told_a_line_per_mistake(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(f"base: {os.path.relpath(PROJECT / 'config/config.yaml', tmp_path)}\nsede: 3\nseed: soon\n")
+    ended = run([S4V, "config", str(preset)])
+    assert ended.returncode == 1
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{preset}, line ") for line in lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_end_it_says_so_in_one_line(number: signal.Signals, tmp_path: Path) -> None:
+    config = {"base": str(PROJECT / "config/config.yaml"), "mini": {"images": {"coco": 200_000}}}
+    (tmp_path / "large.json").write_text(json.dumps(config))
+    command = [S4V, "mini-world", "--config", "large.json"]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:  # until it draws; before, Python is starting
+            status = Path(f"/proc/{process.pid}/status").read_text() if Path("/proc").is_dir() else ""
+            caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), "0")
+            if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+                break
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "s4v mini-world: stopped; the same command goes on from here\n"

@@ -1,0 +1,194 @@
+"""The Snakefile on the smoke preset: every rule once, nothing twice, and only what a change touches."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import sklearn.datasets
+
+from conftest import BIN, copy_of, run, snakemake
+from sharegpt4v.images.manifest import read_manifest
+from sharegpt4v.stage_code import code_of, modules_of
+from sharegpt4v.workflow import STAGES
+
+pytestmark = pytest.mark.xdist_group("smoke")
+S4V = str(BIN / "s4v")
+PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
+FILLED = {"MME-perception", "MME-cognition", "MMBench", "SEED-image", "SQA-image", "VQA-v2", "GQA", "TextVQA"}
+
+
+def planned(folder: Path, *config: str) -> set[str]:
+    """The rules that a run would carry out, without the target `all`."""
+    ended = run(snakemake(folder, "--dry-run", "--quiet", "rules", config=config))
+    assert ended.returncode == 0, ended.stderr
+    text = ended.stdout + ended.stderr
+    if "Job stats:" not in text:
+        assert "Nothing to be done" in text
+        return set()
+    table = text.partition("Job stats:")[2].partition("\ntotal")[0].splitlines()[3:]
+    return {line.split()[0] for line in table if line.strip()} - {"all"}
+
+
+def test_a_run_ends_with_a_table_of_every_model_and_benchmark(smoke: Path) -> None:
+    with open(smoke / "results/table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row.pop("model") for row in rows] == ["llava-7b", "llava-7b+sharegpt4v", "sharegpt4v-7b"]
+    for row in rows:
+        assert {column for column, value in row.items() if value} == FILLED
+    for name in ("table.md", "substitution.csv", "datasets.csv", "figures/substitution.svg", "figures/datasets.svg"):
+        assert (smoke / "results" / name).stat().st_size > 0
+    assert (smoke / "results/tracked.txt").read_text() == "shown in MLflow at sqlite:///mlflow.db\n"
+    with open(smoke / "results/datasets.csv", newline="") as file:
+        samples = {row["name"]: int(row["samples"]) for row in csv.DictReader(file)}
+    assert samples["BLIP-LCS"] == 40 and 60 <= samples["ShareGPT4V"] <= 64 and samples["ShareGPT4V-PT"] > 0
+
+
+def test_answers_carry_the_name_of_their_model(smoke: Path) -> None:
+    lines = (smoke / "results/answers/llava-7b+sharegpt4v/mme.jsonl").read_text().splitlines()
+    assert {json.loads(line)["model_id"] for line in lines} == {"llava-7b+sharegpt4v"}
+
+
+def test_every_job_is_timed_and_none_needs_three_gigabytes(smoke: Path) -> None:
+    ended = run([S4V, "timings", "--out", "timings.csv"], smoke)
+    assert ended.returncode == 0
+    with open(smoke / "timings.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"sources", "seed", "base", "captioner", "captions", "corpora", "pretraining", "finetuning", "answers",
+            "scores", "report"} == {row["stage"] for row in rows}  # fmt: skip
+    assert max(float(row["max_rss_mb"] or 0) for row in rows) < 3000
+
+
+def test_a_second_run_does_nothing(smoke: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in smoke.rglob("*") if path.is_file() and "/." not in str(path)}
+    ended = run(snakemake(smoke))
+    assert ended.returncode == 0 and "Nothing to be done" in ended.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_commands_of_rules_run_alone(smoke: Path, tmp_path: Path) -> None:
+    before = (smoke / "results/table.csv").read_bytes()
+    ended = run([S4V, "table", "--config", ".work/config.json", "--out", str(tmp_path / "table.csv")], smoke)
+    assert ended.returncode == 0 and "sharegpt4v-7b" in ended.stdout
+    assert (tmp_path / "table.csv").read_bytes() == before
+
+
+def test_two_runs_in_two_folders_share_nothing(smoke: Path, tmp_path: Path) -> None:
+    assert "mini_world" in planned(tmp_path / "seed-1", "seed=1")
+    assert planned(smoke) == set()
+
+
+AFTER_FINETUNING = {"answers", "scores", "table", "tracked"}
+PAIR = {"substitution", "figure"}  # of models without pre-training
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("finetuning={learning_rate: 1e-4}", {"finetuned", *AFTER_FINETUNING, *PAIR}),
+        ("pretraining={warmup_ratio: 0.5}", {"pretrained", "finetuned", *AFTER_FINETUNING}),
+        ("corpora={substitution_sources: [sam]}", {"substituted_mix", "finetuned", *AFTER_FINETUNING, *PAIR}),
+        ("teacher={concurrency: 3, timeout_seconds: 9}", set()),
+        ("finetuning={checkpoint_minutes: 3}", set()),
+        ("benchmarks={batch_size: 3}", set()),
+        ("tracking={experiment: another}", {"tracked"}),
+    ],
+)
+def test_a_change_of_the_config_makes_again_what_depends_on_it(smoke: Path, change: str, expected: set[str]) -> None:
+    assert planned(smoke, change) == expected
+
+
+def test_a_change_of_code_makes_again_what_depends_on_it() -> None:
+    assert {"teacher.client", "teacher.quality", "verbs.seed"} <= modules_of("verbs.seed")
+    assert not modules_of("verbs.seed") & {"training.run", "models.building", "benchmarks.mme", "config.loading"}
+    assert {"training.run", "training.packing", "models.building"} <= modules_of("verbs.finetune")
+    assert not modules_of("verbs.score", "benchmarks.mme") & {"models.generation", "training.run"}
+    assert code_of("verbs.seed") != code_of("verbs.finetune")
+
+
+def test_every_stage_names_texts_and_modules_that_exist() -> None:
+    for name, stage in STAGES.items():
+        verb = name.partition("-")[0] if name.startswith(("base-", "corpus-")) else name
+        assert code_of(f"verbs.{verb.replace('-', '_')}", *stage.code)
+
+
+def test_one_run_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / ".work").mkdir()
+    with open(tmp_path / ".work/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ended = run(snakemake(tmp_path))
+    assert ended.returncode == 1
+    assert "another run is working in this folder" in ended.stderr and "Traceback" not in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("sead=1", "command line: sead is not a known key; did you mean 'seed'?"),
+        ("teacher={temperature: 7}", "command line: teacher.temperature is 7; expected a number between 0 and 2"),
+        (
+            "teacher={base_url: 'https://api.example.org/v1', api_key_variable: NO_SUCH_KEY}",
+            "environment variable NO_SUCH_KEY is not set; expected the key of https://api.example.org/v1 in it, as "
+            "teacher.api_key_variable says; set it, or name another",
+        ),
+    ],
+)
+def test_a_wrong_config_stops_snakemake_with_one_line(override: str, expected: str, tmp_path: Path) -> None:
+    ended = run(snakemake(tmp_path, config=[override]))
+    assert ended.returncode == 1
+    told = [line for line in ended.stderr.splitlines() if "profile" not in line]
+    assert told == [expected]
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Two real photographs, and half of one."""
+    folder = tmp_path / "photographs"
+    (folder / "holiday").mkdir(parents=True)
+    shutil.copy(PHOTOGRAPHS / "china.jpg", folder)
+    shutil.copy(PHOTOGRAPHS / "flower.jpg", folder / "holiday/flower one.jpg")
+    whole = (PHOTOGRAPHS / "china.jpg").read_bytes()
+    (folder / "broken.jpg").write_bytes(whole[: len(whole) // 3])
+    return folder
+
+
+def test_own_photographs_get_captions(smoke: Path, photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "captions.jsonl"
+    ended = run([S4V, "caption", "--images", str(photographs), "--out", str(out)], smoke)
+    assert ended.returncode == 0, ended.stderr
+    rows = {row["image"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert set(rows) == {"china.jpg", "holiday/flower one.jpg", "broken.jpg"}
+    assert "error" in rows["broken.jpg"] and "caption" not in rows["broken.jpg"]
+    assert all(isinstance(rows[name]["caption"], str) for name in ("china.jpg", "holiday/flower one.jpg"))
+
+
+def test_own_photographs_join_as_a_source(smoke: Path, photographs: Path, tmp_path: Path) -> None:
+    folder = copy_of(smoke, tmp_path / "run")
+    join = f"sources={{folder_sources: {{photographs: {photographs}}}, largest_bad_fraction: 0.5}}"
+    ended = run(snakemake(folder, "data/manifests/photographs.parquet", config=[join]))
+    assert ended.returncode == 0, ended.stderr
+    rows = {Path(row["path"]).name: row for row in read_manifest(folder / "data/manifests/photographs.parquet")}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "china.jpg": "ok", "flower one.jpg": "ok", "broken.jpg": "broken",
+    }  # fmt: skip
+    assert rows["broken.jpg"]["reason"]
+    shutil.copy(PHOTOGRAPHS / "flower.jpg", photographs / "new.jpg")
+    again = run(snakemake(folder, "data/manifests/photographs.parquet", "--dry-run", "--quiet", "rules", config=[join]))
+    assert "source" in again.stdout + again.stderr and "Nothing to be done" not in again.stderr
+
+
+def test_the_reasons_outlive_a_refused_source(smoke: Path, photographs: Path, tmp_path: Path) -> None:
+    folder = copy_of(smoke, tmp_path / "run")
+    join = f"sources={{folder_sources: {{photographs: {photographs}}}, largest_bad_fraction: 0.0}}"
+    ended = run(snakemake(folder, "data/manifests/photographs.parquet", config=[join]))
+    assert ended.returncode == 1
+    assert "photographs: of 3 files 1 are broken" in (folder / "logs/sources/photographs.log").read_text()
+    kept = list(read_manifest(folder / ".work/sources/photographs/refused.parquet"))
+    assert [row["path"] for row in kept if row["reason"]] == ["photographs/images/broken.jpg"]
+    assert not (folder / "data/manifests/photographs.parquet").exists()
