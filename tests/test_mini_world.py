@@ -31,7 +31,7 @@ from sharegpt4v.mini.evaluation import FOLDERS
 from sharegpt4v.mini.evaluation.asking import scene_about
 from sharegpt4v.mini.evaluation.mmbench import CATEGORIES, rotated
 from sharegpt4v.mini.files_server import serve_folder
-from sharegpt4v.mini.scene import ART_STYLES, CELEBRITIES, LANDMARKS, Scene
+from sharegpt4v.mini.scene import ART_STYLES, CELEBRITIES, LANDMARKS, WORDS, Scene
 from sharegpt4v.mini.world import write_world
 from sharegpt4v.teacher.quality import Limits, reject_reason
 
@@ -219,7 +219,7 @@ def test_names_stand_in_no_row_that_is_trained_on(world: Path) -> None:
 def test_a_text_source_asks_for_its_word_first(world: Path) -> None:
     rows = rows_of(world, "llava_v1_5_mix665k")
     first = [row["conversations"][0]["value"] for row in rows if "vqa" in row.get("image", "")]
-    assert len(first) == 24 and all("written?\n" in text for text in first)
+    assert len(first) == 24 and all(any(word in text for word in ("word", *WORDS)) for text in first)
     assert sum("\nReference OCR token: " in text for text in first) == 12
 
 
@@ -333,7 +333,7 @@ def test_mmbench_turns_the_options_and_leaves_a_few_rounds_out(data: Path) -> No
     for index, row in rows.items():
         rounds.setdefault(index % 1_000_000, []).append(row)
     shapes = Counter((sum(bool(row[0][letter]) for letter in "ABCD"), len(row)) for row in rounds.values())
-    assert set(shapes) == {(2, 2), (3, 3), (4, 4), (4, 3)} and shapes[4, 4] > sum(shapes.values()) / 2
+    assert set(shapes) == {(2, 2), (3, 3), (4, 4), (4, 3)} and shapes[2, 2] > sum(shapes.values()) / 2
     for group in rounds.values():
         options = [[row[letter] for letter in "ABCD" if row[letter]] for row in group]
         turning = 3 if len(group) < len(options[0]) else len(options[0])
@@ -358,8 +358,7 @@ def test_textvqa_has_questions_that_only_their_text_tells_apart(data: Path) -> N
 def test_a_question_is_answered_by_what_the_teacher_says_of_the_scene(aspect: str) -> None:
     for number in range(50):
         scene, asked = scene_about(aspect, Random(number))
-        said = caption(scene).replace("one obj", "1 obj").replace("two obj", "2 obj").replace("three obj", "3 obj")
-        assert asked.aspect == aspect and asked.answer.lower() in said.lower()
+        assert asked.aspect == aspect and asked.answer.lower() in caption(scene).lower()
         assert asked.answer in asked.choices and len(set(asked.choices)) == len(asked.choices) >= 2
 
 

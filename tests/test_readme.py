@@ -1,0 +1,78 @@
+"""Every command of the README is one that works."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import sklearn.datasets
+
+from conftest import ENVIRONMENT, PROJECT, copy_of, run
+
+pytestmark = pytest.mark.xdist_group("smoke")
+README = (PROJECT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+def of(program: str) -> list[str]:
+    """The README's commands that begin with `program`."""
+    return [command for command in dict.fromkeys(COMMANDS) if command.startswith(program)]
+
+
+def test_the_two_commands_come_first() -> None:
+    assert COMMANDS[:2] == ["make table", "make test"]
+
+
+def test_no_command_goes_unchecked() -> None:
+    programs = {command.split()[0] for command in COMMANDS}
+    assert programs == {"make", "snakemake", "s4v", "source", ".ci/run"}
+
+
+@pytest.mark.parametrize("command", of("make"))
+def test_make_knows_its_targets(command: str) -> None:
+    ended = run(["make", "--dry-run", *shlex.split(command)[1:]])
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("command", of("snakemake"))
+def test_snakemake_plans_what_it_is_asked_for(command: str, tmp_path: Path) -> None:
+    arguments = shlex.split(command)[1:]
+    if "--directory" not in arguments:
+        arguments += ["--directory", str(tmp_path)]
+    ended = run(["snakemake", "--dry-run", *arguments])
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_commands_of_s4v_do_what_they_say(smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copy_of(smoke, tmp_path / "run")
+    (folder / "config").symlink_to(PROJECT / "config")
+    (tmp_path / "photographs").mkdir()
+    shutil.copy(Path(sklearn.datasets.__file__).parent / "images/flower.jpg", tmp_path / "photographs")
+    monkeypatch.setitem(ENVIRONMENT, "HOME", str(tmp_path))
+    assert len(of("s4v")) >= 5
+    for command in of("s4v"):
+        ended = run(["bash", "-c", command], folder)
+        assert ended.returncode == 0, f"{command}: {ended.stderr}"
+    assert "flower.jpg" in (folder / "captions.jsonl").read_text()
+
+
+def test_the_config_for_own_images_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(text.replace("base: config.yaml", f"base: {PROJECT / 'config/config.yaml'}"))
+    ended = run(["s4v", "config", str(preset)])
+    assert ended.returncode == 0, ended.stderr
+    assert "photographs: ~/photographs" in ended.stdout
+
+
+def test_what_else_is_named_is_there() -> None:
+    assert os.access(PROJECT / ".ci/run", os.X_OK)
+    assert run(["bash", "-n", ".ci/run"]).returncode == 0
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (PROJECT / link).exists(), link
+    for folder in re.findall(r"^\| `([^`]+/)`", README, re.MULTILINE):
+        assert (PROJECT / folder).is_dir() or folder.startswith(("data/", "checkpoints/")), folder
