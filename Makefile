@@ -2,6 +2,7 @@
 # `make setup` alone makes the environments; the others do so by themselves, once, and again when a lock changes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CONFIG ?= config/config.yaml
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
@@ -13,7 +14,7 @@ CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 1
 .PHONY: help setup table test lint browse
 
 help:
-	@echo "make table    everything from images to results/table.csv, on the mini preset"
+	@echo "make table    everything from images to results/table.csv, on the mini preset (or CONFIG=FILE)"
 	@echo "make test     the tests"
 	@echo "make lint     the checks of style, types and rules"
 	@echo "make browse   MLflow in the browser: curves, scores, figures"
@@ -39,9 +40,9 @@ setup: .venv/installed .venv-img2dataset/installed
 	@touch $@
 
 table: setup
-	snakemake --cores all results/table.csv all
+	snakemake --cores all results/table.csv all --configfile $(CONFIG)
 	@s4v timings
-	@s4v table --config .work/config.json
+	@s4v table --config $(CONFIG)
 
 test: setup
 	pytest -n 2 --dist loadgroup
