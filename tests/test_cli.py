@@ -86,7 +86,15 @@ def test_asked_to_end_it_says_so_in_one_line(number: signal.Signals, tmp_path: P
     config = {"base": str(PROJECT / "config/config.yaml"), "mini": {"images": {"coco": 200_000}}}
     (tmp_path / "large.json").write_text(json.dumps(config))
     command = [S4V, "mini-world", "--config", "large.json"]
-    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that starts the tests in the background has them ignore Ctrl-C, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:  # until it draws; before, Python is starting
             status = Path(f"/proc/{process.pid}/status").read_text() if Path("/proc").is_dir() else ""

@@ -277,7 +277,8 @@ def test_a_whole_pipeline_is_shown(finished):
     names = {f"{model}/{what}" for model in models for what in ("finetuning", "scores")}
     assert set(shown) == {"mini", "results", *names}
     training = shown["llava-7b/finetuning"].data
-    assert training.params["learning_rate"] == "0.001" and training.params["provenance.seed"] == "0"
+    assert training.params["learning_rate"] == str(config.finetuning.learning_rate)
+    assert training.params["provenance.seed"] == "0"
     assert training.metrics["loss"] == 1 / 20
     assert shown["mini"].data.params["teacher.model"] == "mini-teacher"
     assert shown["llava-7b/scores"].data.metrics == {"GQA": 61.5, "GQA standard error": 2}
