@@ -11,9 +11,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from sharegpt4v.corpora.rows import caption_row
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json, write_jsonl
 from sharegpt4v.ledger import Ledger
@@ -101,7 +102,7 @@ def seed_captions(
             text = reply["text"] if reply else unanswered[key]
             rejected.append({"image": request.image, "source": request.source, "reason": reason, "text": text})
         else:
-            rows.append(_row(request.image, prompts.question(request.image, seed), reply["text"].strip()))
+            rows.append(caption_row(request.image, reply["text"].strip(), prompts.question(request.image, seed)))
             provenance.append(_provenance(request, reply))
     counts = count_reasons([image.source for image in images], reasons)
     _check_rejected(rejected, len(images), rejected_limit, work / "rejected.jsonl")
@@ -139,18 +140,6 @@ def _examine(requests: Sequence[Request], replies: Sequence[dict[str, Any] | Non
     ]
     reasons = iter(examine(answered, limits))
     return [next(reasons) if reply else "unanswered" for reply in replies]
-
-
-def _row(image: str, question: str, caption: str) -> dict[str, Any]:
-    """Return one row of the LLaVA JSON."""
-    return {
-        "id": PurePosixPath(image).stem,
-        "image": image,
-        "conversations": [
-            {"from": "human", "value": f"<image>\n{question}"},
-            {"from": "gpt", "value": caption},
-        ],
-    }
 
 
 def _provenance(request: Request, reply: Mapping[str, Any]) -> dict[str, Any]:
