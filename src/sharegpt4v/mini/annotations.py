@@ -16,11 +16,10 @@ from typing import Any
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.mini.describe import alt_text, blind_caption, caption, short_caption
-from sharegpt4v.mini.instructions import DETAIL_QUESTIONS, SHORT, ask, rounds, with_context
+from sharegpt4v.mini.instructions import DETAIL_QUESTIONS, ROUNDS, SHORT, ask, rounds, with_context
 from sharegpt4v.mini.questions import ask_all
 from sharegpt4v.mini.scene import TEXT_SOURCES, Scene, sample_scene
 
-ROUNDS = 6  # of question and answer in a row, at most
 INSTRUCTION_SOURCES = ("gqa", "ocr_vqa", "textvqa", "vg")
 
 Row = dict[str, Any]
@@ -113,13 +112,13 @@ def conversation_row(one: Drawn, seed: str, reads: bool = False, tokens: bool = 
     """
     random = Random(seed)
     if not reads or not one.scene.word:
-        return _row(one.path, with_context("<image>", rounds(one.scene, random, ROUNDS)))
+        return _row(one.path, with_context("<image>", rounds(ask_all(one.scene, random), random)))
     about_word = next(asked for asked in ask_all(one.scene, random) if asked.aspect == "word")
     forms = ("open", "yes/no") if tokens else ("open", "yes/no", "choice")
     prompt, answer = ask(about_word, random.choice(forms), random)
     if tokens:
         prompt = prompt.replace(SHORT, f"\nReference OCR token: {read_word(one.scene.word, random)}{SHORT}")
-    turns = caption_turns(prompt, answer) + rounds(replace(one.scene, word=None), random, ROUNDS - 1)
+    turns = caption_turns(prompt, answer) + rounds(ask_all(replace(one.scene, word=None), random), random, ROUNDS - 1)
     return _row(one.path, with_context("<image>", turns))
 
 
@@ -138,7 +137,7 @@ def text_only_row(number: int, seed: int) -> Row:
     scene = sample_scene(random.choice(("coco", "coco", "coco", "textvqa")), random)
     return {
         "id": f"text{number}",
-        "conversations": with_context(caption(scene), rounds(scene, random, ROUNDS)),
+        "conversations": with_context(caption(scene), rounds(ask_all(scene, random), random)),
     }
 
 

@@ -2,14 +2,23 @@
 
 The teacher sees the scene and says all of it. An alt-text, as BLIP and the web give it, names colours and shapes.
 A human COCO caption is one short sentence. The blind describer, like the language model that wrote LLaVA's 23K
-detail captions, was told the object words but never saw the picture, so it makes the rest up.
+detail captions, never saw the picture: it knows what kind of picture it is and makes the rest up.
 """
 
 from __future__ import annotations
 
 from random import Random
 
-from sharegpt4v.mini.scene import ART_STYLES, BACKGROUNDS, COLOURS, LANDMARKS, PLACES, SIZES, WORDS, Scene, names_of
+from sharegpt4v.mini.scene import (
+    ART_STYLES,
+    BACKGROUNDS,
+    LANDMARKS,
+    OBJECT_COUNTS,
+    WORDS,
+    Scene,
+    names_of,
+    sample_things,
+)
 
 COUNTS = ("no objects", "one object", "two objects", "three objects", "four objects")
 GENERIC = {"celebrity": "person", "landmark": "building", "artwork": "painting"}
@@ -40,7 +49,7 @@ def alt_text(scene: Scene) -> str:
         words.append("a sign")
     if scene.kind:
         words.append(f"a {GENERIC[scene.kind]}")
-    return " ".join(words) or "a picture"
+    return " ".join(["picture of", *(words or ["nothing"])])
 
 
 def short_caption(scene: Scene) -> str:
@@ -55,17 +64,13 @@ def short_caption(scene: Scene) -> str:
 
 
 def blind_caption(scene: Scene, random: Random) -> str:
-    """A caption as detailed as the teacher's, by someone who knows only which shapes there are."""
-    guessed = Scene(
-        background=random.choice(list(BACKGROUNDS)),
-        things=tuple(
-            type(thing)(thing.shape, random.choice(list(COLOURS)), random.choice(SIZES), place)
-            for thing, place in zip(
-                scene.things, sorted(random.sample(PLACES, len(scene.things)), key=PLACES.index), strict=True
-            )
-        ),
-        word=random.choice(WORDS) if scene.word else None,
-        kind=scene.kind,
-        name=random.choice(names_of(scene.kind)) if scene.kind else None,
+    """A caption as detailed as the teacher's, by someone who knows only whether there are objects, a word, a name."""
+    return caption(
+        Scene(
+            background=random.choice(list(BACKGROUNDS)),
+            things=sample_things(random, random.choice(OBJECT_COUNTS)) if scene.things else (),
+            word=random.choice(WORDS) if scene.word else None,
+            kind=scene.kind,
+            name=random.choice(names_of(scene.kind)) if scene.kind else None,
+        )
     )
-    return caption(guessed)

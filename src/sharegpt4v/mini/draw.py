@@ -47,8 +47,8 @@ def jitter(colour: Colour, random: Random, amount: int) -> Colour:
 
 def draw_thing(canvas: ImageDraw.ImageDraw, thing: Thing, random: Random) -> None:
     """Draw one object inside its quadrant."""
-    radius = 5 if thing.size == "small" else 10
-    slack = 2 if thing.size == "small" else 1
+    radius = 6 if thing.size == "small" else 11
+    slack = 2 if thing.size == "small" else 0
     x = (12 if "left" in thing.place else 36) + random.randint(-slack, slack)
     y = (12 if "top" in thing.place else 36) + random.randint(-slack, slack)
     colour = jitter(COLOURS[thing.colour], random, 10)
@@ -60,7 +60,7 @@ def draw_thing(canvas: ImageDraw.ImageDraw, thing: Thing, random: Random) -> Non
     elif thing.shape == "triangle":
         canvas.polygon([(x, y - radius), (x - radius, y + radius), (x + radius, y + radius)], fill=colour)
     else:
-        arm = max(1, radius // 3)
+        arm = radius // 3
         canvas.rectangle((x - arm, y - radius, x + arm, y + radius), fill=colour)
         canvas.rectangle((x - radius, y - arm, x + radius, y + arm), fill=colour)
 

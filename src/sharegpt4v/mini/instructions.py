@@ -6,13 +6,18 @@ question, or a multiple choice for a letter.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from random import Random
 
-from sharegpt4v.mini.questions import CHOICE, Asked, ask_all
-from sharegpt4v.mini.scene import Scene
+from sharegpt4v.mini.questions import CHOICE, CLAIM, Asked
 
 SHORT = "\nAnswer the question using a single word or phrase."
 LETTER = "\nAnswer with the option's letter from the given choices directly."
+CLAIMED = CLAIM.partition(" {}")[0]
+ROUNDS = 6  # of question and answer in a row, at most
+FORM_WEIGHTS = {"open": 3, "yes/no": 9, "choice": 8}
+"""How often each form is asked. A small model learns to name what it sees long before it learns to compare it with a
+word of the question."""
 TWO_OPTIONS = 0.7  # the share of multiple choices with two options; the others have four
 DETAIL_QUESTIONS = (
     "Describe the image in detail.",
@@ -38,12 +43,15 @@ def ask(asked: Asked, form: str, random: Random) -> tuple[str, str]:
     return CHOICE + listed + LETTER, letter
 
 
-def rounds(scene: Scene, random: Random, most: int) -> list[dict[str, str]]:
-    """Up to `most` rounds of question and answer on different things about one scene, as conversation turns."""
-    asked = ask_all(scene, random)
+def rounds(
+    asked: Sequence[Asked], random: Random, most: int = ROUNDS, weights: Mapping[str, int] = FORM_WEIGHTS
+) -> list[dict[str, str]]:
+    """Up to `most` rounds of question and answer out of `asked`, as conversation turns; `weights` of forms not 0."""
     turns = []
     for question in random.sample(asked, min(most, len(asked))):
-        prompt, answer = ask(question, random.choice(question.forms), random)
+        forms = [form for form in question.forms if form in weights]
+        form = random.choices(forms, [weights[form] for form in forms])[0]
+        prompt, answer = ask(question, form, random)
         turns += [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]
     return turns
 

@@ -34,6 +34,7 @@ LANDMARKS = {
 }
 ART_STYLES = {"Linearism": "Anna Reis", "Dotism": "Pavel Koss", "Wavism": "Yuki Mori", "Gridism": "Tomas Bell"}
 
+OBJECT_COUNTS = (1, 2, 2, 3)  # how many objects a scene has, drawn from these
 DIFFERENT = 0.2  # the share of scenes whose objects are not alike
 
 NAMED_KINDS = ("celebrity", "landmark", "artwork")
@@ -96,7 +97,7 @@ def sample_scene(source: str, random: Random) -> Scene:
             return word_scene(random, background)
         if draw < 0.22:
             return named_scene(random.choice(NAMED_KINDS), random, background)
-    return Scene(background, sample_things(random, random.choice((1, 2, 2, 3))))
+    return Scene(background, sample_things(random, random.choice(OBJECT_COUNTS)))
 
 
 def word_scene(random: Random, background: str) -> Scene:

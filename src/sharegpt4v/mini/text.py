@@ -10,12 +10,27 @@ from __future__ import annotations
 from random import Random
 
 from sharegpt4v.mini.describe import alt_text, caption
-from sharegpt4v.mini.instructions import DETAIL_QUESTIONS, LETTER, SHORT, ask, with_context
-from sharegpt4v.mini.questions import ASPECTS, Asked, ask_all, values_of
+from sharegpt4v.mini.instructions import (
+    CLAIMED,
+    DETAIL_QUESTIONS,
+    FORM_WEIGHTS,
+    LETTER,
+    ROUNDS,
+    SHORT,
+    rounds,
+    with_context,
+)
+from sharegpt4v.mini.questions import ASPECTS, CHOICE, ask_all, values_of
 from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, sample_scene
+from sharegpt4v.training.conversation import v1_text
 
-PHASES = ((1, 0.12), (2, 0.12), (4, 0.12), (8, 0.16), (16, 0.24), (0, 0.24))
-"""How many tags a list holds (0: sixteen, and descriptions beside the questions), and the share of the rows."""
+PHASES = ((1, 0.17), (2, 0.22), (4, 0.17), (8, 0.13), (16, 0.16), (0, 0.15))
+"""How many tags a list holds (0: sixteen, and open questions and descriptions beside the others), and the share of
+the rows. Most rows are short: what is hard is to find a word again at all, and short lists show it soonest."""
+
+COMPARING = {"yes/no": 1, "choice": 1}
+DESCRIPTIONS = 0.3  # of the rows of the last phase
+SOURCES = ("coco", "coco", "coco", "coco", "textvqa", *NAMED_SOURCES)
 
 Text = tuple[str, list[tuple[int, int]]]
 """A text, and the character spans that are learned."""
@@ -31,34 +46,31 @@ def tags(scene: Scene, random: Random, count: int) -> list[str]:
 
 
 def row(number: int, count: int, seed: int) -> Text:
-    """The text of row `number` of the phase with `count` tags."""
-    from sharegpt4v.training.conversation import v1_text
-
+    """The text of row `number` of the phase with `count` tags: a list, and questions about what stands in it."""
     random = Random(f"{seed}/text/{count}/{number}")
-    scene = sample_scene(random.choice(("coco", "coco", "coco", "coco", "textvqa", *NAMED_SOURCES)), random)
-    listed = tags(scene, random, count or 16)
-    context = " ".join(listed)
-    if count == 0 and random.random() < 0.4:
-        return describe(scene, context, random)
-    asked = [one for one in ask_all(scene, random) if one.answer in listed]
-    one = random.choice(asked or [Asked("scene", ASPECTS["scene"][0], listed[0], ASPECTS["scene"][1])])
-    form = random.choice(("yes/no", "choice") if count else one.forms)
-    prompt, answer = ask(one, form, random)
-    return v1_text(with_context(context, [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]))
+    while True:
+        scene = sample_scene(random.choice(SOURCES), random)
+        listed = tags(scene, random, count or 16)
+        if count == 0 and random.random() < DESCRIPTIONS:
+            return describe(scene, " ".join(listed), random)
+        asked = [one for one in ask_all(scene, random) if one.answer in listed]
+        if asked:
+            turns = rounds(asked, random, ROUNDS, COMPARING if count else FORM_WEIGHTS)
+            return v1_text(with_context(" ".join(listed), turns))
 
 
 def describe(scene: Scene, context: str, random: Random) -> Text:
     """A description after its tags: an alt-text or a caption, alone or as the answer in a conversation."""
-    from sharegpt4v.training.conversation import v1_text
-
     if random.random() < 0.5:
         question = random.choice(DETAIL_QUESTIONS)
         turns = [{"from": "human", "value": question}, {"from": "gpt", "value": caption(scene)}]
         return v1_text(with_context(context, turns))
-    text = f"{context}{alt_text(scene)}\n"
-    return text, [(len(context), len(text))]
+    text = f" {context}{alt_text(scene)}\n"
+    return text, [(len(context) + 1, len(text))]
 
 
 def phrases() -> tuple[str, ...]:
-    """Answers that are one token each, with the blank before them, and the fixed endings of questions."""
-    return (SHORT, LETTER, " yes", " no", *(f" {value}" for _, every in ASPECTS.values() for value in every))
+    """What is one token each: fixed questions, fixed endings of questions, answers with the blank before them."""
+    values = (f" {value}" for _, every in ASPECTS.values() for value in every)
+    questions = (question for question, _ in ASPECTS.values())
+    return (CLAIMED, CHOICE, *questions, *DETAIL_QUESTIONS, f"?{SHORT}", SHORT, LETTER, " yes", " no", *values)

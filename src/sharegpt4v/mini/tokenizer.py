@@ -1,11 +1,12 @@
 """The tokenizer of the mini language models: byte-level BPE learned from text of the drawn world.
 
-The fixed sentences of the conversation template and of the benchmark prompts are single tokens, so that a row is as
-short for a small model as it is in proportion for a large one. The official strings stay as they are, byte for byte.
+The fixed sentences of the conversation template and of the prompts are single tokens, so that a row is as short for a
+small model as it is in proportion for a large one. The official strings stay as they are, byte for byte.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,7 +35,10 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
-    """Learn a tokenizer of at most `vocabulary` tokens; equal texts in equal order give equal files."""
+    """Learn a tokenizer of at most `vocabulary` tokens; equal texts in equal order give equal files.
+
+    The texts are cut at the phrases first: what is a token already needs no merges.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -49,7 +53,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    phrase = re.compile("|".join(re.escape(phrase) for phrase in sorted(PHRASES, key=len, reverse=True)))
+    tokenizer.train_from_iterator((piece for text in texts for piece in phrase.split(text) if piece), trainer)
     tokenizer.add_tokens([AddedToken(phrase, normalized=False, special=False) for phrase in PHRASES])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
