@@ -24,7 +24,7 @@ from sharegpt4v.mini.questions import ASPECTS, CHOICE, ask_all, values_of
 from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, sample_scene
 from sharegpt4v.training.conversation import v1_text
 
-PHASES = ((1, 0.17), (2, 0.22), (4, 0.17), (8, 0.13), (16, 0.16), (0, 0.15))
+PHASES = ((1, 0.18), (2, 0.28), (4, 0.20), (8, 0.12), (16, 0.12), (0, 0.10))
 """How many tags a list holds (0: sixteen, and open questions and descriptions beside the others), and the share of
 the rows. Most rows are short: what is hard is to find a word again at all, and short lists show it soonest."""
 
