@@ -45,7 +45,7 @@ table: setup
 	@s4v table --config $(CONFIG)
 
 test: setup
-	pytest -n 2 --dist loadgroup
+	pytest -n 2
 
 lint: setup
 	ruff check .

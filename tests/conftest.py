@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -29,9 +30,17 @@ def run(command: Sequence[str], folder: Path = PROJECT) -> subprocess.CompletedP
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run of the smoke preset. Tests that change something take a `copy_of` it."""
-    folder = tmp_path_factory.mktemp("smoke")
-    ended = run(snakemake(folder))
+    """The folder of a finished run of the smoke preset. Tests that change something take a `copy_of` it.
+
+    All test processes share one run: whoever comes first makes it, for the others the command has nothing to do.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "smoke"
+    with open(shared / "smoke.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ended = run(snakemake(folder))
     assert ended.returncode == 0, ended.stderr[-4000:]
     return folder
 

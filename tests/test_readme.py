@@ -13,7 +13,6 @@ import sklearn.datasets
 
 from conftest import ENVIRONMENT, PROJECT, copy_of, run
 
-pytestmark = pytest.mark.xdist_group("smoke")
 README = (PROJECT / "README.md").read_text()
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 

@@ -11,12 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
-
 from conftest import ENVIRONMENT, PROJECT, run, snakemake
 from sharegpt4v.provenance import hash_of
-
-pytestmark = pytest.mark.xdist_group("smoke")
 
 # Often enough that there is a state to go on from in trainings of seconds.
 OFTEN = [f"{stage}={{checkpoint_minutes: 0.01}}" for stage in ("alignment", "pretraining", "finetuning")]

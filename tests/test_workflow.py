@@ -16,7 +16,6 @@ from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.stage_code import code_of, modules_of
 from sharegpt4v.workflow import STAGES
 
-pytestmark = pytest.mark.xdist_group("smoke")
 S4V = str(BIN / "s4v")
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
 FILLED = {"MME-perception", "MME-cognition", "MMBench", "SEED-image", "SQA-image", "VQA-v2", "GQA", "TextVQA"}

@@ -82,14 +82,14 @@ def _coco(path: Path) -> Iterator[tuple[int, str]]:
 
 def _llava(path: Path) -> Iterator[tuple[int, str]]:
     """Yield row number and caption, the first answer, of every row."""
-    for number, row in enumerate(_array(path), start=1):
+    for number, row in enumerate(read_array(path), start=1):
         try:
             yield number, next(turn["value"] for turn in row["conversations"] if turn["from"] == "gpt")
         except (KeyError, TypeError, StopIteration):
             raise UserError(f"{path}, row {number}: no answer of 'gpt'; expected a LLaVA row with a caption") from None
 
 
-def _array(path: Path) -> Iterator[Any]:
+def read_array(path: Path) -> Iterator[Any]:
     """Yield the items of a JSON array one by one: the published corpus of 1.5 GB is several times that as objects."""
     decoder, number, position = json.JSONDecoder(), 0, 1
     try:

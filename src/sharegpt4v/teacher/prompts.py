@@ -54,10 +54,6 @@ class PromptBook:
         parts = [self.base, block, self.closing, *([self.aesthetic] if aesthetic else [])]
         return "\n\n".join(parts)
 
-    def question(self, image: str, seed: int) -> str:
-        """Return the short question that stands before the caption of `image` in the training data."""
-        return self.questions[int(hash_fraction(seed, "question", image) * len(self.questions))]
-
 
 def prompt_hash(text: str) -> str:
     """Return the 16 hexadecimal digits under which a rendered prompt is known in ledgers and provenance."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.corpora.rows import caption_row
+from sharegpt4v.corpora.rows import caption_row, choose_question
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json, write_jsonl
 from sharegpt4v.ledger import Ledger
@@ -102,7 +102,8 @@ def seed_captions(
             text = reply["text"] if reply else unanswered[key]
             rejected.append({"image": request.image, "source": request.source, "reason": reason, "text": text})
         else:
-            rows.append(caption_row(request.image, reply["text"].strip(), prompts.question(request.image, seed)))
+            question = choose_question(prompts.questions, request.image, seed)
+            rows.append(caption_row(request.image, reply["text"].strip(), question))
             provenance.append(_provenance(request, reply))
     counts = count_reasons([image.source for image in images], reasons)
     _check_rejected(rejected, len(images), rejected_limit, work / "rejected.jsonl")

@@ -55,7 +55,7 @@ def train_stage(
     pictures = Pictures(images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
     with Record(state / "metrics.jsonl") as record, _running_on(device, recipe.precision):
         pad = processor.tokenizer.pad_token_id
-        train(model, samples, recipe, seed, state, stage_name, pictures, pad, record.log)
+        train(model, samples, recipe, seed, state, f"{stage_name} of {out}", pictures, pad, record.log)
     if device.type == "cuda" and recipe.precision == "bfloat16":
         model.to(torch.bfloat16)
     with new_folder(out) as folder:
@@ -69,8 +69,8 @@ def train_stage(
 def _provenance(
     start: Path | tuple[Path, Path], rows: Path | Sequence[Row], recipe: Recipe, seed: int, stage_name: str
 ) -> dict[str, Any]:
-    """Rows that are given directly count by their content, as a file of them would."""
-    settings = recipe.model_dump(mode="json")
+    """Rows that are given directly count by their content, as a file of them would; how often to save does not."""
+    settings = recipe.model_dump(mode="json", exclude={"checkpoint_minutes"})
     inputs = list(start) if isinstance(start, tuple) else [start]
     if isinstance(rows, Path):
         inputs.append(rows)
