@@ -81,7 +81,7 @@ def test_shard_has_a_row_per_image_and_asks_nothing_twice(world, tmp_path):
 
 def test_too_many_rejected_captions_fail_the_shard_and_keep_its_work(world, tmp_path):
     model, images, data = world
-    with pytest.raises(UserError, match=r"captions 3: .* of 40 captions are rejected .*the limit is 5\.0%"):
+    with pytest.raises(UserError, match=r"captions 3: .* of 40 images have no usable caption .*the limit is 5\.0%"):
         caption_shard(model, images, data, tmp_path / "3.jsonl", ASKING, tmp_path / "work", Limits(), 0.05)
     assert not (tmp_path / "3.jsonl").exists()
     assert len((tmp_path / "work/3.jsonl").read_text().splitlines()) == 30  # the sam pictures are ten of the same

@@ -5,7 +5,6 @@ A shard is one job and one file. A shard that was killed continues from its ledg
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any
 
 from sharegpt4v.captioner.describing import Asking, Described, describe
 from sharegpt4v.corpora.rows import source_of
-from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_jsonl
-from sharegpt4v.teacher.quality import Caption, Limits, count_reasons, examine
+from sharegpt4v.teacher.quality import Caption, Limits, count_reasons, examine, print_counts, refuse_too_many
 
 
 def plan_shards(images: Sequence[str], shard_rows: int) -> list[slice]:
@@ -54,13 +52,11 @@ def caption_shard(
         for image in images
     ]
     rejected = [row for row in rows if row["reason"]]
-    if len(rejected) > rejected_limit * len(rows):
-        _fail(out.stem, rejected, len(rows), rejected_limit, work / f"{out.stem}.rejected.jsonl")
+    path, remedy = work / f"{out.stem}.rejected.jsonl", "train the captioner longer or change captions.quality"
+    refuse_too_many(f"captions {out.stem}", rejected, len(rows), rejected_limit, path, remedy)
     write_jsonl(out, rows)
     counts = count_reasons([source_of(image) for image in images], [reasons[image] for image in images])
-    for source, numbers in counts.items():
-        parts = ", ".join(f"{number:,} {reason}" for reason, number in numbers.items())
-        print(f"captions {out.stem} of {source}: {parts}", file=sys.stderr)
+    print_counts(f"captions {out.stem}", counts)
     return dict(Counter(row["reason"] or "accepted" for row in rows))
 
 
@@ -73,12 +69,3 @@ def _reasons(described: dict[str, Described], instruction: str, limits: Limits) 
     ]
     found: dict[str, str | None] = {image: one.error for image, one in described.items()}
     return found | dict(zip(readable, examine(captions, limits), strict=True))
-
-
-def _fail(shard: str, rejected: Sequence[dict[str, Any]], images: int, limit: float, path: Path) -> None:
-    write_jsonl(path, rejected)
-    common = ", ".join(f"{n:,} {reason}" for reason, n in Counter(row["reason"] for row in rejected).most_common(3))
-    raise UserError(
-        f"captions {shard}: {len(rejected):,} of {images:,} captions are rejected ({common}), the limit is "
-        f"{limit:.1%}; see {path}, then train the captioner longer or change captions.quality"
-    )

@@ -7,10 +7,15 @@ caption ("no imaginary content"), refusals, file names, loops, cut-off or empty 
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import write_jsonl
 
 REASONS = (
     "empty",
@@ -86,6 +91,27 @@ def count_reasons(sources: Sequence[str], reasons: Sequence[str | None]) -> dict
     for (source, reason), number in sorted(counts.items()):
         table.setdefault(source, {})[reason] = number
     return table
+
+
+def print_counts(what: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Print a line per source, from what `count_reasons` returns."""
+    for source, reasons in counts.items():
+        parts = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
+        print(f"{what} of {source}: {parts}", file=sys.stderr)
+
+
+def refuse_too_many(
+    what: str, rejected: Sequence[Mapping[str, Any]], images: int, limit: float, path: Path, remedy: str
+) -> None:
+    """Raise a `UserError`, after writing the rejected rows to `path`, when they are more than `limit` of the images."""
+    if len(rejected) <= limit * images:
+        return
+    write_jsonl(path, rejected)
+    common = ", ".join(f"{n:,} {reason}" for reason, n in Counter(row["reason"] for row in rejected).most_common(3))
+    raise UserError(
+        f"{what}: {len(rejected):,} of {images:,} images have no usable caption ({common}), the limit is "
+        f"{limit:.1%}; see {path}, then {remedy}"
+    )
 
 
 def reject_reason(

@@ -7,8 +7,6 @@ was set aside and why, and the prompts by their hash.
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from sharegpt4v.ledger import Ledger
 from sharegpt4v.teacher.budget import Budget
 from sharegpt4v.teacher.client import TeacherSettings, ask
 from sharegpt4v.teacher.prompts import PromptBook, asks_aesthetic, hash_fraction, prompt_hash
-from sharegpt4v.teacher.quality import Caption, Limits, count_reasons, examine
+from sharegpt4v.teacher.quality import Caption, Limits, count_reasons, examine, print_counts, refuse_too_many
 from sharegpt4v.teacher.request import Request
 
 
@@ -106,7 +104,8 @@ def seed_captions(
             rows.append(caption_row(request.image, reply["text"].strip(), question))
             provenance.append(_provenance(request, reply))
     counts = count_reasons([image.source for image in images], reasons)
-    _check_rejected(rejected, len(images), rejected_limit, work / "rejected.jsonl")
+    remedy = "change the prompts, the teacher or the limit"
+    refuse_too_many("seed captions", rejected, len(images), rejected_limit, work / "rejected.jsonl", remedy)
 
     write_jsonl(out.with_name(f"{out.stem}.provenance.jsonl"), provenance)
     write_jsonl(out.with_name(f"{out.stem}.rejected.jsonl"), rejected)
@@ -116,7 +115,7 @@ def seed_captions(
     )
     # Last, so that where the captions are, everything about them is too.
     write_json(out, rows)
-    _print_counts(counts)
+    print_counts("seed captions", counts)
     return SeedSummary(
         accepted=len(rows),
         rejected=len(rejected),
@@ -147,22 +146,3 @@ def _provenance(request: Request, reply: Mapping[str, Any]) -> dict[str, Any]:
     """Return how one row came about."""
     names = ("prompt_hash", "model", "answered_by", "time", "attempts", "prompt_tokens", "completion_tokens")
     return {"image": request.image, "sha256": request.sha256, **{name: reply[name] for name in names}}
-
-
-def _check_rejected(rejected: Sequence[dict[str, Any]], images: int, limit: float, path: Path) -> None:
-    """Stop before anything is written when too many images have no usable caption."""
-    if not images or len(rejected) / images <= limit:
-        return
-    write_jsonl(path, rejected)
-    common = ", ".join(f"{n:,} {reason}" for reason, n in Counter(row["reason"] for row in rejected).most_common(3))
-    raise UserError(
-        f"seed captions: {len(rejected):,} of {images:,} images have no usable caption ({common}), the limit is "
-        f"{limit:.1%}; see {path}, then change the prompts, the teacher or the limit"
-    )
-
-
-def _print_counts(counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Print a line per source."""
-    for source, reasons in counts.items():
-        parts = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
-        print(f"seed captions of {source}: {parts}", file=sys.stderr)
