@@ -37,13 +37,14 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
         name = f"{number:05d}.jpg"
         image = draw(sample_scene("coco", random), random, pixels)
         yield f"{IMAGES}/{name}", jpeg_bytes(spoilt(image, flaw, random))
-        question, truth, candidates = _ask(TYPES[kind], flaw, random)
-        random.shuffle(candidates)
+        question, truth, wrong = _ask(TYPES[kind], flaw, random)
+        random.shuffle(wrong)
+        place = number // len(TYPES) % (len(wrong) + 1)  # each in turn, so that one letter for all is worth little
         rows.append(
             {
                 "img_path": name,
                 "question": question,
-                "candidates": candidates,
+                "candidates": [*wrong[:place], truth, *wrong[place:]],
                 "correct_ans": truth,
                 "type": kind,
                 "concern": DISTORTION,
@@ -69,12 +70,13 @@ def spoilt(image: Image.Image, flaw: str, random: Random) -> Image.Image:
 
 
 def _ask(kind: str, flaw: str, random: Random) -> tuple[str, str, list[str]]:
-    """Return a question of `TYPES`, the right answer, and all answers to choose from."""
+    """Return a question of `TYPES`, the right answer, and wrong ones to choose from."""
+    others = [other for other in CLAIMS if other != flaw]
     if kind == "yes-or-no":
-        claimed = flaw if random.random() < 0.5 else random.choice([other for other in CLAIMS if other != flaw])
-        return CLAIMS[claimed], "Yes" if claimed == flaw else "No", ["Yes", "No"]
+        if random.random() < 0.5:
+            return CLAIMS[flaw], "Yes", ["No"]
+        return CLAIMS[random.choice(others)], "No", ["Yes"]
     if kind == "what":
-        others = random.sample([other for other in CLAIMS if other != flaw], 3)
-        return "What is wrong with this image?", flaw, [flaw, *others]
-    truth = EXPOSURES.get(flaw, RIGHT_EXPOSURE)
-    return "How is the exposure of this image?", truth, [*EXPOSURES.values(), RIGHT_EXPOSURE]
+        return "What is wrong with this image?", flaw, random.sample(others, 3)
+    truth, every = EXPOSURES.get(flaw, RIGHT_EXPOSURE), (*EXPOSURES.values(), RIGHT_EXPOSURE)
+    return "How is the exposure of this image?", truth, [one for one in every if one != truth]
