@@ -95,6 +95,20 @@ def test_what_the_model_is_given(world):
     assert text_only.image is None and "<image>" not in text_only.prompt
 
 
+def test_a_question_may_bring_its_own_system_sentence(world, tmp_path):
+    _, model, work = world
+    data = tmp_path / "eval/qbench"
+    (data / "images_llvisionqa").mkdir(parents=True)
+    (data / "images_llvisionqa/7.jpg").write_bytes(b"seven")
+    row = {"img_path": "7.jpg", "question": "Is it sharp?", "candidates": ["Yes", "No"], "correct_ans": "No"}
+    (data / "llvisionqa_dev.json").write_text(json.dumps([row]))
+    engine = CountingEngine()
+    answering.answer([("qbench", data, tmp_path / "qbench.jsonl")], model, "tiny-7b", work, open_engine=engine.open)
+    prompt = "Is it sharp?\nChoose between one of the options as follows:\nA. Yes\nB. No\n"
+    assert engine.prompts == [f"{SYSTEM.replace('user', 'human')} USER: <image>\n{prompt} ASSISTANT:"]
+    assert json.loads((tmp_path / "qbench.jsonl").read_text())["prompt"] == prompt
+
+
 def test_killed_run_goes_on_and_gives_the_same_bytes(world, tmp_path):
     jobs, model, work = world
     answering.answer(jobs, model, "tiny-7b", tmp_path / "other", open_engine=CountingEngine().open)

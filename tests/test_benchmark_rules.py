@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharegpt4v.benchmarks import gqa, mmbench, mme, scienceqa, seed, textvqa, vqav2
+from sharegpt4v.benchmarks import gqa, mmbench, mmbench_cn, mme, qbench, scienceqa, seed, textvqa, vizwiz, vqav2
 from sharegpt4v.errors import UserError
+from sharegpt4v.training.conversation import prompt_text
 
 SHORT = "Answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."
@@ -146,9 +147,9 @@ def mmbench_rows() -> list[dict]:
     ]
 
 
-def mmbench_file(folder: Path, rows: list[dict], columns=COLUMNS) -> None:
+def mmbench_file(folder: Path, rows: list[dict], columns=COLUMNS, name=mmbench.TSV) -> None:
     lines = [columns, *([str(row.get(name, "")) for name in columns] for row in rows)]
-    (folder / mmbench.TSV).write_text("".join("\t".join(line) + "\n" for line in lines))
+    (folder / name).write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def test_mmbench_prompt_and_answer_fields(tmp_path):
@@ -233,6 +234,48 @@ def test_mmbench_errors(tmp_path):
         mmbench.questions(tmp_path)
 
 
+# --- MMBench-CN -----------------------------------------------------------------------------------------------------
+
+
+def mmbench_cn_file(folder: Path) -> None:
+    """Write one question in its two rounds."""
+    folder.mkdir()
+    row = {"question": "哪个？", "hint": "看图。", "category": "colour", "l2-category": "attribute", "image": PICTURE}
+    first = dict(row, index=1, A="红色", B="蓝色", answer="B")
+    second = dict(row, index=1_000_001, A="蓝色", B="红色", answer="A")
+    mmbench_file(folder, [first, second], name=mmbench_cn.TSV)
+
+
+@pytest.mark.parametrize("folder", ["mmbench_cn", "mmbench"])
+def test_mmbench_cn_is_found_in_either_folder(tmp_path, folder):
+    mmbench_cn_file(tmp_path / folder)
+    question = mmbench_cn.questions(tmp_path / "mmbench_cn")[0]
+    assert question.prompt == "看图。\n哪个？\nA. 红色\nB. 蓝色\n请直接回答选项字母。"
+    assert question.stored_prompt == "看图。\n哪个？\nA. 红色\nB. 蓝色"
+    assert (question.max_new_tokens, question.image_aspect_ratio) == (1024, "pad")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("B", "A", 100), ("B.", "(A)", 100), ("答案是 B", "A", 100),
+        ("蓝色", "蓝色", 100),  # by the option's text
+        ("B", "B", 0),
+        ("答案是B", "A", 0),  # no word of its own
+        ("B。", "A", 0),  # nor beside a Chinese full stop
+    ],
+)  # fmt: skip
+def test_mmbench_cn_scores_as_mmbench(tmp_path, first, second, expected):
+    mmbench_cn_file(tmp_path / "mmbench_cn")
+    score = mmbench_cn.score(tmp_path / "mmbench_cn", [answer(1, first), answer(1_000_001, second)])
+    assert (score.columns, score.n) == ({"MMBench-CN": expected}, {"MMBench-CN": 1})
+
+
+def test_mmbench_cn_names_both_places_of_a_missing_file(tmp_path):
+    with pytest.raises(UserError, match=f"no mmbench_cn/{mmbench_cn.TSV} or mmbench/{mmbench_cn.TSV}; expected"):
+        mmbench_cn.questions(tmp_path / "mmbench_cn")
+
+
 # --- SEED-Bench -----------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +321,77 @@ def test_seed_errors(tmp_path):
     (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": [{"data_type": 3}], "question_type": {}}))
     with pytest.raises(UserError, match=r"SEED-Bench.json, questions\[0\], field 'data_type': 3; expected a text"):
         seed.score(tmp_path, [])
+
+
+# --- Q-Bench --------------------------------------------------------------------------------------------------------
+
+CANDIDATES = ["Sharp", "Blurry", "Dark scene"]
+
+
+def qbench_folder(folder: Path) -> None:
+    rows = [
+        {"img_path": "7.jpg", "question": "How is it?", "candidates": CANDIDATES, "correct_ans": "Blurry"},
+        {"img_path": "8.jpg", "question": "Is it dark?", "candidates": ["Yes", "No"], "correct_ans": "No"},
+    ]
+    (folder / "llvisionqa_dev.json").write_text(json.dumps(rows))
+
+
+def test_qbench_is_asked_in_its_own_conversation(tmp_path):
+    qbench_folder(tmp_path)
+    first, second = qbench.questions(tmp_path)
+    assert first.image == tmp_path / "images_llvisionqa/7.jpg"
+    assert (first.question_id, second.question_id) == (0, 1)
+    assert (first.max_new_tokens, first.image_aspect_ratio) == (1024, "square")
+    assert prompt_text(first.prompt, True, first.system) == (
+        "A chat between a curious human and an artificial intelligence assistant. "
+        "The assistant gives helpful, detailed, and polite answers to the human's questions. "
+        "USER: <image>\nHow is it?\nChoose between one of the options as follows:\n"
+        "A. Sharp\nB. Blurry\nC. Dark scene\n ASSISTANT:"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "truth", "expected"),
+    [
+        ("B", "Blurry", True), ("B. Blurry", "Blurry", True), ("Blurry", "Blurry", True),
+        ("Because it is", "Blurry", True),  # only the first character counts
+        ("A", "Blurry", False), ("D", "Blurry", False), ("b", "Blurry", False), ("(B)", "Blurry", False),
+        ("blurry", "Blurry", False), ("", "Blurry", False), (" B", "Blurry", False),
+        ("Blurry", "Sharp", False), ("Sharp", "Sharp", True), ("Sharp it is", "Sharp", True),
+        ("Sharp.", "Sharp", False), ("Sharp\n", "Sharp", False),
+        ("Dark scene", "Dark scene", True),  # as a whole; "D" has no candidate
+        ("Dark", "Dark scene", False), ("C", "Dark scene", True), ("@", "Sharp", False),
+        ("The answer is B", "Blurry", False), ("模糊", "Blurry", False),
+    ],
+)  # fmt: skip
+def test_qbench_reads_a_letter_a_word_or_the_whole(text, truth, expected):
+    assert qbench.is_right(text, CANDIDATES, truth) is expected
+
+
+def test_qbench_score(tmp_path):
+    qbench_folder(tmp_path)
+    score = qbench.score(tmp_path, [answer(0, "A"), answer(0, "B"), answer(1, "")])
+    assert (score.columns, score.n) == ({"QBench": 50}, {"QBench": 2})
+    assert score.stderr == {"QBench": pytest.approx(100 * math.sqrt(0.25 / 2))}
+    assert score.items[1] == {"question_id": 1, "prediction": "", "answer": "No", "score": 0}
+
+
+def test_qbench_errors(tmp_path):
+    with pytest.raises(UserError, match=r"no llvisionqa_dev.json; expected"):
+        qbench.questions(tmp_path)
+    qbench_folder(tmp_path)
+    with pytest.raises(UserError, match="Q-Bench: 1 of 2 questions have no prediction, first 1"):
+        qbench.score(tmp_path, [answer(0, "B")])
+    path = tmp_path / "llvisionqa_dev.json"
+    path.write_text('[{"img_path": "7.jpg", "question": "?", "candidates": "Yes"}]')
+    with pytest.raises(UserError, match=r"dev.json, \[0\], field 'candidates': 'Yes'; expected a list"):
+        qbench.questions(tmp_path)
+    path.write_text('[{"img_path": "7.jpg", "question": "?", "candidates": ["Yes"]}]')
+    with pytest.raises(UserError, match=r"dev.json, \[0\]: no field 'correct_ans'; expected a text"):
+        qbench.score(tmp_path, [answer(0, "A")])
+    path.write_text("[]")
+    with pytest.raises(UserError, match=r"dev.json: no questions; expected at least one"):
+        qbench.score(tmp_path, [])
 
 
 # --- ScienceQA ------------------------------------------------------------------------------------------------------
@@ -373,6 +487,82 @@ def test_vqav2_refuses_other_questions_than_asked(tmp_path):
         vqav2.score(tmp_path, [answer(1, "yes"), answer(2, "no"), answer(3, "no")])
     with pytest.raises(UserError, match="answers, row 1, field 'question_id': '1'; expected a whole number"):
         vqav2.score(tmp_path, [answer("1", "yes")])
+
+
+# --- VizWiz ---------------------------------------------------------------------------------------------------------
+
+MAY_REFUSE = "When the provided information is insufficient, respond with 'Unanswerable'."
+
+
+def vizwiz_folder(folder: Path, answers: list[tuple[str, list[str]]], prefix: str = "llava") -> None:
+    """Write a question for each (answer type, ten answers); the annotations stand in another order."""
+    names = [f"VizWiz_val_{number:08d}.jpg" for number in range(len(answers))]
+    text = f"What is it?\n{MAY_REFUSE}\n{SHORT}"
+    jsonl(folder / f"{prefix}_val.jsonl", [{"question_id": n, "image": i, "text": text} for n, i in enumerate(names)])
+    annotated = [
+        {
+            "image": name,
+            "question": "What is it?",
+            "answers": [{"answer": one, "answer_confidence": "yes"} for one in texts],
+            "answer_type": kind,
+            "answerable": 1,
+        }
+        for name, (kind, texts) in zip(names, answers, strict=True)
+    ]
+    (folder / "val.json").write_text(json.dumps(annotated[::-1]))
+
+
+@pytest.mark.parametrize("prefix", ["llava", "share4v"])
+def test_vizwiz_question(tmp_path, prefix):
+    vizwiz_folder(tmp_path, [("other", ["can"] * 10)], prefix)
+    question = vizwiz.questions(tmp_path)[0]
+    assert question.image == tmp_path / "val/VizWiz_val_00000000.jpg"
+    assert question.prompt == f"What is it?\n{MAY_REFUSE}\n{SHORT}"
+    assert (question.question_id, question.max_new_tokens, question.image_aspect_ratio) == (0, 128, "pad")
+
+
+@pytest.mark.parametrize(
+    ("text", "truths", "expected"),
+    [
+        ("Unanswerable", ["unanswerable"] * 10, 1),
+        ("Unanswerable.", ["unanswerable"] * 3 + ["can"] * 7, 0.9),
+        ("A can", ["can"] * 2 + ["bottle"] * 8, 0.6),
+        ("can", ["can"] + ["bottle"] * 9, 0.3),
+        ("two dogs", ["2 dogs"] * 10, 1),
+        ("two", ["two"] * 10, 0),  # the prediction becomes "2", what people said stays
+        ("yes", ["Yes"] * 10, 0),
+        ("Yes", ["yes"] * 10, 1),  # normalised where all agree too, unlike VQAv2
+        ("joe's", ["joe's"] * 10, 1),
+        ("", ["unanswerable"] * 10, 0),
+        ("罐", ["罐"] * 10, 1),
+    ],
+)  # fmt: skip
+def test_vizwiz_normalises_the_prediction_alone(tmp_path, text, truths, expected):
+    vizwiz_folder(tmp_path, [("other", truths)])
+    assert vizwiz.score(tmp_path, [answer(0, text)]).columns == {"VizWiz": pytest.approx(100 * expected)}
+
+
+def test_vizwiz_score(tmp_path):
+    vizwiz_folder(tmp_path, [("other", ["can"] * 10), ("number", ["2"] * 3 + ["3"] * 7), ("other", ["cup"] * 10)])
+    answers = [answer(0, "cup"), answer(0, "can"), answer(1, "2"), answer(2, "can"), answer(9, "not asked")]
+    score = vizwiz.score(tmp_path, answers)
+    assert [item["score"] for item in score.items] == [1, pytest.approx(0.9), 0]
+    assert (score.columns, score.n) == ({"VizWiz": pytest.approx(190 / 3)}, {"VizWiz": 3})
+    assert score.parts == {"answer_type": {"number": pytest.approx(90), "other": 50}}
+    assert score.stderr["VizWiz"] == pytest.approx(100 * stdev([1, 0.9, 0]) / math.sqrt(3))
+
+
+def test_vizwiz_errors(tmp_path):
+    with pytest.raises(UserError, match=r"no share4v_val.jsonl or llava_val.jsonl; expected"):
+        vizwiz.questions(tmp_path)
+    vizwiz_folder(tmp_path, [("other", ["can"] * 10), ("other", [])])
+    with pytest.raises(UserError, match="VizWiz: 1 of 2 questions have no prediction, first 1"):
+        vizwiz.score(tmp_path, [answer(0, "can")])
+    with pytest.raises(UserError, match=r"val.json: no answers for image VizWiz_val_00000001.jpg; expected"):
+        vizwiz.score(tmp_path, [answer(0, "can"), answer(1, "can")])
+    (tmp_path / "val.json").write_text("[]")
+    with pytest.raises(UserError, match=r"val.json: no annotation for image VizWiz_val_00000000.jpg; expected one"):
+        vizwiz.score(tmp_path, [answer(0, "can"), answer(1, "can")])
 
 
 # --- GQA ------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from PIL import Image
 from sharegpt4v.benchmarks.base import Question, Score
 from sharegpt4v.benchmarks.catalogue import read_catalogue as read_benchmarks
 from sharegpt4v.benchmarks.mmbench import read_tsv
+from sharegpt4v.benchmarks.normalise import vqa_v2
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.catalogue import read_catalogue
 from sharegpt4v.images.manifest import manifest_path, read_manifest
@@ -30,6 +31,7 @@ from sharegpt4v.mini.endpoint_answers import NO_IMAGE, UNKNOWN, describe_by_hash
 from sharegpt4v.mini.evaluation import FOLDERS
 from sharegpt4v.mini.evaluation.asking import scene_about
 from sharegpt4v.mini.evaluation.mmbench import CATEGORIES, rotated
+from sharegpt4v.mini.evaluation.qbench import CLAIMS, spoilt
 from sharegpt4v.mini.files_server import serve_folder
 from sharegpt4v.mini.scene import ART_STYLES, CELEBRITIES, LANDMARKS, WORDS, Scene
 from sharegpt4v.mini.world import write_world
@@ -179,7 +181,7 @@ def test_no_picture_of_a_benchmark_is_a_training_picture(world: Path, data: Path
     evaluation = bytes_of(data / "eval")
     drawn = [content for name, content in evaluation.items() if content[:2] == b"\xff\xd8" or name.endswith("png")]
     # 10 + 4 subtasks of 4 and 2 pictures; one picture per question, in TextVQA two for three
-    assert len(drawn) == 10 * 4 + 4 * 2 + 4 * QUESTIONS + 30
+    assert len(drawn) == 10 * 4 + 4 * 2 + 6 * QUESTIONS + 30
     assert not {pixels_of(content) for content in drawn} & {
         pixels_of(content) for content in training if not is_cut(content)
     }
@@ -246,8 +248,16 @@ def mmbench_truths(data: Path) -> Iterator[str]:
     return (row["answer"] for _, row in read_tsv(data / "mmbench_dev_20230712.tsv", []))
 
 
+def mmbench_cn_truths(data: Path) -> Iterator[str]:
+    return (row["answer"] for _, row in read_tsv(data / "mmbench_dev_cn_20231003.tsv", []))
+
+
 def seed_truths(data: Path) -> Iterator[str]:
     return (row["answer"] for row in json.loads((data / "SEED-Bench.json").read_bytes())["questions"])
+
+
+def qbench_truths(data: Path) -> Iterator[str]:
+    return (row["correct_ans"] for row in json.loads((data / "llvisionqa_dev.json").read_bytes()))
 
 
 def scienceqa_truths(data: Path) -> Iterator[str]:
@@ -257,6 +267,11 @@ def scienceqa_truths(data: Path) -> Iterator[str]:
 def vqav2_truths(data: Path) -> Iterator[str]:
     rows = json.loads((data / "v2_mscoco_val2014_annotations.json").read_bytes())["annotations"]
     return (row["multiple_choice_answer"] for row in rows)
+
+
+def vizwiz_truths(data: Path) -> Iterator[str]:
+    for row in json.loads((data / "val.json").read_bytes()):
+        yield Counter(one["answer"] for one in row["answers"]).most_common(1)[0][0]
 
 
 def gqa_truths(data: Path) -> Iterator[str]:
@@ -270,8 +285,9 @@ def textvqa_truths(data: Path) -> Iterator[str]:
 
 
 TRUTHS: dict[str, Callable[[Path], Iterator[str]]] = {
-    "mme": mme_truths, "mmbench": mmbench_truths, "seed": seed_truths, "scienceqa": scienceqa_truths,
-    "vqav2": vqav2_truths, "gqa": gqa_truths, "textvqa": textvqa_truths,
+    "mme": mme_truths, "mmbench": mmbench_truths, "mmbench-cn": mmbench_cn_truths, "seed": seed_truths,
+    "qbench": qbench_truths, "scienceqa": scienceqa_truths, "vqav2": vqav2_truths, "vizwiz": vizwiz_truths,
+    "gqa": gqa_truths, "textvqa": textvqa_truths,
 }  # fmt: skip
 BENCHMARKS = read_benchmarks()
 
@@ -340,6 +356,43 @@ def test_mmbench_turns_the_options_and_leaves_a_few_rounds_out(data: Path) -> No
         assert options == [rotated(options[0][:turning], turn) + options[0][turning:] for turn in range(len(group))]
         assert len({row["ABCD".index(group[0]["answer"])] for row in options}) == len(group) or turning == 3
     assert rotated(["a", "b", "c"], 1) == ["c", "a", "b"]
+
+
+def test_mmbench_cn_is_mmbench_translated(data: Path) -> None:
+    english = dict(read_tsv(data / "eval/mmbench/mmbench_dev_20230712.tsv", []))
+    chinese = dict(read_tsv(data / "eval/mmbench_cn/mmbench_dev_cn_20231003.tsv", []))
+    assert list(english) == list(chinese)
+    for index, row in chinese.items():
+        assert all(row[name] == english[index][name] for name in ("image", "answer", "category", "split"))
+        assert not row["question"].isascii()
+        options = [row[letter] for letter in "ABCD" if row[letter]]
+        assert len(set(options)) == len(options) == sum(bool(english[index][letter]) for letter in "ABCD")
+        assert all(not option.isascii() or option in WORDS for option in options)
+
+
+def test_qbench_asks_about_every_flaw_in_every_way(data: Path) -> None:
+    rows = json.loads((data / "eval/qbench/llvisionqa_dev.json").read_bytes())
+    assert Counter((row["type"], len(row["candidates"])) for row in rows) == {(0, 2): 15, (1, 4): 15, (2, 3): 14}
+    assert {row["correct_ans"] for row in rows if row["type"] == 1} == set(CLAIMS)
+    assert all(row["correct_ans"] in row["candidates"] for row in rows)
+    assert not {candidate[0] for row in rows for candidate in row["candidates"]} & set("ABCD")
+
+
+@pytest.mark.parametrize("flaw", CLAIMS)
+def test_a_flaw_is_in_the_picture_and_the_same_every_time(flaw: str) -> None:
+    image = Image.effect_mandelbrot((48, 48), (-2, -1, 1, 1), 50).convert("RGB")
+    first, again = (spoilt(image, flaw, Random(0)) for _ in range(2))
+    assert first.tobytes() == again.tobytes() and (first.size, first.mode) == ((48, 48), "RGB")
+    assert (first.tobytes() == image.tobytes()) == (flaw == "Nothing")
+
+
+def test_vizwiz_answers_are_normalised_and_some_questions_have_none(data: Path) -> None:
+    rows = json.loads((data / "eval/vizwiz/val.json").read_bytes())
+    answers = [one["answer"] for row in rows for one in row["answers"]]
+    assert len(answers) == 10 * QUESTIONS and all(vqa_v2(one) == one for one in answers)
+    assert Counter(row["answerable"] for row in rows) == {1: 33, 0: 11}
+    assert {row["answer_type"] for row in rows} == {"yes/no", "number", "other", "unanswerable"}
+    assert all((row["answer_type"] == "unanswerable") == (row["answerable"] == 0) for row in rows)
 
 
 def test_scienceqa_asks_with_and_without_a_picture(data: Path) -> None:

@@ -18,7 +18,10 @@ from sharegpt4v.workflow import STAGES
 
 S4V = str(BIN / "s4v")
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
-FILLED = {"MME-perception", "MME-cognition", "MMBench", "SEED-image", "SQA-image", "VQA-v2", "GQA", "TextVQA"}
+FILLED = {
+    "MME-perception", "MME-cognition", "MMBench", "MMBench-CN", "SEED-image", "QBench", "SQA-image", "VQA-v2", "VizWiz",
+    "GQA", "TextVQA",
+}  # fmt: skip
 
 
 def planned(folder: Path, *config: str) -> set[str]:

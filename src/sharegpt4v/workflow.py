@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from sharegpt4v import layout
+from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.config import Config, load, missing_keys
-from sharegpt4v.config.benchmarks import BenchmarkName
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.ledger import key_of
@@ -28,7 +28,8 @@ RUN_CONFIG = layout.WORK / "config.json"
 MANNER = {"checkpoint_minutes", "concurrency", "requests_per_minute", "timeout_seconds", "attempts", "budget"}
 MANNER |= {"api_key_variable", "img2dataset", "workers"}
 
-BENCHMARKS = tuple(f"benchmarks.{name}" for name in get_args(BenchmarkName))  # modules that are imported by name
+# Modules that are imported by name.
+BENCHMARKS = tuple(f"benchmarks.{benchmark.module}" for benchmark in read_catalogue().values())
 
 
 @dataclass(frozen=True)

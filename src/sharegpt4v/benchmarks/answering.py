@@ -89,7 +89,7 @@ def clean(text: str) -> str:
 
 
 def _keys(name: str, questions: Sequence[Question]) -> list[str]:
-    """Return what each answer depends on beside the model: the text asked, the image's content, the limits."""
+    """Return what each answer depends on beside the model: the texts asked, the image's content, the limits."""
     if not questions:
         raise UserError(f"{name}: the question file is empty; expected at least one question")
     hashes: dict[Path, str] = {}
@@ -104,7 +104,9 @@ def _keys(name: str, questions: Sequence[Question]) -> list[str]:
             content = hashes[image]
         else:
             content = "" if image is None else _hash_of(image)
-        keys.append(key_of(question.prompt, content, question.max_new_tokens, question.image_aspect_ratio))
+        keys.append(
+            key_of(question.system, question.prompt, content, question.max_new_tokens, question.image_aspect_ratio)
+        )
     return keys
 
 
@@ -121,7 +123,7 @@ def _ask(engine: Engine, pending: dict[str, Question], ledger: Ledger, name: str
     keys = list(pending)
     requests = [
         Request(
-            prompt=prompt_text(question.prompt, question.image is not None),
+            prompt=prompt_text(question.prompt, question.image is not None, question.system),
             image=question.image,
             max_new_tokens=question.max_new_tokens,
             image_aspect_ratio=question.image_aspect_ratio,

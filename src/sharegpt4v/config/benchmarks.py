@@ -9,7 +9,9 @@ from pydantic import Field
 
 from sharegpt4v.config.section import Count, Section
 
-BenchmarkName = Literal["mme", "mmbench", "seed", "scienceqa", "vqav2", "gqa", "textvqa"]
+BenchmarkName = Literal[
+    "mme", "mmbench", "mmbench-cn", "seed", "qbench", "scienceqa", "vqav2", "vizwiz", "gqa", "textvqa",
+]  # fmt: skip
 
 
 class Benchmarks(Section):

@@ -29,9 +29,9 @@ class Sample:
     image: Path | None = None
 
 
-def prompt_text(question: str, has_image: bool) -> str:
+def prompt_text(question: str, has_image: bool, system: str = SYSTEM) -> str:
     """The text that a model is asked to continue: Vicuna v1 with one user turn, `<image>` on its own line first."""
-    return f"{SYSTEM} USER: {IMAGE + chr(10) if has_image else ''}{question} ASSISTANT:"
+    return f"{system} USER: {IMAGE + chr(10) if has_image else ''}{question} ASSISTANT:"
 
 
 def v1_text(turns: Sequence[Mapping[str, str]]) -> tuple[str, list[tuple[int, int]]]:

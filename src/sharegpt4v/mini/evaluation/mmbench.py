@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from sharegpt4v.benchmarks.mmbench import LETTERS, ROUND, TSV
@@ -35,9 +35,16 @@ CATEGORIES = {
 ONE_SHORT_IN = 20  # as in the real file, where 53 of 991 questions with four options have three rounds
 
 
+Row = dict[str, str]
+
+
 def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
     """Yield the one file, with `questions` questions and a row for each of their rounds."""
-    rows = []
+    yield TSV, tsv_bytes(rounds(questions, seed, pixels))
+
+
+def rounds(questions: int, seed: int, pixels: int) -> Iterator[Row]:
+    """Yield the rows of all questions: one for each round."""
     for number in range(questions):
         aspect = list(CATEGORIES)[number % len(CATEGORIES)]
         random = Random(f"{seed}/eval/mmbench/{number}")
@@ -48,24 +55,26 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
         short = len(options) == 4 and number % ONE_SHORT_IN == 0
         for turn in range(len(options) - short):
             turned = rotated(options[:3], turn) + options[3:] if short else rotated(options, turn)
-            rows.append(
-                {
-                    "index": number + 1 + turn * ROUND,
-                    "question": CHOICE,
-                    **dict(zip(LETTERS, turned, strict=False)),
-                    "answer": LETTERS[turned.index(asked.answer)],
-                    "category": category,
-                    "image": image,
-                    "source": "drawn",
-                    "l2-category": ability,
-                    "split": "dev",
-                }
-            )
+            yield {
+                "index": str(number + 1 + turn * ROUND),
+                "question": CHOICE,
+                **dict(zip(LETTERS, turned, strict=False)),
+                "answer": LETTERS[turned.index(asked.answer)],
+                "category": category,
+                "image": image,
+                "source": "drawn",
+                "l2-category": ability,
+                "split": "dev",
+            }
+
+
+def tsv_bytes(rows: Iterable[Row]) -> bytes:
+    """The rows as a file in MMBench's format, first rounds first."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, restval="", delimiter="\t", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: int(str(row["index"]))))
-    yield TSV, text.getvalue().encode()
+    writer.writerows(sorted(rows, key=lambda row: int(row["index"])))
+    return text.getvalue().encode()
 
 
 def rotated(options: list[str], turns: int) -> list[str]:

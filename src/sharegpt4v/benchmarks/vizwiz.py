@@ -1,0 +1,81 @@
+"""VizWiz on its annotated validation split (column VizWiz): 4,319 questions that blind people asked of their photos.
+
+The paper's number is on test, whose answers only the evaluation server has; val is the split that can be scored here.
+
+Source: the VizWiz Python API, as far as copies of it were found; LLaVA's question file for test.
+
+Files, in `vizwiz/`: `llava_val.jsonl` or `share4v_val.jsonl` {question_id, image, text}, made like `llava_test.jsonl`,
+decides what is asked; `val.json`, a list of {image, question, answers: ten of {answer}, answer_type, answerable};
+images in `val/`.
+
+Prompt: question, then "When the provided information is insufficient, respond with 'Unanswerable'.", then "Answer the
+question using a single word or phrase."; at most 128 new tokens, padded image.
+
+Score: mean soft accuracy against the ten annotators, leaving each out in turn. Every question needs a prediction; of a
+repeated one the last counts. Standard error: sample standard deviation over the items.
+
+Traps: the prediction is normalised as in VQAv2 and the annotators' answers are not, so an answer "Yes" or "two" of
+theirs can never be met. Annotators are told apart by their place. Their file has no question ids; image names join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sharegpt4v.benchmarks.base import (
+    SHORT_ANSWER,
+    Answer,
+    Item,
+    Question,
+    Score,
+    annotator_agreement,
+    percent_by,
+    percent_score,
+    sample_error,
+)
+from sharegpt4v.benchmarks.normalise import vqa_v2
+from sharegpt4v.benchmarks.reading import find, json_lines, json_list, latest_text, require_all, require_some
+from sharegpt4v.errors import UserError
+
+ANNOTATIONS = "val.json"
+
+
+def questions(data: Path) -> list[Question]:
+    """Read the question file of the annotated split."""
+    return [
+        Question(row.integer("question_id"), data / "val" / row.text("image"), row.text("text"), SHORT_ANSWER)
+        for row in json_lines(_question_file(data))
+    ]
+
+
+def score(data: Path, answers: Sequence[Answer]) -> Score:
+    """Score by the official rule; `parts` holds the accuracy of each answer type."""
+    asked = {row.integer("question_id"): row.text("image") for row in json_lines(_question_file(data))}
+    require_some(len(asked), _question_file(data), "questions")
+    texts = latest_text(answers, lambda row: row.integer("question_id"))
+    require_all(asked, texts, "VizWiz")
+    path = find(data, ANNOTATIONS)
+    annotated = {row.text("image"): row for row in json_list(path)}
+    items: list[Item] = []
+    for identifier, image in asked.items():
+        if image not in annotated:
+            raise UserError(f"{path}: no annotation for image {image}; expected one for every question asked")
+        row = annotated[image]
+        truths = [answer.text("answer") for answer in row.rows("answers")]
+        require_some(len(truths), path, f"answers for image {image}")
+        prediction = vqa_v2(texts[identifier])
+        items.append(
+            {
+                "question_id": identifier,
+                "answer_type": row.text("answer_type"),
+                "prediction": prediction,
+                "score": annotator_agreement(prediction, truths),
+            }
+        )
+    parts = {"answer_type": percent_by((item["answer_type"], item["score"]) for item in items)}
+    return percent_score("VizWiz", [item["score"] for item in items], items, parts, sample_error)
+
+
+def _question_file(data: Path) -> Path:
+    return find(data, "share4v_val.jsonl", "llava_val.jsonl")
