@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 from sharegpt4v.workflow import (
     begin,
     finetuning_inputs,
+    judged_benchmarks,
     mix_file,
     paired_models,
     prepare_environment,
@@ -38,6 +39,7 @@ wildcard_constraints:
     source="[^/]+",
     size="[^/]+",
     model="[^/]+",
+    benchmark="[^/.]+",
     shard=r"\d+-of-\d+",
     mix="[^/+]+",
     substitution="coco|all",

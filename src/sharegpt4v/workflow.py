@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from sharegpt4v import layout
+from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.config import Config, load, missing_keys
 from sharegpt4v.config.benchmarks import BenchmarkName
 from sharegpt4v.errors import UserError
@@ -28,7 +29,9 @@ RUN_CONFIG = layout.WORK / "config.json"
 MANNER = {"checkpoint_minutes", "concurrency", "requests_per_minute", "timeout_seconds", "attempts", "budget"}
 MANNER |= {"api_key_variable", "img2dataset", "workers"}
 
-BENCHMARKS = tuple(f"benchmarks.{name}" for name in get_args(BenchmarkName))  # modules that are imported by name
+BENCHMARKS = tuple(
+    f"benchmarks.{name.replace('-', '_')}" for name in get_args(BenchmarkName)
+)  # modules that are imported by name
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ STAGES = {
     "pretrain": Stage(("seed", "pretraining")),
     "finetune": Stage(("seed", "finetuning")),
     "answer": Stage(code=BENCHMARKS),
+    "judge": Stage(("judge",), code=("benchmarks.llava_bench", "benchmarks.mm_vet")),
     "score": Stage(code=BENCHMARKS),
     "table": Stage(("models",)),
     "substitution": Stage(("substitution",)),
@@ -207,6 +211,11 @@ def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str,
 def paired_models(config: Config) -> list[str]:
     """Return the names of the models that are compared before and after substitution, each once."""
     return list(dict.fromkeys(name for pair in config.substitution for name in (pair.before, pair.after)))
+
+
+def judged_benchmarks(config: Config) -> list[str]:
+    """Return the names of the benchmarks that a judge grades."""
+    return [name for name in config.benchmarks.names if benchmark_named(name).scoring == "judge"]
 
 
 def results_of(config: Config) -> list[str]:

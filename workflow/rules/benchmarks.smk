@@ -27,12 +27,40 @@ rule answers:
         "--config .work/config.json 2>&1 | tee -i {log}"
 
 
+rule judged:
+    """A judge's replies to a model's answers to one benchmark."""
+    input:
+        answers="results/answers/{model}/{benchmark}.jsonl",
+        questions="data/manifests/eval.parquet",
+    output:
+        replies="results/judged/{model}/{benchmark}.json",
+        provenance="results/judged/{model}/{benchmark}.provenance.json",
+    log:
+        "logs/judged/{model}/{benchmark}.log",
+    benchmark:
+        "logs/benchmarks/judged/{model}/{benchmark}.tsv"
+    priority: 35
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    params:
+        **stage_params(run, "judge"),
+    shell:
+        "s4v judge {wildcards.benchmark} --answers {input.answers} --out {output.replies} "
+        "--config .work/config.json 2>&1 | tee -i {log}"
+
+
 rule scores:
     """The answers of a model, scored by the official rules."""
     input:
         answers=expand(
             "results/answers/{{model}}/{benchmark}.jsonl",
             benchmark=run.benchmarks.names,
+        ),
+        replies=expand(
+            "results/judged/{{model}}/{benchmark}.json",
+            benchmark=judged_benchmarks(run),
         ),
         questions="data/manifests/eval.parquet",
     output:

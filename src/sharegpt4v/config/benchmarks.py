@@ -9,7 +9,9 @@ from pydantic import Field
 
 from sharegpt4v.config.section import Count, Section
 
-BenchmarkName = Literal["mme", "mmbench", "seed", "scienceqa", "vqav2", "gqa", "textvqa"]
+BenchmarkName = Literal[
+    "llava-bench", "mme", "mmbench", "seed", "mm-vet", "scienceqa", "vqav2", "gqa", "textvqa",
+]  # fmt: skip
 
 
 class Benchmarks(Section):

@@ -1,4 +1,4 @@
-"""The mini world's benchmarks, in the official files of the seven that are scored here (paper section 5.1).
+"""The mini world's benchmarks, in the official files of those that are scored here (paper section 5.1).
 
 One module per benchmark, each with `files(questions, seed, pixels)`: the members of its folder. All pictures are drawn
 for the benchmarks alone. A question is a true statement of the drawn world in the benchmark's own form; the pictures'
@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sharegpt4v.mini.evaluation import gqa, mmbench, mme, scienceqa, seed_bench, textvqa, vqav2
+from sharegpt4v.mini.evaluation import gqa, llava_bench, mm_vet, mmbench, mme, scienceqa, seed_bench, textvqa, vqav2
 from sharegpt4v.mini.packing import Member, write_zip
 
 FOLDERS = {
+    "llava-bench-in-the-wild": llava_bench.files,
     "MME": mme.files,
     "mmbench": mmbench.files,
     "seed_bench": seed_bench.files,
+    "mm-vet": mm_vet.files,
     "scienceqa": scienceqa.files,
     "vqav2": vqav2.files,
     "gqa": gqa.files,
