@@ -39,7 +39,6 @@ wildcard_constraints:
     source="[^/]+",
     size="[^/]+",
     model="[^/]+",
-    benchmark="[^/.]+",
     shard=r"\d+-of-\d+",
     mix="[^/+]+",
     substitution="coco|all",

@@ -19,6 +19,7 @@ from sharegpt4v.workflow import STAGES
 S4V = str(BIN / "s4v")
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
 FILLED = {"MME-perception", "MME-cognition", "MMBench", "SEED-image", "SQA-image", "VQA-v2", "GQA", "TextVQA"}
+FILLED |= {"LLaVA-Bench-Wild", "MM-Vet"}
 
 
 def planned(folder: Path, *config: str) -> set[str]:
@@ -58,7 +59,7 @@ def test_every_job_is_timed_and_none_needs_three_gigabytes(smoke: Path) -> None:
     with open(smoke / "timings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {"sources", "seed", "base", "captioner", "captions", "corpora", "pretraining", "finetuning", "answers",
-            "scores", "report"} == {row["stage"] for row in rows}  # fmt: skip
+            "judged", "scores", "report"} == {row["stage"] for row in rows}  # fmt: skip
     assert max(float(row["max_rss_mb"] or 0) for row in rows) < 3000
 
 
@@ -81,7 +82,7 @@ def test_two_runs_in_two_folders_share_nothing(smoke: Path, tmp_path: Path) -> N
     assert planned(smoke) == set()
 
 
-AFTER_FINETUNING = {"answers", "scores", "table", "tracked"}
+AFTER_FINETUNING = {"answers", "judged", "scores", "table", "tracked"}
 PAIR = {"substitution", "figure"}  # of models without pre-training
 
 
@@ -94,6 +95,8 @@ PAIR = {"substitution", "figure"}  # of models without pre-training
         ("teacher={concurrency: 3, timeout_seconds: 9}", set()),
         ("finetuning={checkpoint_minutes: 3}", set()),
         ("benchmarks={batch_size: 3}", set()),
+        ("judge={model: another}", {"judged", "scores", "table", "tracked", *PAIR}),
+        ("judge={concurrency: 3, timeout_seconds: 9}", set()),
         ("tracking={experiment: another}", {"tracked"}),
     ],
 )

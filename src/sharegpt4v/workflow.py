@@ -29,9 +29,8 @@ RUN_CONFIG = layout.WORK / "config.json"
 MANNER = {"checkpoint_minutes", "concurrency", "requests_per_minute", "timeout_seconds", "attempts", "budget"}
 MANNER |= {"api_key_variable", "img2dataset", "workers"}
 
-BENCHMARKS = tuple(
-    f"benchmarks.{name.replace('-', '_')}" for name in get_args(BenchmarkName)
-)  # modules that are imported by name
+# Modules that are imported by name.
+BENCHMARKS = tuple(f"benchmarks.{name.replace('-', '_')}" for name in get_args(BenchmarkName))
 
 
 @dataclass(frozen=True)

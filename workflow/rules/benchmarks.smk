@@ -28,17 +28,23 @@ rule answers:
 
 
 rule judged:
-    """A judge's replies to a model's answers to one benchmark."""
+    """A judge's replies to the answers of a model, where a judge grades them."""
     input:
-        answers="results/answers/{model}/{benchmark}.jsonl",
+        answers=expand(
+            "results/answers/{{model}}/{benchmark}.jsonl",
+            benchmark=judged_benchmarks(run),
+        ),
         questions="data/manifests/eval.parquet",
     output:
-        replies="results/judged/{model}/{benchmark}.json",
-        provenance="results/judged/{model}/{benchmark}.provenance.json",
+        expand(
+            "results/judged/{{model}}/{benchmark}.{what}",
+            benchmark=judged_benchmarks(run),
+            what=["json", "provenance.json"],
+        ),
     log:
-        "logs/judged/{model}/{benchmark}.log",
+        "logs/judged/{model}.log",
     benchmark:
-        "logs/benchmarks/judged/{model}/{benchmark}.tsv"
+        "logs/benchmarks/judged/{model}.tsv"
     priority: 35
     threads: 1
     resources:
@@ -47,7 +53,7 @@ rule judged:
     params:
         **stage_params(run, "judge"),
     shell:
-        "s4v judge {wildcards.benchmark} --answers {input.answers} --out {output.replies} "
+        "s4v judge all --answers results/answers/{wildcards.model} --out results/judged/{wildcards.model} "
         "--config .work/config.json 2>&1 | tee -i {log}"
 
 

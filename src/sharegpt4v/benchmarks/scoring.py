@@ -30,9 +30,7 @@ def score_file(
     entry = benchmark_named(benchmark)
     answers = [row.values for row in json_lines(answers_file)]
     if (entry.scoring == "judge") != (replies_file is not None):
-        wanted = (
-            "expected --judge-replies FILE, which s4v judge writes" if replies_file is None else "expected no replies"
-        )
+        wanted = "expected no judge's replies" if replies_file else "expected --judge-replies, which s4v judge writes"
         raise UserError(f"{benchmark}: its scoring is '{entry.scoring}'; {wanted}")
     try:
         if replies_file is None:
