@@ -9,7 +9,6 @@ from snakemake.utils import min_version
 from sharegpt4v.workflow import (
     begin,
     finetuning_inputs,
-    judged_benchmarks,
     mix_file,
     paired_models,
     prepare_environment,

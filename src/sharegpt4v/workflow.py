@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from sharegpt4v import layout
-from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.config import Config, load, missing_keys
 from sharegpt4v.config.benchmarks import BenchmarkName
 from sharegpt4v.errors import UserError
@@ -210,11 +209,6 @@ def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str,
 def paired_models(config: Config) -> list[str]:
     """Return the names of the models that are compared before and after substitution, each once."""
     return list(dict.fromkeys(name for pair in config.substitution for name in (pair.before, pair.after)))
-
-
-def judged_benchmarks(config: Config) -> list[str]:
-    """Return the names of the benchmarks that a judge grades."""
-    return [name for name in config.benchmarks.names if benchmark_named(name).scoring == "judge"]
 
 
 def results_of(config: Config) -> list[str]:

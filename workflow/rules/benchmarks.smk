@@ -32,13 +32,13 @@ rule judged:
     input:
         answers=expand(
             "results/answers/{{model}}/{benchmark}.jsonl",
-            benchmark=judged_benchmarks(run),
+            benchmark=run.benchmarks.judged,
         ),
         questions="data/manifests/eval.parquet",
     output:
         expand(
             "results/judged/{{model}}/{benchmark}.{what}",
-            benchmark=judged_benchmarks(run),
+            benchmark=run.benchmarks.judged,
             what=["json", "provenance.json"],
         ),
     log:
@@ -66,7 +66,7 @@ rule scores:
         ),
         replies=expand(
             "results/judged/{{model}}/{benchmark}.json",
-            benchmark=judged_benchmarks(run),
+            benchmark=run.benchmarks.judged,
         ),
         questions="data/manifests/eval.parquet",
     output:

@@ -35,7 +35,9 @@ def missing_keys(config: Config, environ: Mapping[str, str]) -> list[str]:
         f"environment variable {section.api_key_variable} is not set; expected the key of {section.base_url} in it, as "
         f"{name}.api_key_variable says; set it, or name another"
         for name, section in (("teacher", config.teacher), ("judge", config.judge))
-        if section.api_key_variable and not environ.get(section.api_key_variable)
+        if section.api_key_variable
+        and not environ.get(section.api_key_variable)
+        and (name == "teacher" or config.benchmarks.judged)
     ]
 
 

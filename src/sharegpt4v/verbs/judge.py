@@ -32,7 +32,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Have one benchmark graded, or all that a judge grades."""
-    from sharegpt4v.benchmarks.catalogue import benchmark_named
     from sharegpt4v.benchmarks.judging import judge
     from sharegpt4v.mini.endpoint import serve
     from sharegpt4v.mini.judge import grade
@@ -41,7 +40,6 @@ def run(options: Namespace) -> None:
     config = config_of(options)
     section = config.judge
     every = options.benchmark == "all"
-    judged = [name for name in config.benchmarks.names if benchmark_named(name).scoring == "judge"]
     with serve(grade, model=section.model) if section.base_url == "mini" else nullcontext(section.base_url) as url:
         settings = TeacherSettings(
             url,
@@ -52,7 +50,7 @@ def run(options: Namespace) -> None:
             timeout_seconds=section.timeout_seconds,
             attempts=section.attempts,
         )
-        for name in judged if every else [options.benchmark]:
+        for name in config.benchmarks.judged if every else [options.benchmark]:
             answers = options.answers / f"{name}.jsonl" if every else options.answers
             out = options.out / f"{name}.json" if every else options.out
             data = options.data or layout.benchmark_folder(config, name)

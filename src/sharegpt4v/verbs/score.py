@@ -34,7 +34,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Score one benchmark, or all; print the columns."""
-    from sharegpt4v.benchmarks.catalogue import benchmark_named
     from sharegpt4v.benchmarks.scoring import score_file
     from sharegpt4v.files import read_json
 
@@ -46,7 +45,7 @@ def run(options: Namespace) -> None:
         out = options.json / f"{name}.json" if every else options.json
         replies = options.judge_replies
         if every:
-            replies = (replies or judged) / f"{name}.json" if benchmark_named(name).scoring == "judge" else None
+            replies = (replies or judged) / f"{name}.json" if name in config.benchmarks.judged else None
         score_file(name, options.data or layout.benchmark_folder(config, name), answers, out, replies)
         for column, value in read_json(out)["columns"].items():
             print(f"{column} {value:.1f}")
