@@ -139,7 +139,8 @@ def test_mappings_merge_and_lists_replace(preset: Preset) -> None:
 
 def test_a_preset_may_build_on_a_preset_and_take_a_section_away(preset: Preset) -> None:
     preset("seed: 5", "name: middle", name="middle.yaml")
-    top = preset("base: middle.yaml", "mini: null", "teacher: {base_url: 'http://127.0.0.1:8000/v1'}", base=False)
+    endpoint = "{base_url: 'http://127.0.0.1:8000/v1'}"
+    top = preset("base: middle.yaml", "mini: null", f"teacher: {endpoint}", f"judge: {endpoint}", base=False)
     config = load(top)
     assert (config.seed, config.name, config.mini) == (5, "middle", None)
 
@@ -341,7 +342,10 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
             "line 3: corpora.finetuning_sources.small is 241; expected at most 240, the seed captions that teacher.captions asks for",
         ),
         (["mini: {images: {vgg: 1}}"], "line 2: mini.images.vgg is not in sources.use; did you mean 'vg'?"),
-        (["mini: null"], "line {base_url}: teacher.base_url is 'mini' but there is no section mini; expected the address of an endpoint"),
+        (
+            ["mini: null", "benchmarks: {names: [mme]}", "teacher:", "  base_url: mini"],
+            "line 5: teacher.base_url is 'mini' but there is no section mini; expected the address of an endpoint",
+        ),
         (["sources: {folder_sources: {coco: a}}"], "line 2: sources.folder_sources.coco is also a name in sources.use; expected a name of its own"),
         (["sources: {folder_sources: {../a: a}}"], "line 2: sources.folder_sources.../a cannot name a folder; expected a name without slashes"),
         (["benchmarks: {names: [mme, mme]}"], "line 2: benchmarks.names[1] is 'mme' for the second time; expected every name once"),
@@ -360,10 +364,16 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
     ],
 )  # fmt: skip
 def test_combinations_that_cannot_be(preset: Preset, lines: list[str], complaint: str) -> None:
-    file = "my"
-    if "{base_url}" in complaint:
-        file, complaint = "config", complaint.replace("{base_url}", str(line_of("base_url:")))
-    assert complaints(preset(*lines)) == [f"config/{file}.yaml, {complaint}"]
+    assert complaints(preset(*lines)) == [f"config/my.yaml, {complaint}"]
+
+
+def test_only_the_mini_world_has_a_teacher_and_a_judge_of_its_own(preset: Preset) -> None:
+    assert complaints(preset("mini: null", "judge: {base_url: mini}")) == [
+        f"config/config.yaml, line {line_of('base_url:')}: teacher.base_url is 'mini' but there is no section mini; "
+        "expected the address of an endpoint",
+        "config/my.yaml, line 3: judge.base_url is 'mini' but there is no section mini; expected the address of an "
+        "endpoint",
+    ]
 
 
 def test_models_need_sizes_mixes_and_names_of_their_own(preset: Preset) -> None:
@@ -418,3 +428,7 @@ def test_missing_keys_are_told_before_work_starts(preset: Preset) -> None:
             "environment variable MY_KEY is not set; expected the key of https://example.org/v1 in it, as "
             "teacher.api_key_variable says; set it, or name another"
         ]
+    config = load(preset("judge: {base_url: 'https://example.org/v1', api_key_variable: MY_KEY}"))
+    assert "as judge.api_key_variable says" in missing_keys(config, {})[0]
+    lines = ("judge: {base_url: 'https://example.org/v1', api_key_variable: MY_KEY}", "benchmarks: {names: [mme]}")
+    assert missing_keys(load(preset(*lines)), {}) == []  # nothing to judge

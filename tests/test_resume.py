@@ -10,8 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from conftest import ENVIRONMENT, PROJECT, run, snakemake
+from sharegpt4v.config.benchmarks import BenchmarkName
 from sharegpt4v.provenance import hash_of
 
 # Often enough that there is a state to go on from in trainings of seconds.
@@ -47,7 +49,10 @@ MOMENTS: list[tuple[str, Callable[[Path], bool], Callable[[Path], bool]]] = [
         lambda folder: lines(folder, ".work/answers/*/*/*.jsonl") >= 5,
         lambda folder: (
             len(list(folder.glob("results/answers/*"))) == 3
-            and all(len(list(model.glob("*.jsonl"))) == 7 for model in folder.glob("results/answers/*"))
+            and all(
+                len(list(model.glob("*.jsonl"))) == len(get_args(BenchmarkName))
+                for model in folder.glob("results/answers/*")
+            )
         ),
     ),
 ]

@@ -12,16 +12,13 @@ import pytest
 import sklearn.datasets
 
 from conftest import BIN, copy_of, run, snakemake
+from sharegpt4v.benchmarks.table import COLUMNS
 from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.stage_code import code_of, modules_of
 from sharegpt4v.workflow import STAGES
 
 S4V = str(BIN / "s4v")
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
-FILLED = {
-    "MME-perception", "MME-cognition", "MMBench", "MMBench-CN", "SEED-image", "QBench", "SQA-image", "VQA-v2", "VizWiz",
-    "GQA", "TextVQA",
-}  # fmt: skip
 
 
 def planned(folder: Path, *config: str) -> set[str]:
@@ -41,7 +38,7 @@ def test_a_run_ends_with_a_table_of_every_model_and_benchmark(smoke: Path) -> No
         rows = list(csv.DictReader(file))
     assert [row.pop("model") for row in rows] == ["llava-7b", "llava-7b+sharegpt4v", "sharegpt4v-7b"]
     for row in rows:
-        assert {column for column, value in row.items() if value} == FILLED
+        assert {column for column, value in row.items() if value} == set(COLUMNS)
     for name in ("table.md", "substitution.csv", "datasets.csv", "figures/substitution.svg", "figures/datasets.svg"):
         assert (smoke / "results" / name).stat().st_size > 0
     assert (smoke / "results/tracked.txt").read_text() == "shown in MLflow at sqlite:///mlflow.db\n"
@@ -61,7 +58,7 @@ def test_every_job_is_timed_and_none_needs_three_gigabytes(smoke: Path) -> None:
     with open(smoke / "timings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {"sources", "seed", "base", "captioner", "captions", "corpora", "pretraining", "finetuning", "answers",
-            "scores", "report"} == {row["stage"] for row in rows}  # fmt: skip
+            "judged", "scores", "report"} == {row["stage"] for row in rows}  # fmt: skip
     assert max(float(row["max_rss_mb"] or 0) for row in rows) < 3000
 
 
@@ -84,7 +81,7 @@ def test_two_runs_in_two_folders_share_nothing(smoke: Path, tmp_path: Path) -> N
     assert planned(smoke) == set()
 
 
-AFTER_FINETUNING = {"answers", "scores", "table", "tracked"}
+AFTER_FINETUNING = {"answers", "judged", "scores", "table", "tracked"}
 PAIR = {"substitution", "figure"}  # of models without pre-training
 
 
@@ -97,6 +94,8 @@ PAIR = {"substitution", "figure"}  # of models without pre-training
         ("teacher={concurrency: 3, timeout_seconds: 9}", set()),
         ("finetuning={checkpoint_minutes: 3}", set()),
         ("benchmarks={batch_size: 3}", set()),
+        ("judge={model: another}", {"judged", "scores", "table", "tracked", *PAIR}),
+        ("judge={concurrency: 3, timeout_seconds: 9}", set()),
         ("tracking={experiment: another}", {"tracked"}),
     ],
 )

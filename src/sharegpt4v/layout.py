@@ -38,6 +38,7 @@ TOKENIZER = Path("checkpoints/base/tokenizer")
 CAPTIONER = Path("checkpoints/captioner")
 RESULTS = Path("results")
 SCORES = RESULTS / "scores"
+JUDGED = RESULTS / "judged"
 
 
 def of_project(path: Path) -> Path:

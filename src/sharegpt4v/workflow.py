@@ -62,6 +62,7 @@ STAGES = {
     "pretrain": Stage(("seed", "pretraining")),
     "finetune": Stage(("seed", "finetuning")),
     "answer": Stage(code=BENCHMARKS),
+    "judge": Stage(("judge",), code=("benchmarks.llava_bench", "benchmarks.mm_vet")),
     "score": Stage(code=BENCHMARKS),
     "table": Stage(("models",)),
     "substitution": Stage(("substitution",)),

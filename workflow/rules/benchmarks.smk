@@ -27,12 +27,46 @@ rule answers:
         "--config .work/config.json 2>&1 | tee -i {log}"
 
 
+rule judged:
+    """A judge's replies to the answers of a model, where a judge grades them."""
+    input:
+        answers=expand(
+            "results/answers/{{model}}/{benchmark}.jsonl",
+            benchmark=run.benchmarks.judged,
+        ),
+        questions="data/manifests/eval.parquet",
+    output:
+        expand(
+            "results/judged/{{model}}/{benchmark}.{what}",
+            benchmark=run.benchmarks.judged,
+            what=["json", "provenance.json"],
+        ),
+    log:
+        "logs/judged/{model}.log",
+    benchmark:
+        "logs/benchmarks/judged/{model}.tsv"
+    priority: 35
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    params:
+        **stage_params(run, "judge"),
+    shell:
+        "s4v judge all --answers results/answers/{wildcards.model} --out results/judged/{wildcards.model} "
+        "--config .work/config.json 2>&1 | tee -i {log}"
+
+
 rule scores:
     """The answers of a model, scored by the official rules."""
     input:
         answers=expand(
             "results/answers/{{model}}/{benchmark}.jsonl",
             benchmark=run.benchmarks.names,
+        ),
+        replies=expand(
+            "results/judged/{{model}}/{benchmark}.json",
+            benchmark=run.benchmarks.judged,
         ),
         questions="data/manifests/eval.parquet",
     output:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from sharegpt4v.benchmarks.base import BenchmarkModule
+from sharegpt4v.benchmarks.judged import JudgedModule
 from sharegpt4v.errors import UserError
 
 CATALOGUE = Path(__file__).resolve().parents[3] / "config" / "benchmarks.tsv"
@@ -33,6 +34,10 @@ class Benchmark:
     def load(self) -> BenchmarkModule:
         """Import the benchmark's module."""
         return cast(BenchmarkModule, importlib.import_module(f"sharegpt4v.benchmarks.{self.module}"))
+
+    def load_judged(self) -> JudgedModule:
+        """Import the module of a benchmark that a judge grades."""
+        return cast(JudgedModule, importlib.import_module(f"sharegpt4v.benchmarks.{self.module}"))
 
 
 def read_catalogue(path: Path = CATALOGUE) -> dict[str, Benchmark]:

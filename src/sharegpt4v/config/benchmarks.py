@@ -7,10 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.config.section import Count, Section
 
 BenchmarkName = Literal[
-    "mme", "mmbench", "mmbench-cn", "seed", "qbench", "scienceqa", "vqav2", "vizwiz", "gqa", "textvqa",
+    "llava-bench", "mme", "mmbench", "mmbench-cn", "seed", "mm-vet", "qbench", "scienceqa", "vqav2", "vizwiz", "gqa",
+    "textvqa",
 ]  # fmt: skip
 
 
@@ -20,3 +22,8 @@ class Benchmarks(Section):
     root: Path = Field(description="Path of the folder that holds a folder of official files per benchmark.")
     names: tuple[BenchmarkName, ...] = Field(min_length=1, description="Benchmarks to answer; `mme` makes two columns.")
     batch_size: Count = Field(description="Questions answered at a time on one device.")
+
+    @property
+    def judged(self) -> list[str]:
+        """The names of those that a judge grades."""
+        return [name for name in self.names if benchmark_named(name).scoring == "judge"]

@@ -8,6 +8,7 @@ from sharegpt4v.config.base_models import BaseModels
 from sharegpt4v.config.benchmarks import Benchmarks
 from sharegpt4v.config.captions import Captions
 from sharegpt4v.config.corpora import Corpora
+from sharegpt4v.config.judge import Judge
 from sharegpt4v.config.mini import Mini
 from sharegpt4v.config.models import SubstitutionPair, TrainedModel
 from sharegpt4v.config.section import Name, Section
@@ -42,4 +43,5 @@ class Config(Section):
         default=(), description="Pairs of models that are compared before and after substitution (paper figure 2)."
     )
     benchmarks: Benchmarks = Field(description="The columns of the results table (paper §5.1).")
+    judge: Judge = Field(description="The model that grades the columns LLaVA-Bench-Wild and MM-Vet (paper §5.1).")
     tracking: Tracking = Field(default=Tracking(), description="MLflow.")

@@ -31,12 +31,13 @@ def secrets_in(tree: Entry, location: Location = ()) -> Iterator[str]:
 
 def missing_keys(config: Config, environ: Mapping[str, str]) -> list[str]:
     """Return a line for each environment variable that the config names and `environ` lacks or holds empty."""
-    variable = config.teacher.api_key_variable
-    if variable is None or environ.get(variable):
-        return []
     return [
-        f"environment variable {variable} is not set; expected the key of {config.teacher.base_url} in it, as "
-        "teacher.api_key_variable says; set it, or name another"
+        f"environment variable {section.api_key_variable} is not set; expected the key of {section.base_url} in it, as "
+        f"{name}.api_key_variable says; set it, or name another"
+        for name, section in (("teacher", config.teacher), ("judge", config.judge))
+        if section.api_key_variable
+        and not environ.get(section.api_key_variable)
+        and (name == "teacher" or config.benchmarks.judged)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The teacher's client: asks any OpenAI-compatible endpoint about images, many at a time, and loses no reply.
+"""The client of teacher and judge: asks any OpenAI-compatible endpoint, many things at a time, and loses no reply.
 
 Every reply is in the ledger the moment it exists, under a key of everything it depends on, so that a run that was
 killed asks only for what is missing. What an error means decides what happens:
@@ -26,8 +26,7 @@ from sharegpt4v.progress import Progress, duration
 from sharegpt4v.teacher.budget import Budget
 from sharegpt4v.teacher.connection import Connection
 from sharegpt4v.teacher.pacing import Pacer, back_off, retry_after
-from sharegpt4v.teacher.prompts import prompt_hash
-from sharegpt4v.teacher.request import Request, SetAside, answer_of, content_of
+from sharegpt4v.teacher.request import AnyRequest, SetAside, answer_of
 
 if TYPE_CHECKING:
     import openai
@@ -54,10 +53,10 @@ class TeacherSettings:
     attempts: int = 6
     back_off_seconds: float = 1.0
 
-    def key(self, request: Request) -> str:
-        """Return the ledger's key of a request: image content, prompt, model and what shapes the reply."""
+    def key(self, request: AnyRequest) -> str:
+        """Return the ledger's key of a request: what is asked, the model and what shapes the reply."""
         shape = {name: getattr(self, name) for name in ("temperature", "max_tokens", "image_detail")}
-        return key_of(request.sha256, prompt_hash(request.prompt), self.model, shape)
+        return key_of(*request.identity, self.model, shape)
 
 
 class _Stopped(Exception):
@@ -65,22 +64,30 @@ class _Stopped(Exception):
 
 
 async def ask(
-    requests: Sequence[Request], settings: TeacherSettings, ledger: Ledger, budget: Budget | None = None
+    requests: Sequence[AnyRequest],
+    settings: TeacherSettings,
+    ledger: Ledger,
+    budget: Budget | None = None,
+    *,
+    title: str = "seed captions",
+    noun: str = "images",
 ) -> dict[str, str]:
     """Ask for every request that `ledger` does not hold yet; return the reasons of those set aside, by key.
 
-    Replies are records with image, image_sha256, prompt_hash, source, model, answered_by (the model as the endpoint
-    names it), text, finish_reason, prompt_tokens, completion_tokens, time (UTC) and attempts. Requests with equal
-    keys are asked once. `UserError`: no key, a fatal answer, or a spent budget; replies under way are kept first.
+    Replies are records with what the request says of itself, model, answered_by (the model as the endpoint names it),
+    text, finish_reason, prompt_tokens, completion_tokens, time (UTC) and attempts. Requests with equal keys are asked
+    once. `title` and `noun` say in messages what is asked for, and about what. `UserError`: no key, a fatal answer, or
+    a spent budget; replies under way are kept first.
     """
-    return await _Run(settings, ledger, budget).ask(requests)
+    return await _Run(settings, ledger, budget, title, noun).ask(requests)
 
 
 class _Run:
     """One run of the client: the connection, the pace, and what has happened so far."""
 
-    def __init__(self, settings: TeacherSettings, ledger: Ledger, budget: Budget | None) -> None:
+    def __init__(self, settings: TeacherSettings, ledger: Ledger, budget: Budget | None, title: str, noun: str) -> None:
         self.settings, self.ledger, self.budget = settings, ledger, budget
+        self.title, self.noun = title, noun
         self.connection = Connection(settings.base_url, settings.api_key_variable)
         self.pacer = Pacer(settings.requests_per_minute, sleep=self.pause)
         self.set_aside: dict[str, str] = {}
@@ -90,18 +97,18 @@ class _Run:
         self.stopping = asyncio.Event()
         self.stopped_by: str | None = None
 
-    async def ask(self, requests: Sequence[Request]) -> dict[str, str]:
+    async def ask(self, requests: Sequence[AnyRequest]) -> dict[str, str]:
         """Run `settings.concurrency` workers over what is missing."""
-        wanted: dict[str, Request] = {}
+        wanted: dict[str, AnyRequest] = {}
         for request in requests:
             wanted.setdefault(self.settings.key(request), request)
         missing = {key: request for key, request in wanted.items() if key not in self.ledger}
         if self.budget:
             self.spent = sum(self.budget.cost(self.ledger[key]) for key in wanted if key in self.ledger)
         if missing:
-            images = f"{len(missing):,} of {len(wanted):,} images"
-            self.say(f"asking {self.settings.model} at {self.connection.shown} about {images}")
-            self.progress = Progress("seed captions", len(wanted), "images", done=len(wanted) - len(missing))
+            about = f"{len(missing):,} of {len(wanted):,} {self.noun}"
+            self.say(f"asking {self.settings.model} at {self.connection.shown} about {about}")
+            self.progress = Progress(self.title, len(wanted), self.noun, done=len(wanted) - len(missing))
             self.openai = self.connection.open(self.settings.timeout_seconds)
             queue = iter(missing.items())
             async with self.openai, asyncio.TaskGroup() as group:
@@ -112,7 +119,7 @@ class _Run:
             raise UserError(f"{self.connection.shown}: {self.stopped_by}; {kept}")
         return self.set_aside
 
-    async def work(self, queue: Iterator[tuple[str, Request]]) -> None:
+    async def work(self, queue: Iterator[tuple[str, AnyRequest]]) -> None:
         """Take requests until none is left or the run is stopping."""
         for key, request in queue:
             self.check_budget()
@@ -127,7 +134,7 @@ class _Run:
                 self.in_a_row += 1
                 if self.in_a_row >= SET_ASIDE_IN_A_ROW:
                     self.stop(
-                        f"{self.in_a_row} images in a row without a reply, the last one {request.image}: {reason}"
+                        f"{self.in_a_row} {self.noun} in a row without a reply, the last one {request.name}: {reason}"
                     )
             else:
                 # Waiting for the disk in a thread leaves the loop free for other replies; the ledger wants one writer.
@@ -138,11 +145,11 @@ class _Run:
                     self.spent += self.budget.cost(record)
             self.progress.advance(note=f"{self.spent:.2f} USD so far" if self.budget else "")
 
-    async def reply(self, request: Request) -> dict[str, Any]:
+    async def reply(self, request: AnyRequest) -> dict[str, Any]:
         """Ask until there is a reply, and return its record."""
         import openai
 
-        content = content_of(request, self.settings.image_detail)
+        messages = request.messages(self.settings.image_detail)
         failures = attempts = 0
         while True:
             await self.pacer.turn()
@@ -152,7 +159,7 @@ class _Run:
             try:
                 completion = await self.openai.chat.completions.create(
                     model=self.settings.model,
-                    messages=[{"role": "user", "content": content}],  # type: ignore[misc, list-item]
+                    messages=messages,  # type: ignore[arg-type]
                     max_tokens=self.settings.max_tokens,
                     temperature=openai.omit if self.settings.temperature is None else self.settings.temperature,
                 )
@@ -179,13 +186,10 @@ class _Run:
                 raise SetAside(f"{reason} ({attempts} attempts)")
             await self.pause(back_off(failures, self.settings.back_off_seconds))
 
-    def record(self, request: Request, attempts: int) -> dict[str, Any]:
+    def record(self, request: AnyRequest, attempts: int) -> dict[str, Any]:
         """Return the part of a record that does not depend on the answer."""
         return {
-            "image": request.image,
-            "image_sha256": request.sha256,
-            "prompt_hash": prompt_hash(request.prompt),
-            "source": request.source,
+            **request.about(),
             "model": self.settings.model,
             "answered_by": None,
             "prompt_tokens": 0,

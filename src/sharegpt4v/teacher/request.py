@@ -1,4 +1,4 @@
-"""One question to the teacher and its answer, in the form of the chat completions protocol."""
+"""One question to the teacher or the judge and its answer, in the form of the chat completions protocol."""
 
 from __future__ import annotations
 
@@ -6,7 +6,25 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from sharegpt4v.teacher.prompts import prompt_hash
+
+
+class AnyRequest(Protocol):
+    """What the client needs of a request: `name` for messages, `identity` for the ledger's key."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def identity(self) -> tuple[Any, ...]: ...
+
+    def about(self) -> dict[str, Any]:
+        """Return what the record of the reply says of the request."""
+
+    def messages(self, detail: str) -> list[dict[str, Any]]:
+        """Return the turns to send; `detail` is how finely an image is to be looked at."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +36,46 @@ class Request:
     source: str
     sha256: str
     prompt: str
+
+    @property
+    def name(self) -> str:
+        return self.image
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        return self.sha256, prompt_hash(self.prompt)
+
+    def about(self) -> dict[str, Any]:
+        """Return the image, its content, the prompt's hash and the source."""
+        hashes = {"image_sha256": self.sha256, "prompt_hash": prompt_hash(self.prompt)}
+        return {"image": self.image, **hashes, "source": self.source}
+
+    def messages(self, detail: str) -> list[dict[str, Any]]:
+        """Return the one user turn."""
+        return [{"role": "user", "content": content_of(self, detail)}]
+
+
+@dataclass(frozen=True)
+class TextRequest:
+    """One question without an image; `run` tells the same question apart where it is asked more than once."""
+
+    name: str
+    prompt: str
+    system: str | None = None
+    run: int = 0
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        return "text", prompt_hash(self.prompt), self.system, self.run
+
+    def about(self) -> dict[str, Any]:
+        """Return the name, the prompt's hash and the run."""
+        return {"name": self.name, "prompt_hash": prompt_hash(self.prompt), "run": self.run}
+
+    def messages(self, detail: str) -> list[dict[str, Any]]:
+        """Return the system turn, if there is one, and the user turn."""
+        system = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return [*system, {"role": "user", "content": self.prompt}]
 
 
 class SetAside(Exception):

@@ -2,6 +2,7 @@
 
 Examples:  s4v score all --answers results/answers/sharegpt4v-7b --json results/scores/sharegpt4v-7b
            s4v score mme --data data/eval/MME --answers answers.jsonl --json mme.json
+           s4v score mm-vet --answers answers.jsonl --judge-replies replies.json --json mm-vet.json
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--json", type=Path, required=True, metavar="FILE", help="the score file to write; with 'all', a folder"
     )
+    parser.add_argument(
+        "--judge-replies", type=Path, metavar="FILE",
+        help="what s4v judge wrote, for a benchmark that a judge grades; with 'all', the folder of them "
+        "(default: the folder in results/judged/ that is named as the folder of answers)",
+    )  # fmt: skip
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
     add_config(parser)
 
@@ -33,9 +39,13 @@ def run(options: Namespace) -> None:
 
     config = config_of(options)
     every = options.benchmark == "all"
+    judged = layout.JUDGED / options.answers.name
     for name in config.benchmarks.names if every else [options.benchmark]:
         answers = options.answers / f"{name}.jsonl" if every else options.answers
         out = options.json / f"{name}.json" if every else options.json
-        score_file(name, options.data or layout.benchmark_folder(config, name), answers, out)
+        replies = options.judge_replies
+        if every:
+            replies = (replies or judged) / f"{name}.json" if name in config.benchmarks.judged else None
+        score_file(name, options.data or layout.benchmark_folder(config, name), answers, out, replies)
         for column, value in read_json(out)["columns"].items():
             print(f"{column} {value:.1f}")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from sharegpt4v.mini.evaluation import (
     gqa,
+    llava_bench,
+    mm_vet,
     mmbench,
     mmbench_cn,
     mme,
@@ -25,10 +27,12 @@ from sharegpt4v.mini.evaluation import (
 from sharegpt4v.mini.packing import Member, write_zip
 
 FOLDERS = {
+    "llava-bench-in-the-wild": llava_bench.files,
     "MME": mme.files,
     "mmbench": mmbench.files,
     "mmbench_cn": mmbench_cn.files,
     "seed_bench": seed_bench.files,
+    "mm-vet": mm_vet.files,
     "qbench": qbench.files,
     "scienceqa": scienceqa.files,
     "vqav2": vqav2.files,

@@ -1,0 +1,100 @@
+"""What a benchmark that a judge grades speaks in, beside what `base` has: messages to the judge, and its replies.
+
+Such a module turns answers into messages, says under which rules they are asked, and makes a score of the replies. The
+judge itself is asked in `judging`; a score is made of recorded replies alone, without any network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sharegpt4v.benchmarks.base import Answer, Question, Score
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json, sha256_of
+
+Replies = Sequence[Sequence[Sequence[str]]]
+"""Per question and run, the judge's replies in the order they were asked for."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """One time of asking: `closing` is put after the message."""
+
+    temperature: float
+    closing: str = ""
+
+
+@dataclass(frozen=True)
+class JudgeRules:
+    """How a judge is asked: as often as `tries` says, until a reply can be read."""
+
+    system: str | None
+    max_tokens: int
+    tries: tuple[Try, ...]
+
+
+@dataclass(frozen=True)
+class JudgePrompt:
+    """The official text that messages are made with, and its SHA-256 where it was published."""
+
+    text: str
+    published_sha256: str
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the text at hand."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def official(self) -> bool:
+        """Whether the text is the published one."""
+        return self.sha256 == self.published_sha256
+
+
+def provenance_file(replies_file: Path) -> Path:
+    """Where it stands how the replies came about."""
+    return replies_file.with_name(f"{replies_file.stem}.provenance.json")
+
+
+def provenance_of(replies_file: Path, answers_file: Path) -> dict[str, Any]:
+    """Return how the replies came about, as far as it is known: their own hash at least.
+
+    A `UserError` when what stands beside them is about other replies, or they are about other answers.
+    """
+    known: dict[str, Any] = {"replies_sha256": sha256_of(replies_file)}
+    beside = provenance_file(replies_file)
+    if not beside.exists():
+        return known
+    found = read_json(beside)
+    expected = known | {"answers_sha256": sha256_of(answers_file)}
+    if not isinstance(found, dict) or any(found.get(name) != value for name, value in expected.items()):
+        raise UserError(f"{beside}: not about these replies to these answers; run s4v judge again, or delete it")
+    return found
+
+
+class JudgedModule(Protocol):
+    """The parts of a module whose benchmark a judge grades."""
+
+    RULES: JudgeRules
+
+    def questions(self, data: Path) -> list[Question]:
+        """Read the questions in their official order."""
+
+    def judge_prompt(self, data: Path) -> JudgePrompt:
+        """Read the text that messages are made with."""
+
+    def messages(self, data: Path, answers: Sequence[Answer]) -> dict[int | str, str]:
+        """Return the message to the judge for each question, in their order."""
+
+    def readable(self, reply: str) -> bool:
+        """Say whether a verdict can be read from a reply."""
+
+    def recorded(self, names: Sequence[int | str], replies: Replies) -> Any:
+        """Return replies in the form of the replies file."""
+
+    def score(self, data: Path, answers: Sequence[Answer], replies: Any) -> Score:
+        """Score answers by what a replies file holds."""

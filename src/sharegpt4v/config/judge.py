@@ -1,0 +1,30 @@
+"""Section ``judge``: the language model that grades the answers to LLaVA-Bench and MM-Vet (paper §5.1)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sharegpt4v.config.section import Count, Positive, Section, Text
+from sharegpt4v.config.teacher import Address, VariableName
+
+
+class Judge(Section):
+    """GPT-4 in the paper. Prompts and temperatures are the benchmarks' own. Scores by unlike judges do not compare."""
+
+    base_url: Address = Field(
+        description="Address of an OpenAI-compatible endpoint; `mini` starts the drawn world's own on this machine."
+    )
+    model: Text = Field(
+        description="Name of the model, as the endpoint calls it (officially gpt-4-0314 and gpt-4-0613)."
+    )
+    api_key_variable: VariableName | None = Field(
+        default=None,
+        description="Name of the environment variable that holds the key; never the key itself. null: no key.",
+    )
+    concurrency: Count = Field(default=8, description="Requests under way at a time.")
+    requests_per_minute: Count | None = Field(default=None, description="Limit on requests per minute. null: no limit.")
+    timeout_seconds: Positive = Field(default=120, description="Seconds after which one request is given up.")
+    attempts: Count = Field(default=6, description="Attempts per message, the first one counted.")
+    mm_vet_runs: Count = Field(
+        default=1, description="Times that MM-Vet is graded (its paper: 5); the score is a mean."
+    )

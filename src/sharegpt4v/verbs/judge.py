@@ -1,0 +1,58 @@
+"""Ask a judge, any OpenAI-compatible model, to grade the answers of a model where a benchmark wants that.
+
+Every reply is on disk the moment it exists: after a kill, the same command asks only for what is missing. The replies
+become a score by `s4v score --judge-replies`.
+
+Examples:  s4v judge all --answers results/answers/sharegpt4v-7b --out results/judged/sharegpt4v-7b
+           s4v judge mm-vet --data data/eval/mm-vet --answers answers.jsonl --out replies.json
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+from pathlib import Path
+
+from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_config, config_of
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.add_argument("benchmark", help="llava-bench or mm-vet, or 'all' for those of the config")
+    parser.add_argument(
+        "--answers", type=Path, required=True, metavar="FILE", help="the answer file; with 'all', the folder of them"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the file of replies to write; with 'all', a folder"
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
+    add_config(parser)
+
+
+def run(options: Namespace) -> None:
+    """Have one benchmark graded, or all that a judge grades."""
+    from sharegpt4v.benchmarks.judging import judge
+    from sharegpt4v.mini.endpoint import serve
+    from sharegpt4v.mini.judge import grade
+    from sharegpt4v.teacher.client import TeacherSettings
+
+    config = config_of(options)
+    section = config.judge
+    every = options.benchmark == "all"
+    with serve(grade, model=section.model) if section.base_url == "mini" else nullcontext(section.base_url) as url:
+        settings = TeacherSettings(
+            url,
+            section.model,
+            section.api_key_variable,
+            concurrency=section.concurrency,
+            requests_per_minute=section.requests_per_minute,
+            timeout_seconds=section.timeout_seconds,
+            attempts=section.attempts,
+        )
+        for name in config.benchmarks.judged if every else [options.benchmark]:
+            answers = options.answers / f"{name}.jsonl" if every else options.answers
+            out = options.out / f"{name}.json" if every else options.out
+            data = options.data or layout.benchmark_folder(config, name)
+            runs = section.mm_vet_runs if name == "mm-vet" else 1
+            judge(name, data, answers, out, layout.WORK / "judge", settings, runs)
