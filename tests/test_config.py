@@ -321,8 +321,8 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
             "line 4: teacher.captions.cocoa is not in sources.use or sources.folder_sources; did you mean 'coco'?",
         ),
         (
-            ["teacher:", "  captions:", "    coco: 1201"],
-            "line 4: teacher.captions.coco is 1201; expected at most 1200, the images that mini.images draws",
+            ["teacher:", "  captions:", "    coco: 1501"],
+            "line 4: teacher.captions.coco is 1501; expected at most 1500, the images that mini.images draws",
         ),
         (
             ["captions:", "  sources:", "    - coco", "    - samm"],

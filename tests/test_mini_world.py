@@ -181,7 +181,7 @@ def test_no_picture_of_a_benchmark_is_a_training_picture(world: Path, data: Path
     evaluation = bytes_of(data / "eval")
     drawn = [content for name, content in evaluation.items() if content[:2] == b"\xff\xd8" or name.endswith("png")]
     # 10 + 4 subtasks of 4 and 2 pictures; one picture per question, in TextVQA two for three
-    assert len(drawn) == 10 * 4 + 4 * 2 + 6 * QUESTIONS + 30
+    assert len(drawn) == 10 * 4 + 4 * 2 + 8 * QUESTIONS + 30
     assert not {pixels_of(content) for content in drawn} & {
         pixels_of(content) for content in training if not is_cut(content)
     }
