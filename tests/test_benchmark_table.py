@@ -11,6 +11,7 @@ import pytest
 from sharegpt4v.benchmarks.catalogue import CATALOGUE, read_catalogue
 from sharegpt4v.benchmarks.scoring import score_file
 from sharegpt4v.benchmarks.table import COLUMNS, Pair, terminal_text, write_substitution, write_table
+from sharegpt4v.benchmarks.table_page import write_page
 from sharegpt4v.errors import UserError
 
 PAPER = CATALOGUE.parent / "paper"
@@ -23,7 +24,8 @@ def scores(tmp_path):
 
     def put(model, benchmark, columns, stderr):
         (folder / model).mkdir(parents=True, exist_ok=True)
-        (folder / model / f"{benchmark}.json").write_text(json.dumps({"columns": columns, "stderr": stderr}))
+        score = {"columns": columns, "stderr": stderr, "split": "test" if benchmark == "mme" else "dev", "parts": {}}
+        (folder / model / f"{benchmark}.json").write_text(json.dumps(score))
 
     put("base", "mme", {"MME-perception": 1510.666, "MME-cognition": 0}, {"MME-perception": 20.04})
     put("base", "mmbench", {"MMBench": 64.26}, {"MMBench": 1.4})
@@ -41,12 +43,34 @@ def test_table_bytes(scores, tmp_path):
         b'"better, longer",,,,66.8,,,,,,,,,\n'
         b"none,,,,,,,,,,,,,\n"
     )
-    markdown = out.with_suffix(".md").read_text().splitlines()
-    assert len(markdown) == 5 and len({line.count("|") for line in markdown}) == 1
-    assert "| 1510.7 ± 20.0 | 0.0 | 64.3 ± 1.4 |" in markdown[2]
-    first = out.read_bytes(), out.with_suffix(".md").read_bytes()
+    first = out.read_bytes()
     write_table(["base", "better, longer", "none"], scores, out)
-    assert (out.read_bytes(), out.with_suffix(".md").read_bytes()) == first
+    assert out.read_bytes() == first
+
+
+def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
+    paper, out = tmp_path / "paper.csv", tmp_path / "table.md"
+    paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\nB-7B,MME-perception,1510.7,zoo\n")
+    judge = {"model": "grader", "dates": ["2026-01-02"], "official": False}
+    vet = {"columns": {"MM-Vet": 30}, "stderr": {}, "split": "v1", "parts": {"judge": judge, "failed verdicts": 2}}
+    (scores / "base" / "mm-vet.json").write_text(json.dumps(vet))
+    write_page({"base": "B-7B", "better, longer": None, "none": None}, scores, paper, out)
+    table, bold, splits, verdicts = out.read_text().split("\n\n")
+    lines = table.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == [
+        "| base", "| B-7B in the paper", "| difference", "| better, longer", "| none",
+    ]  # fmt: skip
+    assert len({line.count("|") for line in lines}) == 1
+    assert "| 1510.7 ± 20.0 | 0.0 | 64.3 ± 1.4 |" in lines[2] and "| 30.0 |" in lines[2]
+    assert "| 1510.7 |  | 67.2 |" in lines[3]
+    assert "| -0.0 |  | **-2.9** |" in lines[4]
+    assert "two of them" in bold
+    assert splits == "Splits: MME-perception test, MME-cognition test, MMBench dev, MM-Vet v1."
+    assert verdicts == "- base, MM-Vet: judged by grader on 2026-01-02, not by the official prompt; 2 verdicts failed\n"
+
+    paper.write_text("model,value\n")
+    with pytest.raises(UserError, match=r"paper.csv, line 1: columns \['model', 'value'\]; expected model, benchmark"):
+        write_page({"base": "B-7B"}, scores, paper, out)
 
 
 def test_terminal_table_has_a_line_per_column(scores):

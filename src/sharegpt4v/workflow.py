@@ -64,7 +64,7 @@ STAGES = {
     "answer": Stage(code=BENCHMARKS),
     "judge": Stage(("judge",), code=("benchmarks.llava_bench", "benchmarks.mm_vet")),
     "score": Stage(code=BENCHMARKS),
-    "table": Stage(("models",)),
+    "table": Stage(("models",), texts=("config/paper/results.csv",)),
     "substitution": Stage(("substitution",)),
     "datasets": Stage(),
     "figures": Stage(),

@@ -1,4 +1,4 @@
-"""The results table (paper, Tables 2 and 3, Figure 2) from score files: as CSV, as Markdown, for the terminal.
+"""The results table and the substitution table (paper, Tables 2 and 3, Figure 2) from score files, as CSV.
 
 A column without a score is an empty cell, never 0. Every number has one decimal; the same scores give the same bytes.
 """
@@ -56,15 +56,13 @@ def read_cells(scores: Path, model: str) -> dict[str, Cell]:
 
 
 def write_table(models: Sequence[str], scores: Path, out_csv: Path) -> None:
-    """Write one row per model and the thirteen columns; beside the CSV a Markdown table with standard errors."""
+    """Write one row per model and the thirteen columns."""
     rows = {model: read_cells(scores, model) for model in models}
-    header = ["model", *COLUMNS]
     values = [
         [model, *(f"{cells[name].value:.1f}" if name in cells else "" for name in COLUMNS)]
         for model, cells in rows.items()
     ]
-    write_text(out_csv, _csv([header, *values]))
-    write_text(out_csv.with_suffix(".md"), _markdown(header, rows))
+    write_text(out_csv, _csv([["model", *COLUMNS], *values]))
 
 
 def terminal_text(models: Sequence[str], scores: Path) -> str:
@@ -118,9 +116,3 @@ def _csv(lines: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
-
-
-def _markdown(header: Sequence[str], rows: dict[str, dict[str, Cell]]) -> str:
-    lines = [header, ["---", *("---:" for _ in COLUMNS)]]
-    lines += [[model, *(str(cells.get(name, "")) for name in COLUMNS)] for model, cells in rows.items()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -6,6 +6,7 @@ Example:  s4v table --config config/config.yaml
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.verbs.options import add_config, add_path, config_of
@@ -21,7 +22,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """One row per model of the config."""
     from sharegpt4v.benchmarks.table import terminal_text, write_table
+    from sharegpt4v.benchmarks.table_page import write_page
 
-    models = [model.name for model in config_of(options).models]
+    published = {model.name: model.paper for model in config_of(options).models}
+    models = list(published)
     write_table(models, options.scores, options.out)
+    paper = layout.of_project(Path("config/paper/results.csv"))
+    write_page(published, options.scores, paper, options.out.with_suffix(".md"))
     print(terminal_text(models, options.scores))
