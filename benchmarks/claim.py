@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import statistics
 import subprocess
 from pathlib import Path
+
+from sharegpt4v.benchmarks.base import mean, sample_error
 
 PAIRS = (
     ("llava-7b", "llava-7b+sharegpt4v"),
@@ -57,11 +58,11 @@ def comparison(tables: list[Table], before: str, after: str) -> str:
     for column in columns:
         scores = [(float(table[before][column]), float(table[after][column])) for table in tables]
         gains = [later - earlier for earlier, later in scores]
-        error = 2 * statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else math.nan
-        mean = statistics.mean(gains)
+        spread = sample_error(gains)
+        gain, error = mean(gains), math.nan if spread is None else 2 * spread
         cells = [f"{earlier:.1f} → {later:.1f}" for earlier, later in scores]
-        larger = "yes" if mean > error else "no"
-        lines.append(f"| {column} | {' | '.join(cells)} | {mean:+.1f} | {error:.1f} | {larger} |")
+        larger = "yes" if gain > error else "no"
+        lines.append(f"| {column} | {' | '.join(cells)} | {gain:+.1f} | {error:.1f} | {larger} |")
     return "\n".join(lines)
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from sharegpt4v.mini.endpoint import Fault
 
 PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -48,3 +52,19 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy_of(finished: Path, target: Path) -> Path:
     """Copy a finished run, dates and all, so that Snakemake sees nothing to do in the copy either."""
     return Path(shutil.copytree(finished, target, symlinks=True))
+
+
+def kill_at_the_eighth(
+    child: Sequence[subprocess.Popen[bytes]], started: threading.Event
+) -> Callable[[int, bytes | None, str], Fault | None]:
+    """Faults of the mini endpoint: at the eighth request, once `started`, the first of `child` is killed with -9."""
+
+    def fault(number: int, image: bytes | None, prompt: str) -> Fault | None:
+        if number != 8:
+            return None
+        started.wait()
+        os.kill(child[0].pid, signal.SIGKILL)
+        child[0].wait()
+        return Fault(drop=True)
+
+    return fault

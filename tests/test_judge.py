@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import kill_at_the_eighth
 from sharegpt4v.benchmarks import llava_bench, mm_vet
 from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.benchmarks.judging import judge
@@ -386,16 +386,7 @@ def test_after_kill_9_nothing_is_asked_twice_and_the_file_is_the_same(tmp_path: 
     file, out = jsonl(tmp_path / "answers.jsonl", answers(texts)), tmp_path / "replies.json"
     child: list[subprocess.Popen[bytes]] = []
     started = threading.Event()
-
-    def kill_at_the_eighth(number: int, image: bytes | None, prompt: str) -> Fault | None:
-        if number != 8:
-            return None
-        started.wait()
-        os.kill(child[0].pid, signal.SIGKILL)
-        child[0].wait()
-        return Fault(drop=True)
-
-    with serve(mini_judge.grade, kill_at_the_eighth) as url:
+    with serve(mini_judge.grade, kill_at_the_eighth(child, started)) as url:
         arguments = [Path(__file__).parent, data, file, out, tmp_path / "work", url]
         child.append(subprocess.Popen([sys.executable, "-c", CHILD, *map(str, arguments)]))
         started.set()

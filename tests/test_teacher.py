@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import random
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import kill_at_the_eighth
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl
 from sharegpt4v.ledger import Ledger
@@ -230,16 +230,7 @@ run_stage(folder, make_images(folder / "data", 12), settings_for(sys.argv[3], co
 def test_after_kill_9_nothing_is_asked_twice_and_the_file_is_the_same(tmp_path):
     child: list[subprocess.Popen[bytes]] = []
     started = threading.Event()
-
-    def kill_at_the_eighth(number: int, image: bytes | None, prompt: str) -> Fault | None:
-        if number != 8:
-            return None
-        started.wait()
-        os.kill(child[0].pid, signal.SIGKILL)
-        child[0].wait()
-        return Fault(drop=True)
-
-    with serve(describe, kill_at_the_eighth) as url:
+    with serve(describe, kill_at_the_eighth(child, started)) as url:
         child.append(subprocess.Popen([sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path), url]))
         started.set()
         assert child[0].wait() == -signal.SIGKILL

@@ -24,8 +24,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Item, Question, Score, percent_by, percent_score
-from sharegpt4v.benchmarks.reading import Row, find, json_lines, json_object, latest_text, require_all, require_some
+from sharegpt4v.benchmarks.base import Answer, Item, Question, Score, percent_by, percent_score
+from sharegpt4v.benchmarks.reading import (
+    Row,
+    find,
+    json_object,
+    latest_text,
+    require_all,
+    require_some,
+    short_questions,
+)
 
 NOT_A_STEP = ("exist", "query: name", "choose name")
 
@@ -33,10 +41,7 @@ NOT_A_STEP = ("exist", "query: name", "choose name")
 def questions(data: Path) -> list[Question]:
     """Read the question file."""
     images = find(data, "images", "data/images")
-    return [
-        Question(row.identifier("question_id"), images / row.text("image"), row.text("text"), SHORT_ANSWER)
-        for row in json_lines(find(data, "share4v_gqa_testdev_balanced.jsonl", "llava_gqa_testdev_balanced.jsonl"))
-    ]
+    return short_questions(find(data, "share4v_gqa_testdev_balanced.jsonl", "llava_gqa_testdev_balanced.jsonl"), images)
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:

@@ -31,8 +31,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Item, Question, Score, mean, sample_error
-from sharegpt4v.benchmarks.reading import Row, find, json_lines, latest_text, require_all
+from sharegpt4v.benchmarks.base import Answer, Item, Question, Score, mean, sample_error
+from sharegpt4v.benchmarks.reading import Row, find, latest_text, require_all, short_questions
 from sharegpt4v.errors import UserError
 
 SUBTASKS = {
@@ -50,11 +50,7 @@ QuestionKey = tuple[str, str, str]
 
 def questions(data: Path) -> list[Question]:
     """Read the question file; images are named by their path inside the release tree."""
-    tree = _tree(data)
-    return [
-        Question(row.identifier("question_id"), tree / row.text("image"), row.text("text"), SHORT_ANSWER)
-        for row in json_lines(find(data, "share4v_mme.jsonl", "llava_mme.jsonl"))
-    ]
+    return short_questions(find(data, "share4v_mme.jsonl", "llava_mme.jsonl"), _tree(data))
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:

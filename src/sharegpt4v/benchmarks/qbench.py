@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, percent_score
-from sharegpt4v.benchmarks.reading import Row, find, json_list, latest_text, require_all, require_some
+from sharegpt4v.benchmarks.reading import Row, find, json_list, latest_text, question_number, require_all, require_some
 from sharegpt4v.training.conversation import SYSTEM
 
 FILE = "llvisionqa_dev.json"
@@ -53,7 +53,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     path = find(data, FILE)
     rows = list(json_list(path))
     require_some(len(rows), path, "questions")
-    texts = latest_text(answers, lambda row: row.integer("question_id"))
+    texts = latest_text(answers, question_number)
     require_all(range(len(rows)), texts, "Q-Bench")
     items: list[Item] = [
         {

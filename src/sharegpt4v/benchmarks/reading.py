@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sharegpt4v.benchmarks.base import Answer
+from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Question
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl
 
@@ -102,6 +102,23 @@ def json_lines(path: Path) -> Iterator[Row]:
     """Yield the objects of a JSON-lines file; rows count from 1."""
     for number, value in enumerate(read_jsonl(path), start=1):
         yield Row.of(value, f"{path}, row {number}")
+
+
+def question_id(row: Row) -> int | str:
+    """Return the id of a question: a whole number or a text."""
+    return row.identifier("question_id")
+
+
+def question_number(row: Row) -> int:
+    """Return the id of a question, in files where it is a whole number."""
+    return row.integer("question_id")
+
+
+def short_questions(path: Path, images: Path, id_of: Callable[[Row], int | str] = question_id) -> list[Question]:
+    """Read a question file {question_id, image (a path below `images`), text} whose answers are short."""
+    return [
+        Question(id_of(row), images / row.text("image"), row.text("text"), SHORT_ANSWER) for row in json_lines(path)
+    ]
 
 
 def answer_rows(answers: Sequence[Answer]) -> list[Row]:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from sharegpt4v.benchmarks.reading import json_object
+from sharegpt4v.benchmarks.reading import Row, json_object
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_text
 
@@ -42,15 +42,26 @@ class Pair:
     after: str
 
 
+def read_scores(scores: Path, model: str) -> list[Row]:
+    """Read the score files of one model, `scores`/`model`/*.json; none for a model without scores."""
+    return [json_object(path) for path in sorted((scores / model).glob("*.json"))]
+
+
 def read_cells(scores: Path, model: str) -> dict[str, Cell]:
-    """Return the cells of one model by column, from `scores`/`model`/*.json; none for a model without scores."""
+    """Return the cells of one model by column."""
+    return cells_of(read_scores(scores, model))
+
+
+def cells_of(score_rows: Sequence[Row]) -> dict[str, Cell]:
+    """Return the cells by column of what `read_scores` returns."""
     cells: dict[str, Cell] = {}
-    for path in sorted((scores / model).glob("*.json")):
-        row = json_object(path)
+    for row in score_rows:
         errors = row.row("stderr").values
         for column, value in row.row("columns").values.items():
             if column not in COLUMNS or not isinstance(value, int | float):
-                raise UserError(f"{path}, columns: {column!r}: {value!r}; expected numbers for columns of the table")
+                raise UserError(
+                    f"{row.where}, columns: {column!r}: {value!r}; expected numbers for columns of the table"
+                )
             cells[column] = Cell(value, errors.get(column))
     return cells
 
@@ -85,7 +96,8 @@ def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out
     `paper_csv` is long: model, benchmark, before, after; what it does not give stays empty. Gains are differences of
     the printed numbers, so that every row adds up.
     """
-    paper = _read_paper(paper_csv)
+    rows = read_paper(paper_csv, ["model", "benchmark", "before", "after"])
+    paper = {(row["model"], row["benchmark"]): (row["before"], row["after"]) for row in rows}
     lines = [["model", "benchmark", "before", "after", "gain", "paper_before", "paper_after", "paper_gain"]]
     for pair in pairs:
         before, after = read_cells(scores, pair.before), read_cells(scores, pair.after)
@@ -101,15 +113,16 @@ def _with_gain(before: str, after: str) -> list[str]:
     return [before, after, f"{Decimal(after) - Decimal(before):.1f}" if before and after else ""]
 
 
-def _read_paper(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
+def read_paper(path: Path, columns: list[str]) -> list[dict[str, str]]:
+    """Read a table of the paper's numbers; a `UserError` when it is missing or has other columns."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected the paper's numbers") from None
     reader = csv.DictReader(lines)
-    if reader.fieldnames != ["model", "benchmark", "before", "after"]:
-        raise UserError(f"{path}, line 1: columns {reader.fieldnames}; expected model, benchmark, before, after")
-    return {(row["model"], row["benchmark"]): (row["before"], row["after"]) for row in reader}
+    if reader.fieldnames != columns:
+        raise UserError(f"{path}, line 1: columns {reader.fieldnames}; expected {', '.join(columns)}")
+    return list(reader)
 
 
 def _csv(lines: Iterable[Sequence[str]]) -> str:

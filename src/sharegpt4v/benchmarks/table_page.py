@@ -6,13 +6,11 @@ verdicts failed (paper, Tables 2 and 3).
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from sharegpt4v.benchmarks.reading import Row, json_object
-from sharegpt4v.benchmarks.table import COLUMNS, Cell, read_cells
-from sharegpt4v.errors import UserError
+from sharegpt4v.benchmarks.reading import Row
+from sharegpt4v.benchmarks.table import COLUMNS, Cell, cells_of, read_paper, read_scores
 from sharegpt4v.files import write_text
 
 FIELDS = ["model", "benchmark", "value", "source"]
@@ -23,10 +21,12 @@ def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, 
 
     `paper_csv` is long: model, benchmark, value, source. A difference outside two standard errors is bold.
     """
-    paper = _read_paper(paper_csv)
+    rows = read_paper(paper_csv, FIELDS)
+    paper = {(row["model"], row["benchmark"]): float(row["value"]) for row in rows}
+    read = {model: read_scores(scores, model) for model in models}
     lines = [["model", *COLUMNS], ["---", *("---:" for _ in COLUMNS)]]
     for model, published in models.items():
-        cells = read_cells(scores, model)
+        cells = cells_of(read[model])
         lines.append([model, *(str(cells.get(name, "")) for name in COLUMNS)])
         if published is not None:
             numbers = {name: paper[published, name] for name in COLUMNS if (published, name) in paper}
@@ -34,7 +34,7 @@ def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, 
             lines.append(["difference", *(_difference(cells.get(n), numbers.get(n)) for n in COLUMNS)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     note = "Each value is followed by its standard error; a **difference** in bold is outside two of them.\n"
-    write_text(out, f"{table}\n{note}{_splits(models, scores)}{_judges(models, scores)}")
+    write_text(out, f"{table}\n{note}{_splits(read)}{_judges(read)}")
 
 
 def _difference(cell: Cell | None, number: float | None) -> str:
@@ -44,23 +44,20 @@ def _difference(cell: Cell | None, number: float | None) -> str:
     return f"**{text}**" if cell.stderr is not None and abs(cell.value - number) > 2 * cell.stderr else text
 
 
-def _splits(models: Mapping[str, str | None], scores: Path) -> str:
+def _splits(read: Mapping[str, list[Row]]) -> str:
     """One sentence: the split behind each column."""
     splits = {
-        column: row.text("split")
-        for model in models
-        for row in _score_files(scores, model)
-        for column in row.row("columns").values
+        column: row.text("split") for rows in read.values() for row in rows for column in row.row("columns").values
     }
     listed = ", ".join(f"{column} {splits[column]}" for column in COLUMNS if column in splits)
     return f"\nSplits: {listed}.\n" if listed else ""
 
 
-def _judges(models: Mapping[str, str | None], scores: Path) -> str:
+def _judges(read: Mapping[str, list[Row]]) -> str:
     """A line per model and judged column."""
     lines = []
-    for model in models:
-        for row in _score_files(scores, model):
+    for model, rows in read.items():
+        for row in rows:
             parts = row.row("parts")
             if "judge" in parts.values:
                 judge = parts.row("judge").values
@@ -71,16 +68,3 @@ def _judges(models: Mapping[str, str | None], scores: Path) -> str:
                 failed = parts.values.get("failed verdicts", 0)
                 lines.append(f"- {model}, {column}: judged by {by}{when}{prompt}; {failed} verdicts failed\n")
     return "".join(["\n", *lines]) if lines else ""
-
-
-def _score_files(scores: Path, model: str) -> list[Row]:
-    return [json_object(path) for path in sorted((scores / model).glob("*.json"))]
-
-
-def _read_paper(path: Path) -> dict[tuple[str, str], float]:
-    """The published numbers by model and column."""
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != FIELDS:
-            raise UserError(f"{path}, line 1: columns {reader.fieldnames}; expected {', '.join(FIELDS)}")
-        return {(row["model"], row["benchmark"]): float(row["value"]) for row in reader}

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import (
-    SHORT_ANSWER,
     Answer,
     Item,
     Question,
@@ -33,7 +32,7 @@ from sharegpt4v.benchmarks.base import (
     sample_error,
 )
 from sharegpt4v.benchmarks.normalise import m4c
-from sharegpt4v.benchmarks.reading import Row, answer_rows, find, json_lines, json_object
+from sharegpt4v.benchmarks.reading import Row, answer_rows, find, json_object, short_questions
 from sharegpt4v.errors import UserError
 
 ANNOTATIONS = "TextVQA_0.5.1_val.json"
@@ -41,12 +40,8 @@ ANNOTATIONS = "TextVQA_0.5.1_val.json"
 
 def questions(data: Path) -> list[Question]:
     """Read the question file."""
-    return [
-        Question(
-            row.identifier("question_id"), data / "train_images" / row.text("image"), row.text("text"), SHORT_ANSWER
-        )
-        for row in json_lines(find(data, "share4v_textvqa_val_v051_ocr.jsonl", "llava_textvqa_val_v051_ocr.jsonl"))
-    ]
+    path = find(data, "share4v_textvqa_val_v051_ocr.jsonl", "llava_textvqa_val_v051_ocr.jsonl")
+    return short_questions(path, data / "train_images")
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:

@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import (
-    SHORT_ANSWER,
     Answer,
     Item,
     Question,
@@ -35,7 +34,16 @@ from sharegpt4v.benchmarks.base import (
     sample_error,
 )
 from sharegpt4v.benchmarks.normalise import vqa_v2
-from sharegpt4v.benchmarks.reading import find, json_lines, json_list, latest_text, require_all, require_some
+from sharegpt4v.benchmarks.reading import (
+    find,
+    json_lines,
+    json_list,
+    latest_text,
+    question_number,
+    require_all,
+    require_some,
+    short_questions,
+)
 from sharegpt4v.errors import UserError
 
 ANNOTATIONS = "val.json"
@@ -43,17 +51,14 @@ ANNOTATIONS = "val.json"
 
 def questions(data: Path) -> list[Question]:
     """Read the question file of the annotated split."""
-    return [
-        Question(row.integer("question_id"), data / "val" / row.text("image"), row.text("text"), SHORT_ANSWER)
-        for row in json_lines(_question_file(data))
-    ]
+    return short_questions(_question_file(data), data / "val", question_number)
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by the official rule; `parts` holds the accuracy of each answer type."""
     asked = {row.integer("question_id"): row.text("image") for row in json_lines(_question_file(data))}
     require_some(len(asked), _question_file(data), "questions")
-    texts = latest_text(answers, lambda row: row.integer("question_id"))
+    texts = latest_text(answers, question_number)
     require_all(asked, texts, "VizWiz")
     path = find(data, ANNOTATIONS)
     annotated = {row.text("image"): row for row in json_list(path)}

@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import (
-    SHORT_ANSWER,
     Answer,
     Item,
     Question,
@@ -40,8 +39,10 @@ from sharegpt4v.benchmarks.reading import (
     json_lines,
     json_object,
     latest_text,
+    question_number,
     require_all,
     require_some,
+    short_questions,
 )
 from sharegpt4v.errors import UserError
 
@@ -50,16 +51,13 @@ SPLIT = "mscoco_val2014"
 
 def questions(data: Path) -> list[Question]:
     """Read the question file of the annotated split."""
-    return [
-        Question(row.integer("question_id"), data / "val2014" / row.text("image"), row.text("text"), SHORT_ANSWER)
-        for row in json_lines(_question_file(data))
-    ]
+    return short_questions(_question_file(data), data / "val2014", question_number)
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by the official rule; `parts` holds the accuracy of each question type and answer type."""
     asked = {row.integer("question_id"): None for row in json_lines(_question_file(data))}  # a set that keeps its order
-    predictions = latest_text(answers, lambda row: row.integer("question_id"))
+    predictions = latest_text(answers, question_number)
     unknown = [identifier for identifier in predictions if identifier not in asked]
     if unknown:
         raise UserError(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sharegpt4v.benchmarks.catalogue import benchmark_named
+from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.config.section import Count, Section
 
 BenchmarkName = Literal[
@@ -26,4 +26,5 @@ class Benchmarks(Section):
     @property
     def judged(self) -> list[str]:
         """The names of those that a judge grades."""
-        return [name for name in self.names if benchmark_named(name).scoring == "judge"]
+        catalogue = read_catalogue()
+        return [name for name in self.names if catalogue[name].scoring == "judge"]

@@ -37,11 +37,9 @@ def _sources(config: Config) -> Iterator[Complaint]:
         for name in config.mini.images:
             yield from _unknown(("mini", "images", name), name, sources.use, "sources.use")
     else:
-        addresses = {"teacher": config.teacher.base_url}
-        if config.benchmarks.judged:
-            addresses["judge"] = config.judge.base_url
-        for key in (key for key, address in addresses.items() if address == "mini"):
-            yield (key, "base_url"), "is 'mini' but there is no section mini; expected the address of an endpoint"
+        for key, section in config.endpoints.items():
+            if section.base_url == "mini":
+                yield (key, "base_url"), "is 'mini' but there is no section mini; expected the address of an endpoint"
     for number, name in enumerate(config.captions.sources):
         known = [*sources.use, *sources.folder_sources]
         yield from _unknown(("captions", "sources", number), name, known, "sources.use or sources.folder_sources")

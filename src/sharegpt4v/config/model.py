@@ -45,3 +45,8 @@ class Config(Section):
     benchmarks: Benchmarks = Field(description="The columns of the results table (paper §5.1).")
     judge: Judge = Field(description="The model that grades the columns LLaVA-Bench-Wild and MM-Vet (paper §5.1).")
     tracking: Tracking = Field(default=Tracking(), description="MLflow.")
+
+    @property
+    def endpoints(self) -> dict[str, Teacher | Judge]:
+        """The sections, by their keys, whose endpoints a run asks; the judge's only where a benchmark needs it."""
+        return {"teacher": self.teacher, **({"judge": self.judge} if self.benchmarks.judged else {})}

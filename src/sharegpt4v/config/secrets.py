@@ -34,10 +34,8 @@ def missing_keys(config: Config, environ: Mapping[str, str]) -> list[str]:
     return [
         f"environment variable {section.api_key_variable} is not set; expected the key of {section.base_url} in it, as "
         f"{name}.api_key_variable says; set it, or name another"
-        for name, section in (("teacher", config.teacher), ("judge", config.judge))
-        if section.api_key_variable
-        and not environ.get(section.api_key_variable)
-        and (name == "teacher" or config.benchmarks.judged)
+        for name, section in config.endpoints.items()
+        if section.api_key_variable and not environ.get(section.api_key_variable)
     ]
 
 

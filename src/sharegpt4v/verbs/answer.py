@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.stage_code import code_of
-from sharegpt4v.verbs.options import add_config, config_of
+from sharegpt4v.verbs.options import add_benchmark_data, add_config, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("benchmark", help="the name of a benchmark such as mme, or 'all' for those of the config")
     parser.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="the transformers folder")
     parser.add_argument("--name", help="what the answer rows call the model (default: the folder's name)")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
+    add_benchmark_data(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where BENCHMARK.jsonl goes (default: results/answers/NAME)"
     )

@@ -14,19 +14,17 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_config, config_of
+from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("benchmark", help="llava-bench or mm-vet, or 'all' for those of the config")
-    parser.add_argument(
-        "--answers", type=Path, required=True, metavar="FILE", help="the answer file; with 'all', the folder of them"
-    )
+    add_answers(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the file of replies to write; with 'all', a folder"
     )
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
+    add_benchmark_data(parser)
     add_config(parser)
 
 

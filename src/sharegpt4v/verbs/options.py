@@ -25,6 +25,18 @@ def add_path(parser: ArgumentParser, name: str, default: Path | str, what: str) 
     parser.add_argument(name, type=Path, default=Path(default), metavar="PATH", help=f"{what} (default: {default})")
 
 
+def add_answers(parser: ArgumentParser) -> None:
+    """Add `--answers`, what is graded or scored."""
+    parser.add_argument(
+        "--answers", type=Path, required=True, metavar="FILE", help="the answer file; with 'all', the folder of them"
+    )
+
+
+def add_benchmark_data(parser: ArgumentParser) -> None:
+    """Add `--data`."""
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
+
+
 def config_of(options: Namespace) -> Config:
     """Read the config that the options name; a `UserError` with one line per mistake."""
     from sharegpt4v.config import load

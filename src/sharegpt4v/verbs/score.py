@@ -11,15 +11,13 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_config, config_of
+from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("benchmark", help="the name of a benchmark such as mme, or 'all' for those of the config")
-    parser.add_argument(
-        "--answers", type=Path, required=True, metavar="FILE", help="the answer file; with 'all', the folder of them"
-    )
+    add_answers(parser)
     parser.add_argument(
         "--json", type=Path, required=True, metavar="FILE", help="the score file to write; with 'all', a folder"
     )
@@ -28,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="what s4v judge wrote, for a benchmark that a judge grades; with 'all', the folder of them "
         "(default: the folder in results/judged/ that is named as the folder of answers)",
     )  # fmt: skip
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
+    add_benchmark_data(parser)
     add_config(parser)
 
 

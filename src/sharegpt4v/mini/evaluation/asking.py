@@ -27,6 +27,14 @@ def scene_about(aspect: str, random: Random, form: str = "yes/no") -> tuple[Scen
                 return scene, asked
 
 
+def open_or_claim(asked: Asked, claim: bool, random: Random) -> tuple[str, str, list[str]]:
+    """Return the open question or its yes/no form, the true answer, and the wrong ones."""
+    if not claim:
+        return asked.question, asked.answer, [choice for choice in asked.choices if choice != asked.answer]
+    question, truth = asked.yes_no(random, truth=random.random() < 0.5)
+    return question, truth, ["no" if truth == "yes" else "yes"]
+
+
 def picture(scene: Scene, random: Random, pixels: int) -> bytes:
     """The JPEG of a scene, `pixels` wide and high."""
     return jpeg_bytes(draw(scene, random, pixels))

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from sharegpt4v.benchmarks.normalise import vqa_v2
 from sharegpt4v.benchmarks.vizwiz import ANNOTATIONS
 from sharegpt4v.mini.draw import draw, jpeg_bytes
-from sharegpt4v.mini.evaluation.asking import annotators, json_bytes, jsonl_bytes, scene_about
+from sharegpt4v.mini.evaluation.asking import annotators, json_bytes, jsonl_bytes, open_or_claim, scene_about
 from sharegpt4v.mini.evaluation.vqav2 import answer_type
 from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
@@ -29,10 +29,7 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
     for number in range(questions):
         random = Random(f"{seed}/eval/vizwiz/{number}")
         scene, asked = scene_about(ASPECTS[number % len(ASPECTS)], random, "open")
-        question, truth, others = asked.question, asked.answer, [c for c in asked.choices if c != asked.answer]
-        if number % 6 == 0:
-            question, truth = asked.yes_no(random, truth=random.random() < 0.5)
-            others = ["no" if truth == "yes" else "yes"]
+        question, truth, others = open_or_claim(asked, number % 6 == 0, random)
         image, answerable = draw(scene, random, pixels), number % 4 != 3
         if not answerable:
             image, truth, others = unusable(image, random), UNANSWERABLE, [truth, *others]

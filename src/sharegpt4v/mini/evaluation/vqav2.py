@@ -7,7 +7,15 @@ from random import Random
 
 from sharegpt4v.benchmarks.vqav2 import SPLIT
 from sharegpt4v.mini.describe import COUNTS
-from sharegpt4v.mini.evaluation.asking import OBJECT_ASPECTS, annotators, json_bytes, jsonl_bytes, picture, scene_about
+from sharegpt4v.mini.evaluation.asking import (
+    OBJECT_ASPECTS,
+    annotators,
+    json_bytes,
+    jsonl_bytes,
+    open_or_claim,
+    picture,
+    scene_about,
+)
 from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
 
@@ -23,11 +31,8 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
     for number in range(questions):
         random = Random(f"{seed}/eval/vqav2/{number}")
         scene, asked = scene_about(OBJECT_ASPECTS[number % len(OBJECT_ASPECTS)], random, "open")
-        question, truth, others = asked.question, asked.answer, [c for c in asked.choices if c != asked.answer]
-        if number % 3 == 0:
-            question, truth = asked.yes_no(random, truth=random.random() < 0.5)
-            others = ["no" if truth == "yes" else "yes"]
-        elif truth in SYNONYMS:
+        question, truth, others = open_or_claim(asked, number % 3 == 0, random)
+        if truth in SYNONYMS:
             others = [SYNONYMS[truth], *others]
         image_id = 42 + 31 * number
         image, identifier = f"COCO_val2014_{image_id:012d}.jpg", image_id * 1000
