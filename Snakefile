@@ -8,6 +8,7 @@ from snakemake.utils import min_version
 
 from sharegpt4v.workflow import (
     begin,
+    evaluation_manifest,
     finetuning_inputs,
     mix_file,
     paired_models,
@@ -49,7 +50,10 @@ rule all:
     input:
         "results/table.csv",
         results_of(run),
-        "results/tracked.txt",
+        "results/scores.csv",
+        expand(
+            "results/submissions/{model}", model=[model.name for model in run.models]
+        ),
 
 
 include: "workflow/rules/sources.smk"

@@ -1,9 +1,10 @@
 """How much faster the generation engine answers in batches than one by one, with the same answers.
 
-    python benchmarks/generation_speed.py checkpoints/captioner data/coco/train2017 --questions 64 --batch-size 16
+    python benchmarks/generation_speed.py checkpoints/sharegpt4v-7b/finetuned --evaluation data/eval
+    python benchmarks/generation_speed.py checkpoints/captioner --images data/coco/train2017
 
-asks about the first images of a folder, first in batches, then in a loop of one, and prints both rates, their ratio
-and how many answers are equal, with the first that differ if any do.
+asks the first questions of every benchmark, or for captions of the first images of a folder: first in batches, then in
+a loop of one. It prints both rates, their ratio and how many answers are equal, with the first that differ if any do.
 """
 
 from __future__ import annotations
@@ -12,34 +13,30 @@ import argparse
 import time
 from pathlib import Path
 
+from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.models.generation import Generator, Request
 from sharegpt4v.training.conversation import prompt_text
 
-QUESTIONS = (
-    "Analyze the image in a comprehensive and detailed manner.",
-    "What is in this image?\nAnswer the question using a single word or phrase.",
-    "How many objects are there?",
-)
+INSTRUCTION = "Analyze the image in a comprehensive and detailed manner."
+CAPTION_TOKENS = 1024
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of a checkpoint")
-    parser.add_argument("images", type=Path, help="folder of images")
-    parser.add_argument("--questions", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--max-new-tokens", type=int, default=64)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--evaluation", type=Path, help="folder of the benchmarks' folders: their questions are asked")
+    what.add_argument("--images", type=Path, help="folder of images: captions are asked for")
+    parser.add_argument("--count", type=int, default=40, help="how many questions per benchmark, or images")
+    parser.add_argument("--batch-size", type=int, default=64)
     options = parser.parse_args()
 
-    images = sorted(path for path in options.images.rglob("*") if has_image_suffix(path.name))
-    requests = [
-        Request(
-            prompt_text(QUESTIONS[n % len(QUESTIONS)], True), images[n % len(images)], options.max_new_tokens, "square"
-        )
-        for n in range(options.questions)
-    ]
+    of_benchmarks = options.evaluation is not None
+    requests = (
+        questions(options.evaluation, options.count) if of_benchmarks else captions(options.images, options.count)
+    )
     generator = Generator(options.model, options.batch_size)
     batched, seconds = answers(generator, requests)
     generator.batch_size = 1
@@ -52,8 +49,26 @@ def main() -> None:
     differing = [(a, b) for a, b in zip(batched, alone, strict=True) if a != b]
     for a, b in differing[:3]:
         print(f"  in a batch: {a!r}\n  alone:      {b!r}")
-    for request, text in list(zip(requests, alone, strict=True))[:3]:
-        print(f"  {request.image}: {text[:100]!r}")
+
+
+def questions(evaluation: Path, each: int) -> list[Request]:
+    """The first `each` questions of every benchmark, as a model is asked them."""
+    return [
+        Request(
+            prompt_text(question.prompt, question.image is not None, question.system),
+            question.image,
+            question.max_new_tokens,
+            question.image_aspect_ratio,
+        )
+        for benchmark in read_catalogue().values()
+        for question in benchmark.load().questions(evaluation / benchmark.folder)[:each]
+    ]
+
+
+def captions(images: Path, count: int) -> list[Request]:
+    """A caption of each of the first `count` images."""
+    paths = sorted(path for path in images.rglob("*") if has_image_suffix(path.name))[:count]
+    return [Request(prompt_text(INSTRUCTION, True), path, CAPTION_TOKENS, "square") for path in paths]
 
 
 def answers(generator: Generator, requests: list[Request]) -> tuple[list[str], float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sharegpt4v.benchmarks import answering
+from sharegpt4v.benchmarks.beside import provenance_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.training.conversation import SYSTEM
 
@@ -155,6 +156,28 @@ def test_missing_files_are_found_before_the_model_is_loaded(world):
     with pytest.raises(UserError, match="benchmark 'gqb' is not in"):
         answering.answer([("gqb", *jobs[0][1:])], model, "tiny-7b", work, open_engine=engine.open)
     assert engine.loads == 0
+
+
+def test_without_missing_files_the_others_are_answered(world, capsys):
+    jobs, model, work = world
+    (jobs[0][1] / "images/n1.jpg").unlink()
+    engine = CountingEngine()
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open, without_missing=True)
+    said = capsys.readouterr().err
+    assert "gqa: not answered; gqa, question 0: no image" in said and "it comes from LLaVA's eval.zip (https://" in said
+    assert jobs[0][2].read_text() == "" and len(jobs[1][2].read_text().splitlines()) == 2
+    assert len(engine.prompts) == 2
+
+
+def test_it_stands_beside_the_answers_how_they_came_about(world):
+    jobs, model, work = world
+    answering.answer(jobs, model, "tiny-7b", work, open_engine=CountingEngine().open)
+    about = json.loads(jobs[0][2].with_name("gqa.provenance.json").read_text())
+    assert about["model"] == "tiny-7b" and about["model_sha256"] == answering.fingerprint(model)
+    assert provenance_of(jobs[0][2], "answers") == about
+    jobs[0][2].write_text("{}\n")
+    with pytest.raises(UserError, match=r"not about this content of .*gqa.jsonl; run s4v answer again, or delete it"):
+        provenance_of(jobs[0][2], "answers")
 
 
 def test_a_broken_question_file_names_file_row_and_field(world):

@@ -553,7 +553,7 @@ def test_vizwiz_score(tmp_path):
 
 
 def test_vizwiz_errors(tmp_path):
-    with pytest.raises(UserError, match=r"no share4v_val.jsonl or llava_val.jsonl; expected"):
+    with pytest.raises(UserError, match=r"no share4v_val.jsonl or llava_val.jsonl or val.json; expected"):
         vizwiz.questions(tmp_path)
     vizwiz_folder(tmp_path, [("other", ["can"] * 10), ("other", [])])
     with pytest.raises(UserError, match="VizWiz: 1 of 2 questions have no prediction, first 1"):

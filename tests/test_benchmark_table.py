@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from sharegpt4v.benchmarks import mme
 from sharegpt4v.benchmarks.catalogue import CATALOGUE, read_catalogue
+from sharegpt4v.benchmarks.gains import Pair, gain_errors, write_substitution
+from sharegpt4v.benchmarks.reading import Row
 from sharegpt4v.benchmarks.scoring import score_file
-from sharegpt4v.benchmarks.table import COLUMNS, Pair, terminal_text, write_substitution, write_table
+from sharegpt4v.benchmarks.table import COLUMNS, terminal_text, write_cells, write_table
 from sharegpt4v.benchmarks.table_page import write_page
 from sharegpt4v.errors import UserError
 
@@ -22,14 +26,19 @@ def scores(tmp_path):
     """Two models: one with two benchmarks, one with MMBench alone."""
     folder = tmp_path / "scores"
 
-    def put(model, benchmark, columns, stderr):
+    def put(model, benchmark, columns, stderr, items=()):
         (folder / model).mkdir(parents=True, exist_ok=True)
-        score = {"columns": columns, "stderr": stderr, "split": "test" if benchmark == "mme" else "dev", "parts": {}}
+        score = {
+            "benchmark": benchmark, "split": "test" if benchmark == "mme" else "dev", "scorer": "by rule",
+            "columns": columns, "n": dict.fromkeys(columns, 4), "stderr": stderr, "parts": {},
+            "items": [{"question_id": number, "score": score} for number, score in enumerate(items)],
+            "answers_sha256": "a1", "model_sha256": "b2", "git_commit": None,
+        }  # fmt: skip
         (folder / model / f"{benchmark}.json").write_text(json.dumps(score))
 
     put("base", "mme", {"MME-perception": 1510.666, "MME-cognition": 0}, {"MME-perception": 20.04})
-    put("base", "mmbench", {"MMBench": 64.26}, {"MMBench": 1.4})
-    put("better, longer", "mmbench", {"MMBench": 66.84}, {"MMBench": 1.36})
+    put("base", "mmbench", {"MMBench": 64.26}, {"MMBench": 1.4}, [0, 0, 1, 1])
+    put("better, longer", "mmbench", {"MMBench": 66.84}, {"MMBench": 1.36}, [1, 0, 1, 1])
     return folder
 
 
@@ -52,10 +61,14 @@ def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
     paper, out = tmp_path / "paper.csv", tmp_path / "table.md"
     paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\nB-7B,MME-perception,1510.7,zoo\n")
     judge = {"model": "grader", "dates": ["2026-01-02"], "official": False}
+    judge |= {"temperatures": [0.2], "prompt_sha256": "0123456789"}
     vet = {"columns": {"MM-Vet": 30}, "stderr": {}, "split": "v1", "parts": {"judge": judge, "failed verdicts": 2}}
     (scores / "base" / "mm-vet.json").write_text(json.dumps(vet))
+    get = "data/gqa: no questions; it comes from the moon"
+    empty = {"benchmark": "gqa", "columns": {}, "stderr": {}, "split": "testdev", "parts": {}, "missing": get}
+    (scores / "base" / "gqa.json").write_text(json.dumps(empty))
     write_page({"base": "B-7B", "better, longer": None, "none": None}, scores, paper, out)
-    table, bold, splits, verdicts = out.read_text().split("\n\n")
+    table, bold, splits, verdicts, missing = out.read_text().split("\n\n")
     lines = table.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| base", "| B-7B in the paper", "| difference", "| better, longer", "| none",
@@ -66,7 +79,11 @@ def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
     assert "| -0.0 |  | **-2.9** |" in lines[4]
     assert "two of them" in bold
     assert splits == "Splits: MME-perception test, MME-cognition test, MMBench dev, MM-Vet v1."
-    assert verdicts == "- base, MM-Vet: judged by grader on 2026-01-02, not by the official prompt; 2 verdicts failed\n"
+    assert verdicts == (
+        "- base, MM-Vet: judged by grader on 2026-01-02, temperature 0.2, prompt 01234567 (not the official one); "
+        "2 verdicts failed"
+    )
+    assert missing == f"- gqa is empty: {get}\n"
 
     paper.write_text("model,value\n")
     with pytest.raises(UserError, match=r"paper.csv, line 1: columns \['model', 'value'\]; expected model, benchmark"):
@@ -90,6 +107,64 @@ def test_substitution_bytes(scores, tmp_path):
         b"mini,MME-perception,1510.7,1510.7,0.0,,,\n"
         b"mini,MME-cognition,0.0,0.0,0.0,,,\n"
         b"mini,MMBench,64.3,64.3,0.0,,,\n"
+    )
+    # One of four questions more: differences 100, 0, 0, 0, whose standard deviation is 50.
+    assert (tmp_path / "substitution_errors.csv").read_bytes() == (
+        b"model,benchmark,gain_stderr\n"
+        b"LLaVA-1.5-7B,MMBench,25.0\nmini,MME-perception,\nmini,MME-cognition,\nmini,MMBench,0.0\n"
+    )
+    page = (tmp_path / "substitution.md").read_text().splitlines()
+    assert page[2] == "| LLaVA-1.5-7B | MMBench | 64.3 | 66.8 | +2.5 ± 25.0 | +1.0 |"
+
+
+def rows(benchmark: str, columns: list[str], items: list[dict]) -> list[Row]:
+    return [Row({"benchmark": benchmark, "columns": dict.fromkeys(columns, 0), "items": items}, "a score file")]
+
+
+def test_the_error_of_a_gain_is_that_of_the_differences():
+    """Two models that are right and wrong alike but for one question differ by that alone, however hard they are."""
+
+    def graded(values, **more):
+        return rows("gqa", ["GQA"], [{"question_id": str(n), "score": v} | more for n, v in enumerate(values)])
+
+    assert gain_errors(graded([0, 1, 0, 1]), graded([0, 1, 0, 1])) == {"GQA": 0}
+    assert gain_errors(graded([0, 1, 0, 1]), graded([1, 0, 1, 0])) == {"GQA": pytest.approx(100 * 2 / math.sqrt(12))}
+    assert gain_errors(graded([0, 1]), graded([0, 1, 1])) == {}  # not the same questions
+    assert gain_errors(graded([1]), graded([1])) == {}
+    assert gain_errors([], graded([1, 1])) == {}
+
+
+def test_the_unit_of_mme_is_an_image_and_errors_of_subtasks_add_up():
+    def answered(*images):
+        names = [name for group in mme.SUBTASKS.values() for name in group]
+        items = [
+            {"question_id": f"{name}/{image}.txt", "question": str(number), "score": score}
+            for name in names for image, pair in enumerate(images) for number, score in enumerate(pair)
+        ]  # fmt: skip
+        return rows("mme", list(mme.SUBTASKS), items)
+
+    # An image with both right is worth 200, with one right 50: differences 150 and 0 in each of 10 and 4 subtasks.
+    errors = gain_errors(answered((1, 0), (0, 0)), answered((1, 1), (0, 0)))
+    each = 150 / math.sqrt(2) / math.sqrt(2)
+    assert errors == {
+        "MME-perception": pytest.approx(each * math.sqrt(10)), "MME-cognition": pytest.approx(each * 2),
+    }  # fmt: skip
+
+
+def test_of_scienceqa_only_questions_with_an_image_count():
+    items = [{"question_id": str(n), "with_image": n < 3, "score": float(n == 1)} for n in range(9)]
+    none = [item | {"score": 0.0} for item in items]
+    errors = gain_errors(rows("scienceqa", ["SQA-image"], none), rows("scienceqa", ["SQA-image"], items))
+    assert errors == {"SQA-image": pytest.approx(100 / 3)}
+
+
+def test_cells_hold_all_that_is_known(scores, tmp_path):
+    write_cells(["base", "none"], scores, {"base": "run7"}, tmp_path / "scores.csv")
+    assert (tmp_path / "scores.csv").read_text() == (
+        "model,benchmark,value,stderr,n,split,scorer,judge,answers_sha256,model_sha256,git_commit,mlflow_run\n"
+        "base,MMBench,64.26,1.4,4,dev,by rule,,a1,b2,,run7\n"
+        "base,MME-perception,1510.666,20.04,4,test,by rule,,a1,b2,,run7\n"
+        "base,MME-cognition,0,,4,test,by rule,,a1,b2,,run7\n"
     )
 
 
@@ -131,8 +206,11 @@ def test_every_benchmark_of_the_catalogue_has_its_module_and_columns():
     columns = []
     for benchmark in read_catalogue().values():
         module = benchmark.load()
-        assert callable(module.questions) and callable(module.score)
         assert benchmark.scoring in {"local", "judge", "server"}
+        assert callable(module.questions) and hasattr(module, "score") == (benchmark.scoring != "server")
+        assert hasattr(module, "submission") == bool(benchmark.submission)
+        assert benchmark.scorer and "https://" in benchmark.source
+        assert bool(benchmark.columns) == (benchmark.scoring != "server")
         columns += benchmark.columns
     assert set(columns) <= set(COLUMNS) and len(columns) == len(set(columns))
 
@@ -142,7 +220,7 @@ def test_catalogue_errors(tmp_path):
     lines = CATALOGUE.read_text().splitlines()
     mme = next(line for line in lines if line.startswith("mme\t"))
     path.write_text(lines[0] + "\n" + mme.replace("2374", "many") + "\n")
-    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: expected 7 fields, questions a whole number"):
+    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: expected 10 fields, questions a whole number"):
         read_catalogue(path)
     path.write_text("name\n")
     with pytest.raises(UserError, match=r"benchmarks.tsv, line 1: columns \['name'\]; expected name, module"):

@@ -325,7 +325,7 @@ def test_replies_to_other_answers_are_refused(wild: Path, tmp_path: Path, capsys
         judge("llava-bench", wild, file, tmp_path / "replies.json", tmp_path / "work", settings_for(url))
     jsonl(file, answers(["a", "b", "d"]))
     assert score_verb("llava-bench", wild, file, tmp_path / "replies.json", tmp_path / "out.json") == 1
-    assert "not about these replies to these answers; run s4v judge again" in capsys.readouterr().err
+    assert "not about this content of" in capsys.readouterr().err
 
 
 def test_what_goes_over_the_wire(wild: Path, vet: Path, tmp_path: Path) -> None:

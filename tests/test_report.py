@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from sharegpt4v.benchmarks.gains import errors_file
 from sharegpt4v.corpora import statistics
 from sharegpt4v.corpora.statistics import DatasetSource, count, datasets
 from sharegpt4v.errors import UserError
@@ -109,12 +110,17 @@ def test_a_wrong_data_set_is_one_line(tmp_path, format, text, expected):
 def test_figures_are_the_same_bytes_twice_and_differ_with_the_numbers(tmp_path):
     table = tmp_path / "substitution.csv"
     table.write_text(SUBSTITUTION)
+    errors_file(table).write_text("model,benchmark,gain_stderr\nLLaVA-1.5-13B,MMBench,0.9\n")
     first, again, other = (tmp_path / name for name in ("1.svg", "2.svg", "3.svg"))
     substitution_figure(table, first)
     substitution_figure(table, again)
     assert first.read_bytes() == again.read_bytes()
     assert ElementTree.parse(first).getroot().tag == "{http://www.w3.org/2000/svg}svg"
     table.write_text(SUBSTITUTION.replace("69.0,1.3,67.7", "68.0,0.3,67.7"))
+    substitution_figure(table, other)
+    assert first.read_bytes() != other.read_bytes()
+    table.write_text(SUBSTITUTION)
+    errors_file(table).write_text("model,benchmark,gain_stderr\nLLaVA-1.5-13B,MMBench,\n")
     substitution_figure(table, other)
     assert first.read_bytes() != other.read_bytes()
 

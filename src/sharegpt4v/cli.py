@@ -18,8 +18,8 @@ from sharegpt4v.errors import UserError
 
 VERBS = (
     "mini-world", "fetch", "seed", "base", "align", "train-captioner", "caption-shard", "caption", "corpus",
-    "pretrain", "finetune", "answer", "judge", "score", "table", "substitution", "datasets", "figures", "timings",
-    "track", "config",
+    "pretrain", "finetune", "answer", "judge", "score", "submission", "table", "substitution", "datasets", "figures",
+    "timings", "track", "cells", "config",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # progress is told by the verbs

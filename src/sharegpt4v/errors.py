@@ -9,3 +9,7 @@ from __future__ import annotations
 
 class UserError(Exception):
     """Something the user can put right. The message is one line: what, where, what was expected, what to do."""
+
+
+class MissingFile(UserError):
+    """A file that only the user can bring."""

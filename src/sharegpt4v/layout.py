@@ -37,6 +37,7 @@ TOWER = Path("checkpoints/base/vision-tower")
 TOKENIZER = Path("checkpoints/base/tokenizer")
 CAPTIONER = Path("checkpoints/captioner")
 RESULTS = Path("results")
+ANSWERS = RESULTS / "answers"
 SCORES = RESULTS / "scores"
 JUDGED = RESULTS / "judged"
 

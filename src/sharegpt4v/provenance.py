@@ -29,16 +29,19 @@ def provenance(
     folders, named as given: give relative paths, so that the result is the same on every machine. Git fields are
     None where the code is not in a git checkout. A missing input is a `UserError`.
     """
-    commit, changed = _git_state(Path(__file__).parent)
     return {
         "stage": stage,
         "seed": seed,
         "config": key_of(dict(config_section)),
-        "version": __version__,
-        "git_commit": commit,
-        "git_changed": changed,
+        **code_version(),
         "inputs": {path.as_posix(): hash_of(path) for path in sorted(inputs)},
     }
+
+
+def code_version() -> dict[str, Any]:
+    """Return version, commit, and whether the code differs from it; the last two are None outside a git checkout."""
+    commit, changed = _git_state(Path(__file__).parent)
+    return {"version": __version__, "git_commit": commit, "git_changed": changed}
 
 
 def hash_of(path: Path) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sharegpt4v import layout
-from sharegpt4v.benchmarks.catalogue import read_catalogue
+from sharegpt4v.benchmarks.catalogue import benchmark_named, read_catalogue
 from sharegpt4v.config import Config, load, missing_keys
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
@@ -30,6 +30,11 @@ MANNER |= {"api_key_variable", "img2dataset", "workers"}
 
 # Modules that are imported by name.
 BENCHMARKS = tuple(f"benchmarks.{benchmark.module}" for benchmark in read_catalogue().values())
+JUDGED = tuple(f"benchmarks.{entry.module}" for entry in read_catalogue().values() if entry.scoring == "judge")
+
+# Stages that read the benchmarks' official files, which may lie in a folder of the user's own.
+EVALUATION = ("answer", "judge", "score", "submission")
+OFFICIAL_FILES = (".json", ".jsonl", ".tsv", ".py", ".txt")
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,15 @@ STAGES = {
     "pretrain": Stage(("seed", "pretraining")),
     "finetune": Stage(("seed", "finetuning")),
     "answer": Stage(code=BENCHMARKS),
-    "judge": Stage(("judge",), code=("benchmarks.llava_bench", "benchmarks.mm_vet")),
+    "judge": Stage(("judge",), code=JUDGED),
     "score": Stage(code=BENCHMARKS),
+    "submission": Stage(code=BENCHMARKS),
     "table": Stage(("models",), texts=("config/paper/results.csv",)),
     "substitution": Stage(("substitution",)),
     "datasets": Stage(),
     "figures": Stage(),
     "track": Stage(("tracking",)),
+    "cells": Stage(("models",)),
 }
 
 
@@ -128,6 +135,8 @@ def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[s
         found |= texts
         if name == "fetch":
             found["source"] = _source(config, named["source"])
+        if name in EVALUATION and not evaluation_manifest(config):
+            found["official files"] = _official_files(config)
         return found
 
     return settings
@@ -164,8 +173,24 @@ def _source(config: Config, name: str) -> dict[str, Any]:
 
 def _listing(folder: Path) -> str:
     """A hash of the names, sizes and dates of a folder's files: those change when its images do."""
-    files = sorted(path for path in folder.expanduser().rglob("*") if path.is_file())
-    return key_of([(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+    return _dates(path for path in folder.expanduser().rglob("*") if path.is_file())
+
+
+def _dates(files: Iterable[Path]) -> str:
+    return key_of([(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)])
+
+
+def _official_files(config: Config) -> str:
+    """A hash of what benchmark files the user has put in place, images aside: a new one lets a column be filled."""
+    folders = {config.benchmarks.root / benchmark_named(name).folder for name in config.benchmarks.names}
+    files = (path for folder in folders for depth in ("*", "*/*") for path in folder.glob(depth))
+    return _dates(path for path in files if path.suffix in OFFICIAL_FILES)
+
+
+def evaluation_manifest(config: Config) -> list[str]:
+    """Return the manifest of the source that brings the benchmarks; none where the user has put them in place."""
+    found = file_source(config, config.benchmarks.root)
+    return [found] if found.startswith("data/manifests/") else []
 
 
 def world(config: Config) -> list[str]:

@@ -5,11 +5,12 @@ rule answers:
     """A model answers all benchmarks."""
     input:
         model="checkpoints/{model}/finetuned/model.safetensors",
-        questions="data/manifests/eval.parquet",
+        questions=evaluation_manifest(run),
     output:
         expand(
-            "results/answers/{{model}}/{benchmark}.jsonl",
+            "results/answers/{{model}}/{benchmark}.{what}",
             benchmark=run.benchmarks.names,
+            what=["jsonl", "provenance.json"],
         ),
     log:
         "logs/answers/{model}.log",
@@ -34,7 +35,7 @@ rule judged:
             "results/answers/{{model}}/{benchmark}.jsonl",
             benchmark=run.benchmarks.judged,
         ),
-        questions="data/manifests/eval.parquet",
+        questions=evaluation_manifest(run),
     output:
         expand(
             "results/judged/{{model}}/{benchmark}.{what}",
@@ -62,16 +63,17 @@ rule scores:
     input:
         answers=expand(
             "results/answers/{{model}}/{benchmark}.jsonl",
-            benchmark=run.benchmarks.names,
+            benchmark=run.benchmarks.scored,
         ),
         replies=expand(
             "results/judged/{{model}}/{benchmark}.json",
             benchmark=run.benchmarks.judged,
         ),
-        questions="data/manifests/eval.parquet",
+        questions=evaluation_manifest(run),
     output:
         expand(
-            "results/scores/{{model}}/{benchmark}.json", benchmark=run.benchmarks.names
+            "results/scores/{{model}}/{benchmark}.json",
+            benchmark=run.benchmarks.scored,
         ),
     log:
         "logs/scores/{model}.log",
@@ -86,4 +88,30 @@ rule scores:
         **stage_params(run, "score"),
     shell:
         "s4v score all --answers results/answers/{wildcards.model} --json results/scores/{wildcards.model} "
+        "--config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule submissions:
+    """The files that the evaluation servers take."""
+    input:
+        answers=expand(
+            "results/answers/{{model}}/{benchmark}.jsonl",
+            benchmark=run.benchmarks.submissions,
+        ),
+        questions=evaluation_manifest(run),
+    output:
+        directory("results/submissions/{model}"),
+    log:
+        "logs/submissions/{model}.log",
+    benchmark:
+        "logs/benchmarks/submissions/{model}.tsv"
+    priority: 25
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        **stage_params(run, "submission"),
+    shell:
+        "s4v submission all --answers results/answers/{wildcards.model} --out results/submissions/{wildcards.model} "
         "--config .work/config.json 2>&1 | tee -i {log}"

@@ -7,7 +7,7 @@ rule table:
         expand(
             "results/scores/{model}/{benchmark}.json",
             model=[model.name for model in run.models],
-            benchmark=run.benchmarks.names,
+            benchmark=run.benchmarks.scored,
         ),
     output:
         "results/table.csv",
@@ -32,10 +32,12 @@ rule substitution:
         expand(
             "results/scores/{model}/{benchmark}.json",
             model=paired_models(run),
-            benchmark=run.benchmarks.names,
+            benchmark=run.benchmarks.scored,
         ),
     output:
         "results/substitution.csv",
+        "results/substitution_errors.csv",
+        "results/substitution.md",
     log:
         "logs/report/substitution.log",
     benchmark:
@@ -113,3 +115,28 @@ rule tracked:
         **stage_params(run, "track"),
     shell:
         "s4v track --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule cells:
+    """All that is known of each cell of the table."""
+    input:
+        scores=expand(
+            "results/scores/{model}/{benchmark}.json",
+            model=[model.name for model in run.models],
+            benchmark=run.benchmarks.scored,
+        ),
+        tracked="results/tracked.txt",
+    output:
+        "results/scores.csv",
+    log:
+        "logs/report/cells.log",
+    benchmark:
+        "logs/benchmarks/report/cells.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        **stage_params(run, "cells"),
+    shell:
+        "s4v cells --config .work/config.json 2>&1 | tee -i {log}"

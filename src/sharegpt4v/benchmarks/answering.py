@@ -7,16 +7,19 @@ when a benchmark is complete, in question order, and the same model and question
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sharegpt4v.benchmarks.base import Question
+from sharegpt4v.benchmarks.beside import provenance_file
 from sharegpt4v.benchmarks.catalogue import benchmark_named
-from sharegpt4v.errors import UserError
-from sharegpt4v.files import open_atomically, sha256_of
+from sharegpt4v.errors import MissingFile, UserError
+from sharegpt4v.files import open_atomically, sha256_of, write_json
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.progress import Progress
+from sharegpt4v.provenance import code_version
 
 if TYPE_CHECKING:
     from sharegpt4v.models.generation import Request
@@ -50,19 +53,26 @@ def answer(
     work: Path,
     batch_size: int = 16,
     open_engine: Callable[[Path, int], Engine] = open_generator,
+    without_missing: bool = False,
 ) -> None:
-    """Write an answer file for each (benchmark, its data folder, answer file).
+    """Write an answer file for each (benchmark, its data folder, answer file), and beside it how it came about.
 
     `model` is a transformers folder, `model_id` what answer rows call it, `work` holds the ledgers, one per model
     content and benchmark. All questions and images are read before the model is loaded, so that a missing file is found
     at once; the model is not loaded at all when nothing is left to ask. Raises `UserError` for whatever is missing or
-    malformed.
+    malformed; but `without_missing`, a benchmark whose files are not at hand is told about and gets an empty file.
     """
     model_hash = fingerprint(model)
     prepared = []
     for name, data, out in benchmarks:
-        questions = benchmark_named(name).load().questions(data)
-        prepared.append((name, questions, _keys(name, questions), out))
+        try:
+            questions = benchmark_named(name).load().questions(data)
+            prepared.append((name, questions, _keys(name, questions), out))
+        except MissingFile as error:
+            if not without_missing:
+                raise
+            print(f"{name}: not answered; {error}; it comes from {benchmark_named(name).source}", file=sys.stderr)
+            prepared.append((name, [], [], out))
 
     engine: Engine | None = None
     for name, questions, keys, out in prepared:
@@ -73,6 +83,8 @@ def answer(
                 _ask(engine, pending, ledger, name)
             texts = [ledger[key]["text"] for key in keys]
         _write_rows(out, name, questions, texts, model_id, model_hash)
+        about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out), **code_version()}
+        write_json(provenance_file(out), about)
 
 
 def fingerprint(model: Path) -> str:
@@ -99,7 +111,9 @@ def _keys(name: str, questions: Sequence[Question]) -> list[str]:
         if isinstance(image, Path):
             if image not in hashes:
                 if not image.is_file():
-                    raise UserError(f"{name}, question {question.question_id}: no image {image}; expected a file there")
+                    raise MissingFile(
+                        f"{name}, question {question.question_id}: no image {image}; expected a file there"
+                    )
                 hashes[image] = sha256_of(image)
             content = hashes[image]
         else:

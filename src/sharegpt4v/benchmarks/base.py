@@ -1,7 +1,8 @@
 """What every benchmark module speaks in: a question, an official answer row, a score with its standard error.
 
 A benchmark module has two functions, both given the benchmark's own folder (for instance `data/eval/MME`):
-`questions(data)` reads the official question files, `score(data, answers)` the official annotations.
+`questions(data)` reads the official question files, `score(data, answers)` the official annotations. Where there is an
+evaluation server, `submission(data, answers)` makes the file it takes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ Answer = dict[str, Any]
 
 Item = dict[str, Any]
 """The verdict on one item of a benchmark."""
+
+Contributions = dict[str, list[dict[Any, float]]]
+"""By column: groups of units, by unit what it contributes. The means of the groups add up to the column's value."""
+
+SINGLE_WORD = "Answer the question using a single word or phrase."
+"""The last line of a prompt for a short answer."""
 
 SHORT_ANSWER = 128
 LONG_ANSWER = 1024
@@ -66,13 +73,20 @@ class Score:
 
 
 class BenchmarkModule(Protocol):
-    """The two functions of a benchmark module."""
+    """The functions of a benchmark module. One that no evaluation server takes has no `submission`.
+
+    `contributions(items)`, which says what each unit that was drawn independently contributes to a column, has to be
+    there where it is not simply 100 times the score of an item.
+    """
 
     def questions(self, data: Path) -> list[Question]:
         """Read the questions in their official order."""
 
     def score(self, data: Path, answers: Sequence[Answer]) -> Score:
         """Score answer rows by the official rule."""
+
+    def submission(self, data: Path, answers: Sequence[Answer]) -> bytes:
+        """Return the content of the file that the evaluation server takes."""
 
 
 def mean(values: Sequence[float]) -> float:
@@ -95,6 +109,13 @@ def sample_error(values: Sequence[float]) -> float | None:
     centre = mean(values)
     variance = math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)
     return math.sqrt(variance / len(values))
+
+
+def error_of(groups: Sequence[dict[Any, float]]) -> float | None:
+    """Return the standard error of a sum of means; None when a group has fewer than two units."""
+    errors = [sample_error(list(group.values())) for group in groups]
+    known = [error for error in errors if error is not None]
+    return math.hypot(*known) if len(known) == len(errors) else None
 
 
 def percent_score(

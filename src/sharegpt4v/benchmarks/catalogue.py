@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ from sharegpt4v.benchmarks.judged import JudgedModule
 from sharegpt4v.errors import UserError
 
 CATALOGUE = Path(__file__).resolve().parents[3] / "config" / "benchmarks.tsv"
-FIELDS = ["name", "module", "columns", "folder", "split", "questions", "scoring"]
+FIELDS = ["name", "module", "columns", "folder", "split", "questions", "scoring", "scorer", "submission", "source"]
 
 
 @dataclass(frozen=True)
 class Benchmark:
     """One row: `columns` of the results table, `folder` under the evaluation folder, `questions` of the official split.
 
-    `scoring` is "local", "judge" (a model that grades) or "server".
+    `scoring` is "local", "judge" (a model that grades) or "server" (one that has the answers to itself, so there are no
+    columns); `scorer` names the official program whose rule is followed. `submission` is the name of the file that an
+    evaluation server takes, empty where there is none; `source` says where the official files come from.
     """
 
     name: str
@@ -30,6 +33,9 @@ class Benchmark:
     split: str
     questions: int
     scoring: str
+    scorer: str
+    submission: str
+    source: str
 
     def load(self) -> BenchmarkModule:
         """Import the benchmark's module."""
@@ -40,6 +46,7 @@ class Benchmark:
         return cast(JudgedModule, importlib.import_module(f"sharegpt4v.benchmarks.{self.module}"))
 
 
+@functools.cache
 def read_catalogue(path: Path = CATALOGUE) -> dict[str, Benchmark]:
     """Return the benchmarks by name, in the order of the file. A row that does not fit is a `UserError`."""
     try:
@@ -56,11 +63,14 @@ def read_catalogue(path: Path = CATALOGUE) -> dict[str, Benchmark]:
         benchmarks[row["name"]] = Benchmark(
             name=row["name"],
             module=row["module"],
-            columns=tuple(row["columns"].split(",")),
+            columns=tuple(row["columns"].split(",")) if row["columns"] else (),
             folder=row["folder"],
             split=row["split"],
             questions=int(row["questions"]),
             scoring=row["scoring"],
+            scorer=row["scorer"],
+            submission=row["submission"],
+            source=row["source"],
         )
     return benchmarks
 

@@ -29,6 +29,7 @@ from sharegpt4v.benchmarks.reading import (
     Row,
     find,
     json_object,
+    json_text,
     latest_text,
     require_all,
     require_some,
@@ -56,7 +57,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
 
     items: list[Item] = []
     for identifier, row in balanced.items():
-        prediction = texts[identifier].rstrip(".").lower()
+        prediction = _prediction(texts[identifier])
         types = row.row("types")
         items.append(
             {
@@ -72,6 +73,16 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
             }
         )
     return percent_score("GQA", [item["score"] for item in items], items, _parts(items))
+
+
+def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+    """Return the predictions file of the official scorer."""
+    texts = latest_text(answers, lambda row: str(row.identifier("question_id")))
+    return json_text([{"questionId": name, "prediction": _prediction(text)} for name, text in texts.items()])
+
+
+def _prediction(text: str) -> str:
+    return text.rstrip(".").lower()
 
 
 def _steps(row: Row) -> int:

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sharegpt4v.benchmarks.base import Answer, Question, Score
-from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, sha256_of
 
 Replies = Sequence[Sequence[Sequence[str]]]
 """Per question and run, the judge's replies in the order they were asked for."""
@@ -53,27 +51,6 @@ class JudgePrompt:
     def official(self) -> bool:
         """Whether the text is the published one."""
         return self.sha256 == self.published_sha256
-
-
-def provenance_file(replies_file: Path) -> Path:
-    """Where it stands how the replies came about."""
-    return replies_file.with_name(f"{replies_file.stem}.provenance.json")
-
-
-def provenance_of(replies_file: Path, answers_file: Path) -> dict[str, Any]:
-    """Return how the replies came about, as far as it is known: their own hash at least.
-
-    A `UserError` when what stands beside them is about other replies, or they are about other answers.
-    """
-    known: dict[str, Any] = {"replies_sha256": sha256_of(replies_file)}
-    beside = provenance_file(replies_file)
-    if not beside.exists():
-        return known
-    found = read_json(beside)
-    expected = known | {"answers_sha256": sha256_of(answers_file)}
-    if not isinstance(found, dict) or any(found.get(name) != value for name, value in expected.items()):
-        raise UserError(f"{beside}: not about these replies to these answers; run s4v judge again, or delete it")
-    return found
 
 
 class JudgedModule(Protocol):

@@ -7,15 +7,17 @@ run goes on where it stopped, and judging the same answers again asks nothing.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.benchmarks.beside import provenance_file
 from sharegpt4v.benchmarks.catalogue import benchmark_named
-from sharegpt4v.benchmarks.judged import JudgedModule, provenance_file
+from sharegpt4v.benchmarks.judged import JudgedModule
 from sharegpt4v.benchmarks.reading import json_lines
-from sharegpt4v.errors import UserError
+from sharegpt4v.errors import MissingFile, UserError
 from sharegpt4v.files import sha256_of, write_json
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.teacher.client import TeacherSettings, ask
@@ -25,13 +27,21 @@ Records = list[dict[str, Any]]
 
 
 def judge(
-    benchmark: str, data: Path, answers_file: Path, out: Path, work: Path, settings: TeacherSettings, runs: int = 1
+    benchmark: str,
+    data: Path,
+    answers_file: Path,
+    out: Path,
+    work: Path,
+    settings: TeacherSettings,
+    runs: int = 1,
+    without_missing: bool = False,
 ) -> None:
     """Ask the judge about the answers of one benchmark and write its replies to `out`, how they came about beside it.
 
     `work` holds a ledger for each benchmark and model that has answered. Of `settings` temperature and length do not
     count, as each benchmark has its own. Raises `UserError` for answers that do not fit the questions, and when a
-    message is left without a reply; the same call again then asks for what is missing.
+    message is left without a reply; the same call again then asks for what is missing. But `without_missing`, a
+    benchmark whose official files are not at hand is told about, and gets an empty file.
     """
     entry = benchmark_named(benchmark)
     if entry.scoring != "judge":
@@ -39,6 +49,14 @@ def judge(
     module, answers = entry.load_judged(), [row.values for row in json_lines(answers_file)]
     try:
         messages = module.messages(data, answers)
+    except MissingFile as error:
+        if not without_missing:
+            raise
+        missing = f"{error}; it comes from {entry.source}"
+        print(f"{benchmark}: not judged; {missing}", file=sys.stderr)
+        write_json(out, [])
+        _write_provenance(out, answers_file, {"missing": missing})
+        return
     except UserError as error:
         raise UserError(f"{answers_file}: {error}") from None
     model = key_of(answers[0].get("model_id") if answers else None)
@@ -48,8 +66,9 @@ def judge(
     flat = [record for asked in records for run in asked for record in run]
     prompt = module.judge_prompt(data)
     write_json(out, module.recorded(list(messages), texts))
-    write_json(
-        provenance_file(out),
+    _write_provenance(
+        out,
+        answers_file,
         {
             "benchmark": benchmark,
             "model": settings.model,
@@ -61,10 +80,13 @@ def judge(
             "max_tokens": module.RULES.max_tokens,
             "runs": runs,
             "replies": len(flat),
-            "answers_sha256": sha256_of(answers_file),
-            "replies_sha256": sha256_of(out),
         },
     )
+
+
+def _write_provenance(out: Path, answers_file: Path, about: dict[str, Any]) -> None:
+    hashes = {"answers_sha256": sha256_of(answers_file), "replies_sha256": sha256_of(out)}
+    write_json(provenance_file(out), about | hashes)
 
 
 def _ask(

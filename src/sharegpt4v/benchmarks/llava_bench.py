@@ -31,7 +31,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, mean, sample_error
+from sharegpt4v.benchmarks.base import (
+    LONG_ANSWER,
+    Answer,
+    Contributions,
+    Item,
+    Question,
+    Score,
+    error_of,
+    mean,
+)
 from sharegpt4v.benchmarks.judged import JudgePrompt, JudgeRules, Replies, Try
 from sharegpt4v.benchmarks.reading import Row, answer_rows, find, json_lines, json_object, require_some
 from sharegpt4v.errors import UserError
@@ -133,7 +142,7 @@ def score(data: Path, answers: Sequence[Answer], replies: Any) -> Score:
         if chosen:
             parts[category] = _summary(chosen)
     parts["failed verdicts"] = pairs.count(None)
-    error = _ratio_error(numbers)
+    error = error_of(contributions(items)[COLUMN])
     stderr = {} if error is None else {COLUMN: error}
     return Score({COLUMN: parts["all"]["relative"]}, {COLUMN: len(items)}, stderr, parts, items)
 
@@ -150,9 +159,18 @@ def _summary(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
     }
 
 
-def _ratio_error(pairs: Sequence[tuple[float, float]]) -> float | None:
-    first, second = (mean(numbers) for numbers in zip(*pairs, strict=True))
-    return sample_error([100 * (one[1] - second / first * one[0]) / first for one in pairs])
+def contributions(items: Sequence[Item]) -> Contributions:
+    """Return what each question contributes to the ratio of means, to first order (delta method)."""
+    reference, model = mean([item["answer"] for item in items]), mean([item["prediction"] for item in items])
+    ratio = model / reference
+    return {
+        COLUMN: [
+            {
+                item["question_id"]: 100 * (ratio + (item["prediction"] - ratio * item["answer"]) / reference)
+                for item in items
+            }
+        ]
+    }
 
 
 def _file(data: Path, name: str) -> Path:

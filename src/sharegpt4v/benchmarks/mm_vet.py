@@ -35,7 +35,16 @@ from typing import Any
 
 from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, mean, percent_by, sample_error
 from sharegpt4v.benchmarks.judged import JudgePrompt, JudgeRules, Replies, Try
-from sharegpt4v.benchmarks.reading import Row, find, json_lines, json_object, latest_text, require_all, require_some
+from sharegpt4v.benchmarks.reading import (
+    Row,
+    find,
+    json_lines,
+    json_object,
+    json_text,
+    latest_text,
+    require_all,
+    require_some,
+)
 from sharegpt4v.errors import UserError
 
 COLUMN = "MM-Vet"
@@ -138,6 +147,11 @@ def score(data: Path, answers: Sequence[Answer], replies: Any) -> Score:
     error = sample_error([item["score"] for item in items])
     stderr = {} if error is None else {COLUMN: 100 * error}
     return Score({COLUMN: round(mean(runs), 1)}, {COLUMN: len(items)}, stderr, parts, items)
+
+
+def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+    """Return the results file that MM-Vet's own evaluator on the web takes."""
+    return json_text(_texts(answers), indent=2)
 
 
 def _grade_of_run(run: Any, where: str) -> float | None:

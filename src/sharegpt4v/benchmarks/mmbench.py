@@ -24,20 +24,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, percent_by, percent_score
+from sharegpt4v.benchmarks.mmbench_file import LETTERS, is_missing, read_tsv, spreadsheet
 from sharegpt4v.benchmarks.reading import find, latest_text, require_some
 from sharegpt4v.errors import UserError
 
 TSV = "mmbench_dev_20230712.tsv"
 LETTER_PROMPT = "Answer with the option's letter from the given choices directly."
 ROUND = 1_000_000
-LETTERS = "ABCD"
 
 FAILED_CALL = "Failed to obtain answer via API"
 REFUSALS = (
@@ -59,13 +58,18 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     return score_rows(find(data, TSV), "MMBench", answers)
 
 
+def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+    """Return the spreadsheet that the evaluation server takes."""
+    return spreadsheet(find(data, TSV), answers)
+
+
 def read_questions(path: Path, closing: str) -> list[Question]:
     """Read the questions of a file in MMBench's format; `closing` is the last line of the prompt."""
     rows = dict(read_tsv(path, ("question", "hint", *LETTERS, "image")))
     questions = []
     for index, row in rows.items():
         options = options_in_order(row)
-        lines = [] if _missing(row["hint"]) else [row["hint"]]
+        lines = [] if is_missing(row["hint"]) else [row["hint"]]
         lines += [row["question"], *(f"{letter}. {text}" for letter, text in options.items())]
         questions.append(
             Question(
@@ -147,37 +151,14 @@ def options_in_order(row: Mapping[str, str]) -> dict[str, str]:
     """Return the options of a row by letter, up to the first missing one."""
     options: dict[str, str] = {}
     for letter in LETTERS:
-        if _missing(row[letter]):
+        if is_missing(row[letter]):
             break
         options[letter] = row[letter]
     return options
 
 
 def _choices(row: Mapping[str, str]) -> dict[str, str]:
-    return {letter: row[letter] for letter in LETTERS if not _missing(row[letter])}
-
-
-def _missing(cell: str) -> bool:
-    return cell.lower() in ("", "nan", "none")
-
-
-def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield index and row of a TSV file that must have `columns`; a broken row is a `UserError` with its line."""
-    csv.field_size_limit(1 << 30)  # cells hold whole images
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        absent = [name for name in ("index", *columns) if name not in (reader.fieldnames or [])]
-        if absent:
-            raise UserError(f"{path}, line 1: no column {', '.join(absent)}; expected MMBench's fourteen columns")
-        seen: set[int] = set()
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if None in row or None in row.values():
-                raise UserError(f"{where}: not {len(reader.fieldnames or [])} cells; expected one for each column")
-            if not row["index"].isdecimal() or int(row["index"]) in seen:
-                raise UserError(f"{where}, column index: {row['index']!r}; expected a whole number of its own")
-            seen.add(int(row["index"]))
-            yield int(row["index"]), row
+    return {letter: row[letter] for letter in LETTERS if not is_missing(row[letter])}
 
 
 def _image(path: Path, index: int, rows: Mapping[int, Mapping[str, str]]) -> bytes:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sharegpt4v.benchmarks.base import Answer, Question, Score
 from sharegpt4v.benchmarks.mmbench import read_questions, score_rows
+from sharegpt4v.benchmarks.mmbench_file import spreadsheet
 from sharegpt4v.benchmarks.reading import find
 
 TSV = "mmbench_dev_cn_20231003.tsv"
@@ -34,6 +35,11 @@ def questions(data: Path) -> list[Question]:
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by circular exact matching."""
     return score_rows(_file(data), "MMBench-CN", answers)
+
+
+def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+    """Return the spreadsheet that the evaluation server takes."""
+    return spreadsheet(_file(data), answers)
 
 
 def _file(data: Path) -> Path:

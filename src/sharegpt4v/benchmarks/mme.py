@@ -31,7 +31,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.benchmarks.base import Answer, Item, Question, Score, mean, sample_error
+from sharegpt4v.benchmarks.base import (
+    SINGLE_WORD,
+    Answer,
+    Contributions,
+    Item,
+    Question,
+    Score,
+    error_of,
+    mean,
+)
 from sharegpt4v.benchmarks.reading import Row, find, latest_text, require_all, short_questions
 from sharegpt4v.errors import UserError
 
@@ -41,7 +50,6 @@ SUBTASKS = {
     ],
     "MME-cognition": ["commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning"],
 }  # fmt: skip
-SINGLE_WORD = "Answer the question using a single word or phrase."
 YES_OR_NO = "Please answer yes or no."
 
 QuestionKey = tuple[str, str, str]
@@ -76,7 +84,9 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     return Score(
         columns={name: math.fsum(parts[subtask]["score"] for subtask in group) for name, group in SUBTASKS.items()},
         n={name: sum(parts[subtask]["questions"] for subtask in group) for name, group in SUBTASKS.items()},
-        stderr=_standard_errors(images),
+        stderr={
+            name: error for name, groups in contributions(items).items() if (error := error_of(groups)) is not None
+        },
         parts=parts,
         items=items,
     )
@@ -99,14 +109,15 @@ def _subtask_score(pairs: list[list[float]]) -> dict[str, Any]:
     }
 
 
-def _standard_errors(images: dict[str, list[list[float]]]) -> dict[str, float]:
-    errors: dict[str, float] = {}
-    for column, subtasks in SUBTASKS.items():
-        parts = [sample_error([50 * sum(pair) + 100 * min(pair) for pair in images[name]]) for name in subtasks]
-        known = [error for error in parts if error is not None]
-        if len(known) == len(parts):
-            errors[column] = math.hypot(*known)
-    return errors
+def contributions(items: Sequence[Item]) -> Contributions:
+    """Return, for each subtask of a column, what each image contributes: 50 (c1 + c2) + 100 c1 c2."""
+    images: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for item in items:
+        images[item["question_id"].split("/")[0]][item["question_id"]].append(item["score"])
+    return {
+        column: [{image: 50 * sum(pair) + 100 * min(pair) for image, pair in images[name].items()} for name in subtasks]
+        for column, subtasks in SUBTASKS.items()
+    }
 
 
 def _tree(data: Path) -> Path:

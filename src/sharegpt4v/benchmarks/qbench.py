@@ -24,7 +24,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, percent_score
-from sharegpt4v.benchmarks.reading import Row, find, json_list, latest_text, question_number, require_all, require_some
+from sharegpt4v.benchmarks.reading import (
+    Row,
+    find,
+    json_list,
+    json_text,
+    latest_text,
+    question_number,
+    require_all,
+    require_some,
+)
 from sharegpt4v.training.conversation import SYSTEM
 
 FILE = "llvisionqa_dev.json"
@@ -65,6 +74,14 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
         for number, row in enumerate(rows)
     ]
     return percent_score("QBench", [item["score"] for item in items], items, parts={})
+
+
+def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+    """Return the rows of the question file, each with the answer as its `response`, as JSON lines."""
+    rows = list(json_list(find(data, FILE)))
+    texts = latest_text(answers, question_number)
+    require_all(range(len(rows)), texts, "Q-Bench")
+    return b"".join(json_text(row.values | {"response": texts[number]}) + b"\n" for number, row in enumerate(rows))
 
 
 def is_right(text: str, candidates: Sequence[str], truth: str) -> bool:

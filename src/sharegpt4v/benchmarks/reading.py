@@ -5,13 +5,14 @@ The question files of LLaVA (`llava_*`) and of ShareGPT4V (`share4v_*`) differ i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Question
-from sharegpt4v.errors import UserError
+from sharegpt4v.errors import MissingFile, UserError
 from sharegpt4v.files import read_json, read_jsonl
 
 Key = TypeVar("Key", bound=Hashable)
@@ -77,11 +78,11 @@ class Row:
 
 
 def find(data: Path, *names: str) -> Path:
-    """Return the first of `names` that exists in the folder `data`; a `UserError` that names them all otherwise."""
+    """Return the first of `names` that exists in the folder `data`; a `MissingFile` that names them all otherwise."""
     for name in names:
         if (data / name).exists():
             return data / name
-    raise UserError(f"{data}: no {' or '.join(names)}; expected the benchmark's official files in this folder")
+    raise MissingFile(f"{data}: no {' or '.join(names)}; expected the benchmark's official files in this folder")
 
 
 def json_object(path: Path) -> Row:
@@ -102,6 +103,11 @@ def json_lines(path: Path) -> Iterator[Row]:
     """Yield the objects of a JSON-lines file; rows count from 1."""
     for number, value in enumerate(read_jsonl(path), start=1):
         yield Row.of(value, f"{path}, row {number}")
+
+
+def json_text(value: Any, indent: int | None = None) -> bytes:
+    """Return one JSON document as the official scripts write it: escaped to ASCII, blanks after commas and colons."""
+    return json.dumps(value, indent=indent).encode()
 
 
 def question_id(row: Row) -> int | str:

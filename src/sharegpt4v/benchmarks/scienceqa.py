@@ -25,7 +25,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, mean, percent_score
+from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Contributions, Item, Question, Score, mean, percent_score
 from sharegpt4v.benchmarks.reading import Row, answer_rows, find, json_list, json_object
 from sharegpt4v.errors import UserError
 
@@ -71,6 +71,11 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
         "missing": sum(item["question_id"] not in rows for item in items),
     }
     return percent_score("SQA-image", with_image, items, parts)
+
+
+def contributions(items: Sequence[Item]) -> Contributions:
+    """Return what each question with an image contributes."""
+    return {"SQA-image": [{item["question_id"]: 100 * item["score"] for item in items if item["with_image"]}]}
 
 
 def letter_of(text: str) -> str | None:

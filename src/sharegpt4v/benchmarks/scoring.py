@@ -7,37 +7,55 @@ images. Each benchmark's module states its own.
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
-from sharegpt4v.benchmarks.catalogue import benchmark_named
-from sharegpt4v.benchmarks.judged import provenance_of
+from sharegpt4v.benchmarks.base import Answer, Score
+from sharegpt4v.benchmarks.beside import provenance_of
+from sharegpt4v.benchmarks.catalogue import Benchmark, benchmark_named
 from sharegpt4v.benchmarks.reading import json_lines
-from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, sha256_of, write_json
+from sharegpt4v.errors import MissingFile, UserError
+from sharegpt4v.files import read_json, write_json
 
 
 def score_file(
-    benchmark: str, data: Path, answers_file: Path, out_json: Path, replies_file: Path | None = None
+    benchmark: str,
+    data: Path,
+    answers_file: Path,
+    out_json: Path,
+    replies_file: Path | None = None,
+    without_missing: bool = False,
 ) -> None:
     """Score the answers of one benchmark and write the result.
 
     `replies_file` holds the judge's replies to the answers, for a benchmark that a judge grades; `parts` then says
     under `judge` how they came about.
 
-    The file holds `benchmark`, `split`, `scoring`, `answers_sha256`, and the fields of `Score`: `columns`, `n`,
-    `stderr`, `parts`, `items`. Raises `UserError`, naming the answer file, for answers that cannot be scored.
+    The file holds `benchmark`, `split`, `scoring`, `scorer`, how the answers came about, as far as that stands beside
+    them, and the fields of `Score`: `columns`, `n`, `stderr`, `parts`, `items`. Raises `UserError`, naming the answer
+    file, for answers that cannot be scored; but `without_missing`, a benchmark whose official files are not at hand is
+    told about, and gets a file without columns that says under `missing` what to get.
     """
     entry = benchmark_named(benchmark)
+    if entry.scoring == "server":
+        raise UserError(
+            f"{benchmark}: the server alone has the answers; s4v submission {benchmark} makes the file for it"
+        )
     answers = [row.values for row in json_lines(answers_file)]
     if (entry.scoring == "judge") != (replies_file is not None):
         wanted = "expected no judge's replies" if replies_file else "expected --judge-replies, which s4v judge writes"
         raise UserError(f"{benchmark}: its scoring is '{entry.scoring}'; {wanted}")
+    missing = {}
     try:
-        if replies_file is None:
-            score = entry.load().score(data, answers)
-        else:
-            score = entry.load_judged().score(data, answers, read_json(replies_file))
-            score.parts["judge"] = provenance_of(replies_file, answers_file)
+        score = _score(entry, data, answers, answers_file, replies_file)
+    except MissingFile as error:
+        if not without_missing:
+            raise
+        text = str(error)
+        missing = {"missing": text if entry.source in text else f"{text}; it comes from {entry.source}"}
+        print(f"{benchmark}: not scored; {missing['missing']}", file=sys.stderr)
+        score = Score({}, {}, {}, {}, [])
     except UserError as error:
         raise UserError(f"{answers_file}: {error}") from None
     write_json(
@@ -46,11 +64,22 @@ def score_file(
             "benchmark": benchmark,
             "split": entry.split,
             "scoring": entry.scoring,
-            "answers_sha256": sha256_of(answers_file),
-            "columns": score.columns,
-            "n": score.n,
-            "stderr": score.stderr,
-            "parts": score.parts,
-            "items": score.items,
+            "scorer": entry.scorer,
+            **provenance_of(answers_file, "answers"),
+            **missing,
+            **asdict(score),
         },
     )
+
+
+def _score(entry: Benchmark, data: Path, answers: list[Answer], answers_file: Path, replies_file: Path | None) -> Score:
+    if not answers:
+        entry.load().questions(data)  # says which file is missing, if it is for that
+    if replies_file is None:
+        return entry.load().score(data, answers)
+    about = provenance_of(replies_file, "replies", answers_file)
+    if "missing" in about:
+        raise MissingFile(about["missing"])
+    score = entry.load_judged().score(data, answers, read_json(replies_file))
+    score.parts["judge"] = about
+    return score

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Item, Question, Score, percent_by, percent_score
-from sharegpt4v.benchmarks.reading import Row, find, json_lines, json_object, latest_text, require_some
+from sharegpt4v.benchmarks.reading import Row, find, json_lines, json_object, json_text, latest_text, require_some
 from sharegpt4v.errors import UserError
 
 IMAGES = "SEED-Bench-image"
@@ -67,6 +67,17 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
         "missing": sum(item["prediction"] is None for item in items),
     }
     return percent_score("SEED-image", [item["score"] for item in items], items, parts)
+
+
+def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+    """Return the leaderboard's JSON lines of {question_id, prediction}, in the order of the annotations."""
+    predictions = latest_text(answers, _id)
+    rows = [
+        {"question_id": str(question.identifier("question_id")), "prediction": predictions[_id(question)]}
+        for question in json_object(find(data, "SEED-Bench.json")).rows("questions")
+        if _id(question) in predictions
+    ]
+    return b"".join(json_text(row) + b"\n" for row in rows)
 
 
 def _image(data: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""The results table and the substitution table (paper, Tables 2 and 3, Figure 2) from score files, as CSV.
+"""The results table (paper, Tables 2 and 3) from score files, as CSV, and all that is known of each of its cells.
 
 A column without a score is an empty cell, never 0. Every number has one decimal; the same scores give the same bytes.
 """
@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.benchmarks.reading import Row, json_object
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_text
 
-COLUMNS = (
-    "LLaVA-Bench-Wild", "MME-perception", "MME-cognition", "MMBench", "MMBench-CN", "SEED-image", "MM-Vet", "QBench",
-    "SQA-image", "VQA-v2", "VizWiz", "GQA", "TextVQA",
-)  # fmt: skip
+COLUMNS = tuple(column for benchmark in read_catalogue().values() for column in benchmark.columns)
+"""Those of the paper's Tables 2 and 3, and of whatever benchmark has been added since."""
+
+
+CELL_FIELDS = [
+    "model", "benchmark", "value", "stderr", "n", "split", "scorer", "judge", "answers_sha256", "model_sha256",
+    "git_commit", "mlflow_run",
+]  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -31,15 +34,6 @@ class Cell(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.1f}" if self.stderr is None else f"{self.value:.1f} ± {self.stderr:.1f}"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A substitution experiment: `model` is its name in the paper's Figure 2, the others are models of the table."""
-
-    model: str
-    before: str
-    after: str
 
 
 def read_scores(scores: Path, model: str) -> list[Row]:
@@ -73,7 +67,22 @@ def write_table(models: Sequence[str], scores: Path, out_csv: Path) -> None:
         [model, *(f"{cells[name].value:.1f}" if name in cells else "" for name in COLUMNS)]
         for model, cells in rows.items()
     ]
-    write_text(out_csv, _csv([["model", *COLUMNS], *values]))
+    write_text(out_csv, csv_text([["model", *COLUMNS], *values]))
+
+
+def write_cells(models: Sequence[str], scores: Path, runs: Mapping[str, str], out_csv: Path) -> None:
+    """Write one row per cell with all that is known of it; `runs` has the MLflow run of a model's scores, if any."""
+    lines = [CELL_FIELDS]
+    for model in models:
+        for row in read_scores(scores, model):
+            known, n = row.values, row.row("n").values
+            judge = row.row("parts").values.get("judge", {})
+            origin = [known.get(name) or "" for name in ("answers_sha256", "model_sha256", "git_commit")]
+            for column, cell in cells_of([row]).items():
+                numbers = [repr(cell.value), "" if cell.stderr is None else repr(cell.stderr), str(n.get(column, ""))]
+                how = [row.text("split"), row.text("scorer"), judge.get("model", "")]
+                lines.append([model, column, *numbers, *how, *origin, runs.get(model, "")])
+    write_text(out_csv, csv_text(lines))
 
 
 def terminal_text(models: Sequence[str], scores: Path) -> str:
@@ -90,29 +99,6 @@ def terminal_text(models: Sequence[str], scores: Path) -> str:
     )
 
 
-def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out_csv: Path) -> None:
-    """Write before, after and gain of every column that both models of a pair have, with the paper's numbers.
-
-    `paper_csv` is long: model, benchmark, before, after; what it does not give stays empty. Gains are differences of
-    the printed numbers, so that every row adds up.
-    """
-    rows = read_paper(paper_csv, ["model", "benchmark", "before", "after"])
-    paper = {(row["model"], row["benchmark"]): (row["before"], row["after"]) for row in rows}
-    lines = [["model", "benchmark", "before", "after", "gain", "paper_before", "paper_after", "paper_gain"]]
-    for pair in pairs:
-        before, after = read_cells(scores, pair.before), read_cells(scores, pair.after)
-        for column in COLUMNS:
-            if column in before and column in after:
-                ours = _with_gain(f"{before[column].value:.1f}", f"{after[column].value:.1f}")
-                theirs = _with_gain(*paper.get((pair.model, column), ("", "")))
-                lines.append([pair.model, column, *ours, *theirs])
-    write_text(out_csv, _csv(lines))
-
-
-def _with_gain(before: str, after: str) -> list[str]:
-    return [before, after, f"{Decimal(after) - Decimal(before):.1f}" if before and after else ""]
-
-
 def read_paper(path: Path, columns: list[str]) -> list[dict[str, str]]:
     """Read a table of the paper's numbers; a `UserError` when it is missing or has other columns."""
     try:
@@ -125,7 +111,7 @@ def read_paper(path: Path, columns: list[str]) -> list[dict[str, str]]:
     return list(reader)
 
 
-def _csv(lines: Iterable[Sequence[str]]) -> str:
+def csv_text(lines: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()

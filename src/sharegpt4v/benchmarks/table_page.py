@@ -34,7 +34,7 @@ def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, 
             lines.append(["difference", *(_difference(cells.get(n), numbers.get(n)) for n in COLUMNS)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     note = "Each value is followed by its standard error; a **difference** in bold is outside two of them.\n"
-    write_text(out, f"{table}\n{note}{_splits(read)}{_judges(read)}")
+    write_text(out, f"{table}\n{note}{_splits(read)}{_judges(read)}{_missing(read)}")
 
 
 def _difference(cell: Cell | None, number: float | None) -> str:
@@ -53,6 +53,14 @@ def _splits(read: Mapping[str, list[Row]]) -> str:
     return f"\nSplits: {listed}.\n" if listed else ""
 
 
+def _missing(read: Mapping[str, list[Row]]) -> str:
+    """A line per benchmark that could not be scored."""
+    told = {
+        row.text("benchmark"): row.text("missing") for rows in read.values() for row in rows if "missing" in row.values
+    }
+    return "".join(["\n", *(f"- {name} is empty: {text}\n" for name, text in told.items())]) if told else ""
+
+
 def _judges(read: Mapping[str, list[Row]]) -> str:
     """A line per model and judged column."""
     lines = []
@@ -64,7 +72,9 @@ def _judges(read: Mapping[str, list[Row]]) -> str:
                 column = ", ".join(row.row("columns").values)
                 by = judge.get("model", "replies that were given")
                 when = "".join(f" on {date}" for date in judge.get("dates", [])[-1:])
-                prompt = "" if judge.get("official", True) else ", not by the official prompt"
+                warmth = "".join(f", temperature {first}" for first in judge.get("temperatures", [])[:1])
+                prompt = f", prompt {judge['prompt_sha256'][:8]}" if "prompt_sha256" in judge else ""
+                prompt += "" if judge.get("official", True) else " (not the official one)"
                 failed = parts.values.get("failed verdicts", 0)
-                lines.append(f"- {model}, {column}: judged by {by}{when}{prompt}; {failed} verdicts failed\n")
+                lines.append(f"- {model}, {column}: judged by {by}{when}{warmth}{prompt}; {failed} verdicts failed\n")
     return "".join(["\n", *lines]) if lines else ""

@@ -4,9 +4,9 @@ The paper's number is on test, whose answers only the evaluation server has; val
 
 Source: the VizWiz Python API, as far as copies of it were found; LLaVA's question file for test.
 
-Files, in `vizwiz/`: `llava_val.jsonl` or `share4v_val.jsonl` {question_id, image, text}, made like `llava_test.jsonl`,
-decides what is asked; `val.json`, a list of {image, question, answers: ten of {answer}, answer_type, answerable};
-images in `val/`.
+Files, in `vizwiz/`: `val.json`, a list of {image, question, answers: ten of {answer}, answer_type, answerable}; images
+in `val/`. What is asked are its questions, by their place in the list, or, where there is one, those of a file made
+like LLaVA's for test, `llava_val.jsonl` or `share4v_val.jsonl` {question_id, image, text}.
 
 Prompt: question, then "When the provided information is insufficient, respond with 'Unanswerable'.", then "Answer the
 question using a single word or phrase."; at most 128 new tokens, padded image.
@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import (
+    SHORT_ANSWER,
+    SINGLE_WORD,
     Answer,
     Item,
     Question,
@@ -47,17 +49,31 @@ from sharegpt4v.benchmarks.reading import (
 from sharegpt4v.errors import UserError
 
 ANNOTATIONS = "val.json"
+UNANSWERABLE_PROMPT = "When the provided information is insufficient, respond with 'Unanswerable'."
 
 
 def questions(data: Path) -> list[Question]:
     """Read the question file of the annotated split."""
-    return short_questions(_question_file(data), data / "val", question_number)
+    path, images = _question_file(data), data / "val"
+    if path.suffix == ".jsonl":
+        return short_questions(path, images, question_number)
+    return [
+        Question(
+            number,
+            images / row.text("image"),
+            "\n".join([row.text("question"), UNANSWERABLE_PROMPT, SINGLE_WORD]),
+            SHORT_ANSWER,
+        )
+        for number, row in enumerate(json_list(path))
+    ]
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by the official rule; `parts` holds the accuracy of each answer type."""
-    asked = {row.integer("question_id"): row.text("image") for row in json_lines(_question_file(data))}
-    require_some(len(asked), _question_file(data), "questions")
+    file = _question_file(data)
+    rows = enumerate(json_list(file)) if file.suffix == ".json" else ((question_number(r), r) for r in json_lines(file))
+    asked = {number: row.text("image") for number, row in rows}
+    require_some(len(asked), file, "questions")
     texts = latest_text(answers, question_number)
     require_all(asked, texts, "VizWiz")
     path = find(data, ANNOTATIONS)
@@ -83,4 +99,4 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
 
 
 def _question_file(data: Path) -> Path:
-    return find(data, "share4v_val.jsonl", "llava_val.jsonl")
+    return find(data, "share4v_val.jsonl", "llava_val.jsonl", ANNOTATIONS)

@@ -5,9 +5,10 @@ scored here.
 
 Source: GT-Vision-Lab/VQA (vqaEval.py); LLaVA's question files and convert_vqav2_for_submission.py.
 
-Files, in `vqav2/`: `llava_vqav2_mscoco_val2014.jsonl` or `share4v_vqav2_mscoco_val2014.jsonl` {question_id, image,
-text} decides what is asked; `v2_mscoco_val2014_annotations.json` {annotations: [{question_id, question_type,
-answer_type, answers: ten of {answer}}]}; images in `val2014/`.
+Files, in `vqav2/`: `v2_OpenEnded_mscoco_val2014_questions.json` {questions: [{question_id, image_id, question}]} says
+what is asked, or before it, where there is one, a file of LLaVA's form, `llava_vqav2_mscoco_val2014.jsonl` or
+`share4v_vqav2_mscoco_val2014.jsonl` {question_id, image, text}; `v2_mscoco_val2014_annotations.json` {annotations:
+[{question_id, question_type, answer_type, answers: ten of {answer}}]}; images in `val2014/`.
 
 Prompt: question, then "Answer the question using a single word or phrase."; at most 128 new tokens, padded image.
 
@@ -24,6 +25,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import (
+    SHORT_ANSWER,
+    SINGLE_WORD,
     Answer,
     Item,
     Question,
@@ -51,18 +54,31 @@ SPLIT = "mscoco_val2014"
 
 def questions(data: Path) -> list[Question]:
     """Read the question file of the annotated split."""
-    return short_questions(_question_file(data), data / "val2014", question_number)
+    path, images = _question_file(data), data / "val2014"
+    if path.suffix == ".jsonl":
+        return short_questions(path, images, question_number)
+    return [
+        Question(
+            question_number(row),
+            images / f"COCO_val2014_{row.integer('image_id'):012d}.jpg",
+            f"{row.text('question')}\n{SINGLE_WORD}",
+            SHORT_ANSWER,
+        )
+        for row in json_object(path).rows("questions")
+    ]
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by the official rule; `parts` holds the accuracy of each question type and answer type."""
-    asked = {row.integer("question_id"): None for row in json_lines(_question_file(data))}  # a set that keeps its order
+    file = _question_file(data)
+    rows = json_lines(file) if file.suffix == ".jsonl" else json_object(file).rows("questions")
+    asked = {question_number(row): None for row in rows}  # a set that keeps its order
     predictions = latest_text(answers, question_number)
     unknown = [identifier for identifier in predictions if identifier not in asked]
     if unknown:
         raise UserError(
             f"VQAv2: {len(unknown)} predictions for questions that are not asked, first {unknown[0]}; "
-            f"expected those of {_question_file(data)}"
+            f"expected those of {file}"
         )
     require_all(asked, predictions, "VQAv2")
     path = find(data, f"v2_{SPLIT}_annotations.json")
@@ -83,7 +99,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
                 "score": soft_accuracy(predictions[identifier], truths),
             }
         )
-    require_some(len(items), _question_file(data), "questions")
+    require_some(len(items), file, "questions")
     parts = {
         kind: percent_by((item[kind], item["score"]) for item in items) for kind in ("question_type", "answer_type")
     }
@@ -99,4 +115,5 @@ def soft_accuracy(prediction: str, truths: Sequence[str]) -> float:
 
 
 def _question_file(data: Path) -> Path:
-    return find(data, f"share4v_vqav2_{SPLIT}.jsonl", f"llava_vqav2_{SPLIT}.jsonl")
+    names = [f"share4v_vqav2_{SPLIT}.jsonl", f"llava_vqav2_{SPLIT}.jsonl", f"v2_OpenEnded_{SPLIT}_questions.json"]
+    return find(data, *names)

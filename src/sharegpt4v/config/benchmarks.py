@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.config.section import Count, Section
 
-BenchmarkName = Literal[
-    "llava-bench", "mme", "mmbench", "mmbench-cn", "seed", "mm-vet", "qbench", "scienceqa", "vqav2", "vizwiz", "gqa",
-    "textvqa",
-]  # fmt: skip
+if TYPE_CHECKING:
+    BenchmarkName = str
+else:
+    BenchmarkName = Literal[tuple(read_catalogue())]
 
 
 class Benchmarks(Section):
     """Which benchmarks every model answers."""
 
     root: Path = Field(description="Path of the folder that holds a folder of official files per benchmark.")
-    names: tuple[BenchmarkName, ...] = Field(min_length=1, description="Benchmarks to answer; `mme` makes two columns.")
+    names: tuple[BenchmarkName, ...] = Field(
+        min_length=1,
+        description="Benchmarks to answer, each a row of config/benchmarks.tsv; `mme` makes two columns, "
+        "`vqav2-test` and `vizwiz-test` only a file for the evaluation server.",
+    )
     batch_size: Count = Field(description="Questions answered at a time on one device.")
+
+    @property
+    def scored(self) -> list[str]:
+        """The names of those that are scored here."""
+        return [name for name in self.names if read_catalogue()[name].scoring != "server"]
 
     @property
     def judged(self) -> list[str]:
         """The names of those that a judge grades."""
-        catalogue = read_catalogue()
-        return [name for name in self.names if catalogue[name].scoring == "judge"]
+        return [name for name in self.names if read_catalogue()[name].scoring == "judge"]
+
+    @property
+    def submissions(self) -> list[str]:
+        """The names of those that an evaluation server takes answers to."""
+        return [name for name in self.names if read_catalogue()[name].submission]

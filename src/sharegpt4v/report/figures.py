@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sharegpt4v.benchmarks.gains import errors_file
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically
 
@@ -40,11 +41,18 @@ def substitution_figure(csv_path: Path, out: Path) -> None:
     """Draw ``results/substitution.csv``: a row of panels per pair of models, scores on the left, gains on the right.
 
     Scores are in percent of the best that the benchmark gives, so that MME fits beside the others; the labels are the
-    scores themselves. `out` ends in .svg or .png.
+    scores themselves. A gain's bar is two standard errors to each side, from the file beside. `out` ends in .svg or
+    .png.
     """
     pairs: dict[str, list[Row]] = {}
     for row in _read(csv_path, ("model", "benchmark", "before", "after", "gain", "paper_gain")):
         pairs.setdefault(row["model"], []).append(row)
+    errors = {
+        (row["model"], row["benchmark"]): row["gain_stderr"]
+        for row in _read(errors_file(csv_path), ("model", "benchmark", "gain_stderr"))
+    }
+    for row in (row for rows in pairs.values() for row in rows):
+        row["gain_stderr"] = errors.get((row["model"], row["benchmark"]), "")
     heights = [len(rows) + 1.6 for rows in pairs.values()]
     with _style():
         figure, axes = _figure(heights, columns=(1.6, 1))
@@ -52,7 +60,7 @@ def substitution_figure(csv_path: Path, out: Path) -> None:
             _draw_scores(scores, model, rows)
             _draw_gains(gains, rows)
         axes[-1][0].set_xlabel("score, % of the largest possible (at the bars: the score itself)")
-        axes[-1][1].set_xlabel("gain, % of the largest possible score")
+        axes[-1][1].set_xlabel("gain, % of the largest possible score; bars: two standard errors")
         _save(figure, out)
 
 
@@ -93,11 +101,14 @@ def _draw_scores(axes: Axes, model: str, rows: Sequence[Row]) -> None:
 
 
 def _draw_gains(axes: Axes, rows: Sequence[Row]) -> None:
-    """Ours as a disc with the gain beside it, the paper's as a ring, around a line at zero."""
+    """Ours as a disc on its error bar, with the gain above; the paper's as a ring; around a line at zero."""
     theirs = [(place, float(row["paper_gain"]) * _percent(row)) for place, row in enumerate(rows) if row["paper_gain"]]
     ours = [float(row["gain"]) * _percent(row) for row in rows]
     axes.axvline(0, color=TEXT, linewidth=0.8)
-    axes.hlines(range(len(rows)), [0] * len(rows), ours, color=AFTER, linewidth=1.2)
+    axes.errorbar(
+        ours, range(len(rows)), xerr=[2 * float(row["gain_stderr"] or 0) * _percent(row) for row in rows],
+        fmt="none", ecolor=BEFORE, elinewidth=3, zorder=1,
+    )  # fmt: skip
     axes.plot(ours, range(len(rows)), "o", color=AFTER, markersize=5, label="here")
     axes.plot(
         [value for _, value in theirs], [place for place, _ in theirs],

@@ -2,7 +2,8 @@
 
 Every answer is on disk the moment it exists: after a kill, the same command asks only for what is missing.
 
-Example:  s4v answer all --model checkpoints/sharegpt4v-7b/finetuned --name sharegpt4v-7b
+Examples:  s4v answer all --model checkpoints/sharegpt4v-7b/finetuned --name sharegpt4v-7b
+           s4v answer mme --model checkpoints/sharegpt4v-7b/finetuned --data data/eval/MME --out mme.jsonl
 """
 
 from __future__ import annotations
@@ -22,21 +23,27 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--name", help="what the answer rows call the model (default: the folder's name)")
     add_benchmark_data(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where BENCHMARK.jsonl goes (default: results/answers/NAME)"
-    )
+        "--out", type=Path, metavar="FILE",
+        help="the answer file to write; with 'all', a folder (default: in results/answers/NAME, BENCHMARK.jsonl)",
+    )  # fmt: skip
     add_config(parser)
 
 
 def run(options: Namespace) -> None:
-    """Answer one benchmark, or all with one load of the model."""
+    """Answer one benchmark, or all with one load of the model and without those whose files are not at hand."""
     from sharegpt4v.benchmarks.answering import answer
 
     config = config_of(options)
     name = options.name or options.model.resolve().name
-    out = options.out or layout.RESULTS / "answers" / name
+    every = options.benchmark == "all"
+    folder = options.out if every and options.out else layout.ANSWERS / name
     tasks = [
-        (benchmark, options.data or layout.benchmark_folder(config, benchmark), out / f"{benchmark}.jsonl")
-        for benchmark in (config.benchmarks.names if options.benchmark == "all" else [options.benchmark])
+        (
+            benchmark,
+            options.data or layout.benchmark_folder(config, benchmark),
+            folder / f"{benchmark}.jsonl" if every or not options.out else options.out,
+        )
+        for benchmark in (config.benchmarks.names if every else [options.benchmark])
     ]
     work = layout.work_of("answers", code_of("models.generation"))
-    answer(tasks, options.model, name, work, config.benchmarks.batch_size)
+    answer(tasks, options.model, name, work, config.benchmarks.batch_size, without_missing=every)

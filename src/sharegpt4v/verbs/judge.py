@@ -53,4 +53,4 @@ def run(options: Namespace) -> None:
             out = options.out / f"{name}.json" if every else options.out
             data = options.data or layout.benchmark_folder(config, name)
             runs = section.mm_vet_runs if name == "mm-vet" else 1
-            judge(name, data, answers, out, layout.WORK / "judge", settings, runs)
+            judge(name, data, answers, out, layout.WORK / "judge", settings, runs, without_missing=every)

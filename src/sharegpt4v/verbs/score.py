@@ -38,12 +38,13 @@ def run(options: Namespace) -> None:
     config = config_of(options)
     every = options.benchmark == "all"
     judged = layout.JUDGED / options.answers.name
-    for name in config.benchmarks.names if every else [options.benchmark]:
+    for name in config.benchmarks.scored if every else [options.benchmark]:
         answers = options.answers / f"{name}.jsonl" if every else options.answers
         out = options.json / f"{name}.json" if every else options.json
         replies = options.judge_replies
         if every:
             replies = (replies or judged) / f"{name}.json" if name in config.benchmarks.judged else None
-        score_file(name, options.data or layout.benchmark_folder(config, name), answers, out, replies)
+        data = options.data or layout.benchmark_folder(config, name)
+        score_file(name, data, answers, out, replies, without_missing=every)
         for column, value in read_json(out)["columns"].items():
             print(f"{column} {value:.1f}")

@@ -1,5 +1,7 @@
 """Write what better captions do by themselves: before, after and gain, beside the paper's (paper figure 2).
 
+The standard errors of the gains are written beside the table, and a page to read.
+
 Example:  s4v substitution --config config/config.yaml
 """
 
@@ -21,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """One row per pair of models and benchmark."""
-    from sharegpt4v.benchmarks.table import Pair, write_substitution
+    from sharegpt4v.benchmarks.gains import Pair, write_substitution
 
     pairs = [Pair(pair.paper or pair.before, pair.before, pair.after) for pair in config_of(options).substitution]
     paper = layout.of_project(Path("config/paper/substitution.csv"))

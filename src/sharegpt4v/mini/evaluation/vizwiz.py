@@ -1,5 +1,6 @@
-"""VizWiz in the drawn world: the annotated validation split, with pictures on which nothing can be made out.
+"""VizWiz in the drawn world: the validation split with annotations, the test split without.
 
+On some pictures nothing can be made out.
 Ten people answered, in the normalised form of the official file.
 """
 
@@ -11,7 +12,7 @@ from random import Random
 from PIL import Image, ImageFilter
 
 from sharegpt4v.benchmarks.normalise import vqa_v2
-from sharegpt4v.benchmarks.vizwiz import ANNOTATIONS
+from sharegpt4v.benchmarks.vizwiz import ANNOTATIONS, UNANSWERABLE_PROMPT
 from sharegpt4v.mini.draw import draw, jpeg_bytes
 from sharegpt4v.mini.evaluation.asking import annotators, json_bytes, jsonl_bytes, open_or_claim, scene_about
 from sharegpt4v.mini.evaluation.vqav2 import answer_type
@@ -20,19 +21,18 @@ from sharegpt4v.mini.packing import Member
 
 ASPECTS = ("word", "existence", "count", "colour", "position")
 UNANSWERABLE = "unanswerable"
-ALLOWED = "\nWhen the provided information is insufficient, respond with 'Unanswerable'."
 
 
 def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
-    """Yield pictures, annotations and question file; every fourth question is unanswerable, every sixth is yes/no."""
+    """Yield pictures, annotations and, for a tenth as many pictures, the question file of the test split.
+
+    Every fourth question is unanswerable, every sixth is for yes or no.
+    """
     annotated, rows = [], []
     for number in range(questions):
         random = Random(f"{seed}/eval/vizwiz/{number}")
-        scene, asked = scene_about(ASPECTS[number % len(ASPECTS)], random, "open")
-        question, truth, others = open_or_claim(asked, number % 6 == 0, random)
-        image, answerable = draw(scene, random, pixels), number % 4 != 3
-        if not answerable:
-            image, truth, others = unusable(image, random), UNANSWERABLE, [truth, *others]
+        image, question, truth, others = _question(number, random, pixels)
+        answerable = truth != UNANSWERABLE
         name = f"VizWiz_val_{number:08d}.jpg"
         yield f"val/{name}", jpeg_bytes(image)
         annotated.append(
@@ -47,9 +47,25 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
                 "answerable": int(answerable),
             }
         )
-        rows.append({"question_id": number, "image": name, "text": question + ALLOWED + SHORT, "category": "default"})
     yield ANNOTATIONS, json_bytes(annotated)
-    yield "llava_val.jsonl", jsonl_bytes(rows)
+    for number in range(max(2, questions // 10)):
+        random = Random(f"{seed}/eval/vizwiz test/{number}")
+        image, question, _, _ = _question(number, random, pixels)
+        name = f"VizWiz_test_{number:08d}.jpg"
+        yield f"test/{name}", jpeg_bytes(image)
+        text = f"{question}\n{UNANSWERABLE_PROMPT}{SHORT}"
+        rows.append({"question_id": number, "image": name, "text": text, "category": "default"})
+    yield "llava_test.jsonl", jsonl_bytes(rows)
+
+
+def _question(number: int, random: Random, pixels: int) -> tuple[Image.Image, str, str, list[str]]:
+    """Return a picture, a question on it, the true answer, and what else people say."""
+    scene, asked = scene_about(ASPECTS[number % len(ASPECTS)], random, "open")
+    question, truth, others = open_or_claim(asked, number % 6 == 0, random)
+    image = draw(scene, random, pixels)
+    if number % 4 == 3:
+        return unusable(image, random), question, UNANSWERABLE, [truth, *others]
+    return image, question, truth, others
 
 
 def unusable(image: Image.Image, random: Random) -> Image.Image:

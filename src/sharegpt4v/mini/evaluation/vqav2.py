@@ -1,4 +1,4 @@
-"""VQAv2 in the drawn world: the annotated val2014 split, with the answers of ten people to every question."""
+"""VQAv2 in the drawn world: the annotated val2014 split, with ten people's answers, and the test split, without."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sharegpt4v.mini.evaluation.asking import (
 )
 from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
+from sharegpt4v.mini.scene import Scene
 
 QUESTION_TYPES = (  # of the official list, the longer before the shorter
     "which", "how many", "is this",
@@ -26,14 +27,11 @@ SYNONYMS = {"purple": "violet", "small": "little", "large": "big"}
 
 
 def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
-    """Yield pictures, questions, annotations and LLaVA's question file; every third question is for yes or no."""
-    asked_rows, annotated, rows = [], [], []
+    """Yield pictures, questions and annotations, and a tenth as many questions for the server; each third is yes/no."""
+    asked_rows, annotated = [], []
     for number in range(questions):
         random = Random(f"{seed}/eval/vqav2/{number}")
-        scene, asked = scene_about(OBJECT_ASPECTS[number % len(OBJECT_ASPECTS)], random, "open")
-        question, truth, others = open_or_claim(asked, number % 3 == 0, random)
-        if truth in SYNONYMS:
-            others = [SYNONYMS[truth], *others]
+        scene, question, truth, others = _question(number, random)
         image_id = 42 + 31 * number
         image, identifier = f"COCO_val2014_{image_id:012d}.jpg", image_id * 1000
         yield f"val2014/{image}", picture(scene, random, pixels)
@@ -52,7 +50,6 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
                 ],
             }
         )
-        rows.append({"question_id": identifier, "image": image, "text": question + SHORT, "category": "default"})
     about = {"info": {"description": "questions on a drawn world"}, "data_type": "mscoco", "data_subtype": "val2014"}
     about |= {"license": {"name": "the same terms as the code that drew it"}}
     yield (
@@ -60,7 +57,28 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
         json_bytes({**about, "task_type": "Open-Ended", "questions": asked_rows}),
     )
     yield f"v2_{SPLIT}_annotations.json", json_bytes({**about, "annotations": annotated})
-    yield f"llava_vqav2_{SPLIT}.jsonl", jsonl_bytes(rows)
+    yield from _test_files(max(2, questions // 10), seed, pixels)
+
+
+def _test_files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
+    """Yield pictures and LLaVA's two question files: all of the test split, and every other one of them, test-dev."""
+    rows = []
+    for number in range(2 * questions):
+        random = Random(f"{seed}/eval/vqav2 test/{number}")
+        scene, question, _, _ = _question(number, random)
+        image_id = 1 + 17 * number
+        image = f"COCO_test2015_{image_id:012d}.jpg"
+        yield f"test2015/{image}", picture(scene, random, pixels)
+        rows.append({"question_id": image_id * 1000, "image": image, "text": question + SHORT, "category": "default"})
+    yield "llava_vqav2_mscoco_test2015.jsonl", jsonl_bytes(rows)
+    yield "llava_vqav2_mscoco_test-dev2015.jsonl", jsonl_bytes(rows[::2])
+
+
+def _question(number: int, random: Random) -> tuple[Scene, str, str, list[str]]:
+    """Return a scene, a question on it, the true answer, and what else people say."""
+    scene, asked = scene_about(OBJECT_ASPECTS[number % len(OBJECT_ASPECTS)], random, "open")
+    question, truth, others = open_or_claim(asked, number % 3 == 0, random)
+    return scene, question, truth, [SYNONYMS[truth], *others] if truth in SYNONYMS else others
 
 
 def question_type(question: str) -> str:

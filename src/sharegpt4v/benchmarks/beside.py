@@ -1,0 +1,31 @@
+"""What stands beside a file of answers or of a judge's replies: how it came about, tied to it by its hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json, sha256_of
+
+
+def provenance_file(path: Path) -> Path:
+    """Where it stands how a file came about."""
+    return path.with_name(f"{path.stem}.provenance.json")
+
+
+def provenance_of(path: Path, what: str, answers_file: Path | None = None) -> dict[str, Any]:
+    """Return how a file of `what` ("answers" or "replies") came about, as far as it is known: its own hash at least.
+
+    A `UserError` when what stands beside it is about another content, or replies are about other answers.
+    """
+    known: dict[str, Any] = {f"{what}_sha256": sha256_of(path)}
+    beside = provenance_file(path)
+    if not beside.exists():
+        return known
+    found = read_json(beside)
+    expected = known if answers_file is None else known | {"answers_sha256": sha256_of(answers_file)}
+    if not isinstance(found, dict) or any(found.get(name) != value for name, value in expected.items()):
+        verb = {"answers": "answer", "replies": "judge"}[what]
+        raise UserError(f"{beside}: not about this content of {path}; run s4v {verb} again, or delete it")
+    return found

@@ -1,0 +1,47 @@
+"""VizWiz on its test split: the file for the evaluation server (the paper's column VizWiz), which has the answers.
+
+Source: LLaVA's question file and convert_vizwiz_for_submission.py.
+
+Files, in `vizwiz/`: `llava_test.jsonl` or `share4v_test.jsonl` {question_id, image, text}, 8,000 questions; images in
+`test/`.
+
+Prompt: question, then "When the provided information is insufficient, respond with 'Unanswerable'.", then "Answer the
+question using a single word or phrase."; at most 128 new tokens, padded image.
+
+Submission: a JSON list of {image, answer} in the order of the questions, normalised by the rules of m4c. Every question
+needs a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sharegpt4v.benchmarks.base import Answer, Question
+from sharegpt4v.benchmarks.normalise import m4c
+from sharegpt4v.benchmarks.reading import (
+    find,
+    json_lines,
+    json_text,
+    latest_text,
+    question_number,
+    require_all,
+    short_questions,
+)
+
+
+def questions(data: Path) -> list[Question]:
+    """Read the question file."""
+    return short_questions(_file(data), data / "test", question_number)
+
+
+def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+    """Return the file for the server."""
+    texts = latest_text(answers, question_number)
+    images = {question_number(row): row.text("image") for row in json_lines(_file(data))}
+    require_all(images, texts, "VizWiz")
+    return json_text([{"image": image, "answer": m4c(texts[number])} for number, image in images.items()])
+
+
+def _file(data: Path) -> Path:
+    return find(data, "share4v_test.jsonl", "llava_test.jsonl")

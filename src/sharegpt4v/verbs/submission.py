@@ -1,0 +1,48 @@
+"""Make the files that the evaluation servers take from the answers of a model.
+
+Examples:  s4v submission all --answers results/answers/sharegpt4v-7b --out results/submissions/sharegpt4v-7b
+           s4v submission mmbench --answers answers.jsonl --out mmbench_dev_20230712.xlsx
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, config_of
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.add_argument("benchmark", help="the name of a benchmark such as mmbench, or 'all' for those of the config")
+    add_answers(parser)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the file to write; with 'all', a folder"
+    )
+    add_benchmark_data(parser)
+    add_config(parser)
+
+
+def run(options: Namespace) -> None:
+    """Make one file, or all but those of benchmarks that were not answered for want of their files."""
+    from sharegpt4v.benchmarks.catalogue import benchmark_named
+    from sharegpt4v.benchmarks.reading import json_lines
+    from sharegpt4v.errors import UserError
+    from sharegpt4v.files import write_bytes
+
+    config = config_of(options)
+    every = options.benchmark == "all"
+    for name in config.benchmarks.submissions if every else [options.benchmark]:
+        entry = benchmark_named(name)
+        if not entry.submission:
+            raise UserError(f"{name}: no evaluation server takes it; score its answers by s4v score {name}")
+        file = options.answers / f"{name}.jsonl" if every else options.answers
+        answers = [row.values for row in json_lines(file)]
+        if every and not answers:
+            continue
+        try:
+            content = entry.load().submission(options.data or layout.benchmark_folder(config, name), answers)
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from None
+        write_bytes(options.out / entry.submission if every else options.out, content)
