@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharegpt4v.benchmarks import gqa, mmbench, mmbench_cn, mme, qbench, scienceqa, seed, textvqa, vizwiz, vqav2
+from sharegpt4v.benchmarks.scoring import score_file
 from sharegpt4v.errors import UserError
 from sharegpt4v.training.conversation import prompt_text
 
@@ -91,6 +92,28 @@ def test_mme_half_of_one_image_wrong(tmp_path):
     # the two images of count are worth 50 and 200: standard deviation 106.07, over sqrt(2) 75
     assert score.stderr["MME-perception"] == pytest.approx(75)
     assert sum(item["score"] for item in score.items) == 55
+
+
+def test_mme_scores_the_text_files_of_the_official_tool(tmp_path):
+    for subtask in [*mme.SUBTASKS["MME-perception"], *mme.SUBTASKS["MME-cognition"]]:
+        lines = ["0.txt\tIs it 0?\tYes\tyes", "0.txt\tIs it 1?\tNo\tI know"]
+        lines += ["1.txt\tA?\tYes\tYes.", "1.txt\tB?\tNo\tsnow"]
+        (tmp_path / f"{subtask}.txt").write_text("\n".join(lines) + "\n")
+    score_file("mme", tmp_path, tmp_path, tmp_path / "mme.json")
+    score = json.loads((tmp_path / "mme.json").read_text())
+    assert score["columns"] == {"MME-perception": 1250, "MME-cognition": 500}  # 75 + 50 each
+    assert score["parts"]["OCR"] == {"score": 125, "accuracy": 75, "accuracy_plus": 50, "questions": 4}
+    assert score["stderr"]["MME-cognition"] == pytest.approx(2 * 75)
+    assert len(score["items"]) == 14 * 4 and len(score["answers_sha256"]) == 64
+
+    with pytest.raises(UserError, match=r"a folder; expected an answer file of gqa"):
+        score_file("gqa", tmp_path, tmp_path, tmp_path / "gqa.json")
+    (tmp_path / "OCR.txt").write_text("0.txt\tIs it 0?\tYes\tyes\n")
+    with pytest.raises(UserError, match=r"OCR.txt: 1 lines; expected two for each image"):
+        mme.score_folder(tmp_path)
+    (tmp_path / "OCR.txt").write_text("0.txt\tIs it 0?\tYes\tyes\n0.txt\tIs it\tMaybe\tyes\n")
+    with pytest.raises(UserError, match=r"OCR.txt, line 2: expected file, question, Yes or No, and answer"):
+        mme.score_folder(tmp_path)
 
 
 def test_mme_unreadable_answers_score_nothing_and_one_image_has_no_error(tmp_path):

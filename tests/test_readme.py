@@ -74,4 +74,4 @@ def test_what_else_is_named_is_there() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", README):
         assert (PROJECT / link).exists(), link
     for folder in re.findall(r"^\| `([^`]+/)`", README, re.MULTILINE):
-        assert (PROJECT / folder).is_dir() or folder.startswith(("data/", "checkpoints/")), folder
+        assert (PROJECT / folder).is_dir() or folder.startswith(("data/", "checkpoints/", "results/")), folder

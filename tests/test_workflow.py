@@ -58,7 +58,7 @@ def test_every_job_is_timed_and_none_needs_three_gigabytes(smoke: Path) -> None:
     with open(smoke / "timings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {"sources", "seed", "base", "captioner", "captions", "corpora", "pretraining", "finetuning", "answers",
-            "judged", "scores", "report"} == {row["stage"] for row in rows}  # fmt: skip
+            "judged", "scores", "submissions", "report"} == {row["stage"] for row in rows}  # fmt: skip
     assert max(float(row["max_rss_mb"] or 0) for row in rows) < 3000
 
 
@@ -81,7 +81,7 @@ def test_two_runs_in_two_folders_share_nothing(smoke: Path, tmp_path: Path) -> N
     assert planned(smoke) == set()
 
 
-AFTER_FINETUNING = {"answers", "judged", "scores", "table", "tracked"}
+AFTER_FINETUNING = {"answers", "judged", "scores", "submissions", "table", "tracked", "cells"}
 PAIR = {"substitution", "figure"}  # of models without pre-training
 
 
@@ -94,9 +94,9 @@ PAIR = {"substitution", "figure"}  # of models without pre-training
         ("teacher={concurrency: 3, timeout_seconds: 9}", set()),
         ("finetuning={checkpoint_minutes: 3}", set()),
         ("benchmarks={batch_size: 3}", set()),
-        ("judge={model: another}", {"judged", "scores", "table", "tracked", *PAIR}),
+        ("judge={model: another}", {"judged", "scores", "table", "tracked", "cells", *PAIR}),
         ("judge={concurrency: 3, timeout_seconds: 9}", set()),
-        ("tracking={experiment: another}", {"tracked"}),
+        ("tracking={experiment: another}", {"tracked", "cells"}),
     ],
 )
 def test_a_change_of_the_config_makes_again_what_depends_on_it(smoke: Path, change: str, expected: set[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, sha256_of
+from sharegpt4v.provenance import hash_of
 
 
 def provenance_file(path: Path) -> Path:
@@ -19,7 +20,7 @@ def provenance_of(path: Path, what: str, answers_file: Path | None = None) -> di
 
     A `UserError` when what stands beside it is about another content, or replies are about other answers.
     """
-    known: dict[str, Any] = {f"{what}_sha256": sha256_of(path)}
+    known: dict[str, Any] = {f"{what}_sha256": hash_of(path)}
     beside = provenance_file(path)
     if not beside.exists():
         return known

@@ -8,6 +8,8 @@ image, text}; the release tree `MME_Benchmark_release` or `MME_Benchmark_release
 the fourteen, five nest `images/` and `questions_answers_YN/`; the others keep image and text side by side. One text
 file per image, two lines `question<TAB>Yes|No`.
 
+Answers may also be a folder of the fourteen text files that the official tool scores.
+
 Prompt: the question without its closing "Please answer yes or no.", then "Answer the question using a single word or
 phrase."; at most 128 new tokens, padded image.
 
@@ -67,16 +69,39 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     predictions = latest_text(answers, lambda row: _key(row, truths))
     require_all(truths, predictions, "MME")
 
-    items: list[Item] = [
-        {
-            "question_id": f"{subtask}/{file}",
-            "question": question,
-            "prediction": yes_or_no(predictions[subtask, file, question]),
-            "answer": truth,
-            "score": float(yes_or_no(predictions[subtask, file, question]) == truth),
-        }
+    items = [
+        _item(f"{subtask}/{file}", question, predictions[subtask, file, question], truth)
         for (subtask, file, question), truth in truths.items()
     ]
+    return _score_of(items)
+
+
+def score_folder(folder: Path) -> Score:
+    """Score the fourteen text files of the official tool: lines of file, question, truth and answer, apart by tabs.
+
+    As there, two lines that follow each other are one image.
+    """
+    items: list[Item] = []
+    for subtask in [*SUBTASKS["MME-perception"], *SUBTASKS["MME-cognition"]]:
+        path = find(folder, f"{subtask}.txt")
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line]
+        if not lines or len(lines) % 2:
+            raise UserError(f"{path}: {len(lines)} lines; expected two for each image")
+        for number, cells in enumerate(lines, start=1):
+            if len(cells) != 4 or cells[2].lower() not in ("yes", "no"):
+                raise UserError(f"{path}, line {number}: expected file, question, Yes or No, and answer, apart by tabs")
+            image, (_, question, truth, text) = lines[(number - 1) // 2 * 2][0], cells
+            items.append(_item(f"{subtask}/{image}", question, text, truth.lower()))
+    return _score_of(items)
+
+
+def _item(image: str, question: str, text: str, truth: str) -> Item:
+    prediction = yes_or_no(text)
+    right = float(prediction == truth)
+    return {"question_id": image, "question": question, "prediction": prediction, "answer": truth, "score": right}
+
+
+def _score_of(items: list[Item]) -> Score:
     images: dict[str, list[list[float]]] = defaultdict(list)
     for first, second in zip(items[::2], items[1::2], strict=True):
         images[first["question_id"].split("/")[0]].append([first["score"], second["score"]])

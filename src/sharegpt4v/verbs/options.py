@@ -28,8 +28,9 @@ def add_path(parser: ArgumentParser, name: str, default: Path | str, what: str) 
 def add_answers(parser: ArgumentParser) -> None:
     """Add `--answers`, what is graded or scored."""
     parser.add_argument(
-        "--answers", type=Path, required=True, metavar="FILE", help="the answer file; with 'all', the folder of them"
-    )
+        "--answers", type=Path, required=True, metavar="FILE",
+        help="the answer file, or of MME the folder of the official tool's text files; with 'all', the folder of them",
+    )  # fmt: skip
 
 
 def add_benchmark_data(parser: ArgumentParser) -> None:
