@@ -6,6 +6,7 @@ the config and the hash of the code that it depends on, so that a change makes a
 
 from snakemake.utils import min_version
 
+from sharegpt4v.failures import tell_failures
 from sharegpt4v.workflow import (
     begin,
     evaluation_manifest,
@@ -33,6 +34,10 @@ run = read_config(workflow.config_settings.configfiles, workflow.config_settings
 
 onstart:
     begin(run)
+
+
+onerror:
+    tell_failures(log)
 
 
 wildcard_constraints:

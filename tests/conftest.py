@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,11 @@ def snakemake(folder: Path, *arguments: str, config: Sequence[str] = ()) -> list
     return [*command, "--config", *config] if config else command
 
 
-def run(command: Sequence[str], folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str], folder: Path = PROJECT, environment: Mapping[str, str] = ENVIRONMENT
+) -> subprocess.CompletedProcess[str]:
     """Run a command from `folder` and return how it ended, with what it said."""
-    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ rule table:
             benchmark=run.benchmarks.scored,
         ),
     output:
-        "results/table.csv",
+        report("results/table.csv", caption="../report/table.rst", category="Tables"),
         "results/table.md",
     log:
         "logs/report/table.log",
@@ -35,7 +35,11 @@ rule substitution:
             benchmark=run.benchmarks.scored,
         ),
     output:
-        "results/substitution.csv",
+        report(
+            "results/substitution.csv",
+            caption="../report/substitution.rst",
+            category="Tables",
+        ),
         "results/substitution_errors.csv",
         "results/substitution.md",
     log:
@@ -61,7 +65,9 @@ rule datasets:
         seed="data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json",
         pretraining="data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json",
     output:
-        "results/datasets.csv",
+        report(
+            "results/datasets.csv", caption="../report/datasets.rst", category="Tables"
+        ),
     log:
         "logs/report/datasets.log",
     benchmark:
@@ -81,7 +87,12 @@ rule figure:
     input:
         "results/{name}.csv",
     output:
-        "results/figures/{name}.svg",
+        report(
+            "results/figures/{name}.svg",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
+        ),
     log:
         "logs/report/figure-{name}.log",
     benchmark:

@@ -1,0 +1,292 @@
+"""What a change makes again: for each kind of change, exactly the rules that Snakemake would run, and why.
+
+The changes are made to a copy of the project or of a finished run; nothing but the plan is computed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import ENVIRONMENT, PROJECT, copy_of, run, snakemake
+from sharegpt4v.config import load
+from sharegpt4v.files import read_jsonl
+from sharegpt4v.stage_code import code_of, modules_of
+from sharegpt4v.workflow import STAGES, stage_params
+
+Rules = set[str]
+
+SHOWN: Rules = {"table", "tracked", "cells"}
+SCORED = {"scores", *SHOWN}
+ANSWERED = {"answers", "judged", "submissions", *SCORED}
+PAIR = {"substitution", "figure"}  # of models without pre-training
+FINETUNED = {"finetuned", *ANSWERED}
+CAPTIONED = {"captions", "pretraining_corpus", "datasets", "figure", "pretrained", *FINETUNED}
+MIXED = {"substituted_mix", *PAIR, *FINETUNED}
+ALIGNED = {"alignment", "captioner", *CAPTIONED, *PAIR}
+FETCHED = {"source", "seed_captions", "vision_tower", *ALIGNED, *MIXED}
+ALL = {"mini_world", "tokenizer", "language_model", *FETCHED}
+
+
+def planned(folder: Path, *config: str, project: Path = PROJECT) -> Rules:
+    """The rules that a run would carry out, without the target `all`."""
+    return set(plan(folder, *config, project=project))
+
+
+def plan(folder: Path, *config: str, project: Path = PROJECT) -> dict[str, int]:
+    """How many jobs of each rule a run would carry out."""
+    text = dry_run(folder, *config, "--quiet", "rules", project=project)
+    if "Job stats:" not in text:
+        assert "Nothing to be done" in text
+        return {}
+    table = text.partition("Job stats:")[2].partition("\ntotal")[0].splitlines()[3:]
+    jobs = {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
+    return {rule: count for rule, count in jobs.items() if rule != "all"}
+
+
+def dry_run(folder: Path, *arguments: str, project: Path = PROJECT) -> str:
+    """What Snakemake says it would do; of the arguments, those with an equals sign are overrides of the config."""
+    overrides = [argument for argument in arguments if "=" in argument]
+    options = [argument for argument in arguments if "=" not in argument]
+    environment = ENVIRONMENT | {"PYTHONPATH": str(project / "src")}
+    ended = run(snakemake(folder, "--dry-run", *options, config=overrides), project, environment)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout + ended.stderr
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project, to be changed."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in ("src", "config", "workflow", "profiles"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "Snakefile", folder)
+    return folder
+
+
+# Keys of the config
+
+KEYS = [
+    ("seed=9", ALL),
+    ("mini={questions_per_benchmark: 13}", ALL - {"tokenizer", "language_model"}),
+    ("sources={largest_bad_fraction: 0.5}", FETCHED),
+    ("sources={workers: 1}", set()),
+    ("teacher={temperature: 0.3}", {"seed_captions", "captioner", *CAPTIONED, *MIXED}),
+    ("teacher={concurrency: 3, timeout_seconds: 9}", set()),
+    ("base_models={vision_tower: {training: {steps: 9}}}", {"vision_tower", *ALIGNED}),
+    ("base_models={tokenizer: {vocabulary: 401}}", {"tokenizer", "language_model", "vision_tower", *ALIGNED}),
+    ("base_models={llm: {13b: {layers: 1}}}", set()),  # no model of the smoke preset has this size
+    ("base_models={llm_training: {rows: 2001}}", {"language_model", *ALIGNED}),
+    ("alignment={learning_rate: 1e-3}", ALIGNED),
+    ("captioner={recipe: {epochs: 7}}", {"captioner", *CAPTIONED}),
+    ("captions={max_new_tokens: 25}", CAPTIONED),
+    ("captions={batch_size: 3}", set()),
+    ("corpora={substitution_sources: [sam]}", MIXED),
+    ("pretraining={warmup_ratio: 0.5}", {"pretrained", *FINETUNED}),
+    ("finetuning={learning_rate: 1e-4}", {*FINETUNED, *PAIR}),
+    ("finetuning={checkpoint_minutes: 3}", set()),
+    ("benchmarks={batch_size: 3}", set()),
+    ("judge={model: another}", {"judged", *SCORED, *PAIR}),
+    ("judge={concurrency: 3, timeout_seconds: 9}", set()),
+    ("tracking={experiment: another}", {"tracked", "cells"}),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), KEYS)
+def test_a_key_on_the_command_line(smoke: Path, change: str, expected: Rules) -> None:
+    assert planned(smoke, change) == expected
+
+
+def test_the_same_key_in_the_file(smoke: Path, project: Path) -> None:
+    edit("config/smoke.yaml", "finetuning:\n", "finetuning:\n  learning_rate: 1e-4\n")(project)
+    assert plan(smoke, project=project) == plan(smoke, "finetuning={learning_rate: 1e-4}")
+
+
+def test_another_model_makes_what_it_needs_and_the_table(smoke: Path, project: Path) -> None:
+    more = (
+        "  - {name: sharegpt4v-13b, size: 13b, pretraining: none, mix: llava-158k, substitution: coco, paper: null}\n"
+    )
+    edit("config/smoke.yaml", "\n# One pair", f"\n# One pair more\n{'# One pair'}")(project)
+    edit("config/smoke.yaml", "paper: ShareGPT4V-7B}\n", f"paper: ShareGPT4V-7B}}\n{more}")(project)
+    assert plan(smoke, project=project) == {
+        "language_model": 1, "alignment": 1, "finetuned": 1, "answers": 1, "judged": 1, "scores": 1, "submissions": 1,
+        "table": 1, "tracked": 1, "cells": 1,
+    }  # fmt: skip
+
+
+# Files of the project
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Path], None]:
+    """Replace a text in a file below a folder."""
+
+    def change(folder: Path) -> None:
+        text = (folder / path).read_text()
+        assert old in text
+        (folder / path).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def append(path: str, text: str) -> Callable[[Path], None]:
+    """Append a text to a file below a folder."""
+
+    def change(folder: Path) -> None:
+        with open(folder / path, "a") as file:
+            file.write(text)
+
+    return change
+
+
+FILES = [
+    ("nothing", append("config/prompts/README", ""), set()),
+    ("a prompt of the teacher", append("config/prompts/teacher/base.txt", "\nBe brief.\n"),
+     {"seed_captions", "captioner", *CAPTIONED, *MIXED}),
+    ("the captioner's instruction", append("config/prompts/captioner.txt", " Now.\n"), {"captioner", *CAPTIONED}),
+    ("the questions for details", append("config/prompts/detail_questions.txt", "What is it?\n"), MIXED),
+    ("the paper's numbers", append("config/paper/results.csv", "New,GQA,1.0,zoo\n"), SHOWN),
+    ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
+    ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\n# changed\n"),
+     ALL - {"mini_world", "source", "seed_captions", "tokenizer", "substituted_mix", "vision_tower"}),
+    ("code of the client", append("src/sharegpt4v/teacher/client.py", "\n# changed\n"),
+     {"seed_captions", "captioner", *CAPTIONED, *MIXED}),
+    ("code of one benchmark", append("src/sharegpt4v/benchmarks/gqa.py", "\n# changed\n"), {*ANSWERED, *PAIR}),
+    ("code of the table", append("src/sharegpt4v/benchmarks/table_page.py", "\n# changed\n"), SHOWN),
+    ("code that decides nothing", append("src/sharegpt4v/progress.py", "\n# changed\n"), set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), [row[1:] for row in FILES], ids=[row[0] for row in FILES])
+def test_a_file_of_the_project(smoke: Path, project: Path, change: Callable[[Path], None], expected: Rules) -> None:
+    change(project)
+    assert planned(smoke, project=project) == expected
+
+
+# Files of a run
+
+
+def touch(path: str) -> Callable[[Path], None]:
+    """Give a file a new date and leave it equal."""
+
+    def change(folder: Path) -> None:
+        (folder / path).touch()
+
+    return change
+
+
+def remove(path: str) -> Callable[[Path], None]:
+    """Take a file away."""
+
+    def change(folder: Path) -> None:
+        (folder / path).unlink()
+
+    return change
+
+
+MIX = "data/sharegpt4v/llava-158k+coco.json"
+ONE_MODEL = {"finetuned": 1, "answers": 1, "judged": 1, "scores": 1, "submissions": 1}
+OUTPUTS = [
+    ("a row of a mixture", edit(MIX, "image", "picture"),
+     ONE_MODEL | {"table": 1, "substitution": 1, "figure": 1, "tracked": 1, "cells": 1}),
+    ("a mixture touched but equal", touch(MIX), {}),
+    ("a manifest touched but equal", touch("data/manifests/coco.parquet"), {}),
+    ("a shard lost", remove("data/captions/00001-of-00003.jsonl"),
+     {"captions": 1, "pretraining_corpus": 1, "datasets": 1, "figure": 1, "pretrained": 1, **ONE_MODEL, "table": 1,
+      "tracked": 1, "cells": 1}),
+    ("an answer file of another content", append("results/answers/llava-7b/gqa.jsonl", "\n"),
+     {"scores": 1, "submissions": 1, "table": 1, "substitution": 1, "figure": 1, "tracked": 1, "cells": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), [row[1:] for row in OUTPUTS], ids=[row[0] for row in OUTPUTS])
+def test_a_file_of_a_run(smoke: Path, tmp_path: Path, change: Callable[[Path], None], expected: dict[str, int]) -> None:
+    folder = copy_of(smoke, tmp_path / "run")
+    change(folder)
+    assert plan(folder) == expected
+
+
+# Images and official files of the user's own
+
+
+@pytest.mark.parametrize("stage", ["answer", "score"])
+def test_a_benchmarks_file_that_the_user_puts_in_place(tmp_path: Path, stage: str) -> None:
+    (tmp_path / "gqa/images").mkdir(parents=True)
+    config = load(PROJECT / "config/smoke.yaml", {"benchmarks": {"root": str(tmp_path), "names": ["gqa"]}})
+
+    def settings() -> object:
+        return stage_params(config, stage)["settings"]({})
+
+    before = settings()
+    (tmp_path / "gqa/images/1.jpg").write_bytes(b"an image is not looked at")
+    assert settings() == before
+    (tmp_path / "gqa/llava_gqa_testdev_balanced.jsonl").write_text("{}\n")
+    assert settings() != before
+
+
+# Why
+
+
+def test_snakemake_says_why_in_words(smoke: Path) -> None:
+    said = dry_run(smoke, "finetuning={learning_rate: 1e-4}")
+    assert "reason: Params have changed since last execution" in said
+    assert "reason: Input files updated by another job: " in said
+
+
+def test_the_code_of_a_stage_is_what_its_verb_imports() -> None:
+    assert {"teacher.client", "teacher.quality", "verbs.seed"} <= modules_of("verbs.seed")
+    assert not modules_of("verbs.seed") & {"training.run", "models.building", "benchmarks.mme", "config.loading"}
+    assert {"training.run", "training.packing", "models.building"} <= modules_of("verbs.finetune")
+    assert not modules_of("verbs.score", "benchmarks.mme") & {"models.generation", "training.run"}
+    assert code_of("verbs.seed") != code_of("verbs.finetune")
+
+
+def test_every_stage_names_texts_and_modules_that_exist() -> None:
+    for name, stage in STAGES.items():
+        verb = name.partition("-")[0] if name.startswith(("base-", "corpus-")) else name
+        assert code_of(f"verbs.{verb.replace('-', '_')}", *stage.code)
+
+
+# Failures
+
+
+def test_a_failed_shard_stops_no_other_is_told_in_short_and_is_made_again_alone(smoke: Path, tmp_path: Path) -> None:
+    folder = copy_of(smoke, tmp_path / "run")
+    names = [f"data/captions/0000{number}-of-00003.jsonl" for number in range(3)]
+    images = [row["image"] for row in read_jsonl(folder / names[1])]
+    kept = {image: (folder / "data" / image).read_bytes() for image in images}
+    for image in images:
+        (folder / "data" / image).write_bytes(b"no image")
+    for name in names:
+        (folder / name).unlink()
+
+    command = snakemake(folder, *names, "--keep-going", config=["captions={quality: {largest_rejected_fraction: 0.5}}"])
+    ended = run(command)
+    assert ended.returncode == 1
+    assert [(folder / name).exists() for name in names] == [True, False, True]
+    told = ended.stderr.partition("\nfailed: captions/00001-of-00003\n")[2]
+    assert "captions 00001-of-00003: 40 of 40 " in told.splitlines()[-6:][0] or "40 of 40" in told
+    assert f"all of it: {folder}/logs/captions/00001-of-00003.log" in told
+    assert len(ended.stderr.splitlines()) < 80
+
+    for image, content in kept.items():
+        (folder / "data" / image).write_bytes(content)
+    again = run(command)
+    assert again.returncode == 0, again.stderr
+    assert "captions        1\n" in again.stderr and (folder / names[1]).exists()
+
+
+def test_keep_going_makes_every_score_that_can_be_made(smoke: Path, tmp_path: Path) -> None:
+    folder = copy_of(smoke, tmp_path / "run")
+    shutil.rmtree(folder / "checkpoints/llava-7b")
+    shutil.rmtree(folder / "results/scores")
+    rows = folder / "data/sharegpt4v/llava_instruct_158k.json"
+    rows.write_bytes(rows.read_bytes()[:1000])
+    ended = run(snakemake(folder, "--keep-going"))
+    assert ended.returncode == 1
+    assert "\nfailed: finetuning/llava-7b\n" in ended.stderr and "llava_instruct_158k.json" in ended.stderr
+    assert {path.name for path in (folder / "results/scores").iterdir()} == {"llava-7b+sharegpt4v", "sharegpt4v-7b"}
+    assert not (folder / "checkpoints/llava-7b/finetuned").exists()
