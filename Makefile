@@ -40,7 +40,7 @@ setup: .venv/installed .venv-img2dataset/installed
 	@touch $@
 
 table: setup
-	snakemake --cores all results/table.csv all --configfile $(CONFIG)
+	snakemake --cores all results/table.csv all --quiet rules --configfile $(CONFIG)
 	@s4v timings
 	@s4v table --config $(CONFIG)
 

@@ -14,6 +14,7 @@ import pytest
 from conftest import ENVIRONMENT, PROJECT, copy_of, run, snakemake
 from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
+from sharegpt4v.layout import PRETRAINING_CORPUS
 from sharegpt4v.stage_code import code_of, modules_of
 from sharegpt4v.workflow import STAGES, stage_params
 
@@ -151,7 +152,7 @@ FILES = [
     ("the paper's numbers", append("config/paper/results.csv", "New,GQA,1.0,zoo\n"), SHOWN),
     ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
     ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\n# changed\n"),
-     ALL - {"mini_world", "source", "seed_captions", "tokenizer", "substituted_mix", "vision_tower"}),
+     ALL - {"mini_world", "source", "seed_captions", "substituted_mix"}),
     ("code of the client", append("src/sharegpt4v/teacher/client.py", "\n# changed\n"),
      {"seed_captions", "captioner", *CAPTIONED, *MIXED}),
     ("code of one benchmark", append("src/sharegpt4v/benchmarks/gqa.py", "\n# changed\n"), {*ANSWERED, *PAIR}),
@@ -178,11 +179,12 @@ def touch(path: str) -> Callable[[Path], None]:
     return change
 
 
-def remove(path: str) -> Callable[[Path], None]:
-    """Take a file away."""
+def remove(*paths: str | Path) -> Callable[[Path], None]:
+    """Take files away."""
 
     def change(folder: Path) -> None:
-        (folder / path).unlink()
+        for path in paths:
+            (folder / path).unlink()
 
     return change
 
@@ -194,7 +196,8 @@ OUTPUTS = [
      ONE_MODEL | {"table": 1, "substitution": 1, "figure": 1, "tracked": 1, "cells": 1}),
     ("a mixture touched but equal", touch(MIX), {}),
     ("a manifest touched but equal", touch("data/manifests/coco.parquet"), {}),
-    ("a shard lost", remove("data/captions/00001-of-00003.jsonl"),
+    ("a shard lost that nothing needs any more", remove("data/captions/00001-of-00003.jsonl"), {}),
+    ("a shard and the corpus lost", remove("data/captions/00001-of-00003.jsonl", PRETRAINING_CORPUS),
      {"captions": 1, "pretraining_corpus": 1, "datasets": 1, "figure": 1, "pretrained": 1, **ONE_MODEL, "table": 1,
       "tracked": 1, "cells": 1}),
     ("an answer file of another content", append("results/answers/llava-7b/gqa.jsonl", "\n"),
@@ -282,7 +285,7 @@ def test_a_failed_shard_stops_no_other_is_told_in_short_and_is_made_again_alone(
 def test_keep_going_makes_every_score_that_can_be_made(smoke: Path, tmp_path: Path) -> None:
     folder = copy_of(smoke, tmp_path / "run")
     shutil.rmtree(folder / "checkpoints/llava-7b")
-    shutil.rmtree(folder / "results/scores")
+    shutil.rmtree(folder / "results")
     rows = folder / "data/sharegpt4v/llava_instruct_158k.json"
     rows.write_bytes(rows.read_bytes()[:1000])
     ended = run(snakemake(folder, "--keep-going"))

@@ -65,7 +65,7 @@ def test_commands_of_rules_run_alone(smoke: Path, tmp_path: Path) -> None:
 def test_two_runs_in_two_folders_share_nothing(smoke: Path, tmp_path: Path) -> None:
     other = run(snakemake(tmp_path / "seed-1", "--dry-run", "--quiet", "rules", config=["seed=1"]))
     assert "mini_world" in other.stdout + other.stderr
-    assert "Nothing to be done" in run(snakemake(smoke, "--dry-run")).stderr
+    assert "Nothing to be done" in run(snakemake(smoke, "--dry-run")).stdout
 
 
 def test_one_run_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
