@@ -28,7 +28,7 @@ setup: .venv/installed .venv-img2dataset/installed
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	@echo "installing what the project needs into .venv; this takes some minutes, once"
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --require-hashes -r envs/core.lock
+	DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --require-hashes -r envs/core.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

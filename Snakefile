@@ -18,6 +18,7 @@ from sharegpt4v.workflow import (
     results_of,
     shards,
     stage_params,
+    training_resources,
     world,
 )
 
@@ -47,6 +48,17 @@ wildcard_constraints:
     shard=r"\d+-of-\d+",
     mix="[^/+]+",
     substitution="coco|all",
+
+
+# Small things are done where Snakemake runs, and do not wait in a cluster's queue.
+localrules:
+    all,
+    table,
+    substitution,
+    datasets,
+    figure,
+    tracked,
+    cells,
 
 
 # The table, and all that is told beside it.

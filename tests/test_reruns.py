@@ -90,6 +90,7 @@ KEYS = [
     ("pretraining={warmup_ratio: 0.5}", {"pretrained", *FINETUNED}),
     ("finetuning={learning_rate: 1e-4}", {*FINETUNED, *PAIR}),
     ("finetuning={checkpoint_minutes: 3}", set()),
+    ("compute={nodes: 2, wait_minutes: 3}", set()),
     ("benchmarks={batch_size: 3}", set()),
     ("judge={model: another}", {"judged", *SCORED, *PAIR}),
     ("judge={concurrency: 3, timeout_seconds: 9}", set()),

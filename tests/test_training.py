@@ -199,10 +199,10 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
 
     from sharegpt4v.models.building import image_token_count, load_llava
     from sharegpt4v.training.conversation import IGNORED
+    from sharegpt4v.training.loss import loss_of
     from sharegpt4v.training.packing import collate
     from sharegpt4v.training.pictures import Pictures
     from sharegpt4v.training.rows import make_samples, read_rows
-    from sharegpt4v.training.run import loss_of
 
     model, processor = load_llava(write_llava(tmp_path))
     model.train()

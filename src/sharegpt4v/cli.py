@@ -19,7 +19,7 @@ from sharegpt4v.errors import UserError
 VERBS = (
     "mini-world", "fetch", "seed", "base", "align", "train-captioner", "caption-shard", "caption", "corpus",
     "pretrain", "finetune", "answer", "judge", "score", "submission", "table", "substitution", "datasets", "figures",
-    "timings", "track", "cells", "config",
+    "timings", "track", "cells", "config", "doctor",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # progress is told by the verbs

@@ -20,6 +20,7 @@ from sharegpt4v.config import Config, load, missing_keys
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.ledger import key_of
+from sharegpt4v.slurm import end_leftover_jobs, keep_asking
 from sharegpt4v.stage_code import code_of
 
 RUN_CONFIG = layout.WORK / "config.json"
@@ -80,7 +81,11 @@ STAGES = {
 
 
 def prepare_environment() -> None:
-    """Let jobs find `s4v` where this Python is, and run one thread each, since they run side by side."""
+    """Let jobs find `s4v` where this Python is, and run one thread each, since they run side by side.
+
+    Under Slurm, also let the run bear what happens there.
+    """
+    keep_asking()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine are slow
 
@@ -105,7 +110,7 @@ def read_config(config_files: list[Path], overrides: Mapping[str, Any]) -> Confi
 def begin(config: Config) -> None:
     """Take this folder for one run at a time, and write the resolved config for the verbs (only when it changed).
 
-    The lock is the kernel's, so that a run that was killed leaves none behind.
+    The lock is the kernel's, so that a run that was killed leaves none behind. Jobs that it left in Slurm are ended.
     """
     layout.WORK.mkdir(exist_ok=True)
     lock = os.open(layout.WORK / "lock", os.O_CREAT | os.O_RDWR, 0o666)
@@ -113,6 +118,10 @@ def begin(config: Config) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit(f"{Path.cwd()}: another run is working in this folder; wait for it, or stop it")
+    try:
+        end_leftover_jobs(Path.cwd())
+    except UserError as error:
+        sys.exit(str(error))
     resolved = config.model_dump(mode="json")
     if not RUN_CONFIG.exists() or read_json(RUN_CONFIG) != resolved:
         write_json(RUN_CONFIG, resolved)
@@ -123,6 +132,15 @@ def stage_params(config: Config, name: str) -> dict[str, Any]:
     verb = name.partition("-")[0] if name.startswith(("base-", "corpus-")) else name
     code = code_of(f"verbs.{verb.replace('-', '_')}", *STAGES[name].code)
     return {"settings": _settings(config, name), "code": code}
+
+
+def training_resources(config: Config) -> dict[str, Any]:
+    """Return what a rule that trains on several nodes asks Slurm for, so that its command can start one task on each.
+
+    Which partition, how many GPUs a node and how much memory is for the profile to say.
+    """
+    nodes = config.compute.nodes
+    return {"nodes": nodes, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"} if nodes > 1 else {}
 
 
 def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[str, Any]]:

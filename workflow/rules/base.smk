@@ -80,6 +80,7 @@ rule alignment:
     priority: 80
     threads: 1
     resources:
+        **training_resources(run),
         mem_mb=2500,
         runtime=60,
     params:

@@ -15,6 +15,7 @@ rule captioner:
     priority: 75
     threads: 1
     resources:
+        **training_resources(run),
         mem_mb=2500,
         runtime=60,
     params:

@@ -15,6 +15,7 @@ rule pretrained:
     priority: 60
     threads: 1
     resources:
+        **training_resources(run),
         mem_mb=2500,
         runtime=60,
     params:
@@ -36,6 +37,7 @@ rule finetuned:
     priority: 50
     threads: 1
     resources:
+        **training_resources(run),
         mem_mb=2500,
         runtime=60,
     params:

@@ -7,6 +7,7 @@ from pydantic import Field
 from sharegpt4v.config.base_models import BaseModels
 from sharegpt4v.config.benchmarks import Benchmarks
 from sharegpt4v.config.captions import Captions
+from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.corpora import Corpora
 from sharegpt4v.config.judge import Judge
 from sharegpt4v.config.mini import Mini
@@ -38,6 +39,7 @@ class Config(Section):
     corpora: Corpora = Field(description="Instruction mixes, with detail captions replaced (paper §4.3, §5.4).")
     pretraining: Recipe = Field(description="Pre-training on the captioner's captions (paper §4.2).")
     finetuning: Recipe = Field(description="Fine-tuning on an instruction mix (paper §4.3).")
+    compute: Compute = Field(default=Compute(), description="Nodes and processes that train one model together.")
     models: tuple[TrainedModel, ...] = Field(min_length=1, description="The rows of the results table (paper table 3).")
     substitution: tuple[SubstitutionPair, ...] = Field(
         default=(), description="Pairs of models that are compared before and after substitution (paper figure 2)."

@@ -8,9 +8,10 @@ import torch
 
 
 def choose_device() -> torch.device:
-    """Return the GPU, or the CPU with one thread (see `one_thread`)."""
+    """Return the GPU (of several, that of this process, as torchrun counts them), or the CPU (see `one_thread`)."""
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        return torch.device("cuda", torch.cuda.current_device())
     one_thread()
     return torch.device("cpu")
 

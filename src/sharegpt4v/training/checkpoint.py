@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+SECONDS_TO_BE_DEAD = 86_400  # nobody writes on an unfinished folder for longer
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Yield an empty folder beside `out` that takes its place, and that of an older one, when the block ends.
 
-    After an error nothing is left behind and an older `out` stays as it was.
+    After an error nothing is left behind and an older `out` stays as it was. Nobody else has the same folder, not even
+    a process that does the same on another node, cut off there while Slurm started the job again.
     """
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{out.name}.*.unfinished"):  # by a kill
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > SECONDS_TO_BE_DEAD:
+                shutil.rmtree(left, ignore_errors=True)
+    unfinished = Path(tempfile.mkdtemp(".unfinished", f".{out.name}.", out.parent))
+    unfinished.chmod(0o755)  # mkdtemp's is for its owner alone
     try:
         yield unfinished
     except BaseException:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ class Sample:
     ids: list[int]
     labels: list[int]
     image: Path | None = None
+
+    @cached_property
+    def learned(self) -> int:
+        """How many labels are learned. The first never is: its token follows from nothing."""
+        return sum(label != IGNORED for label in self.labels[1:])
 
 
 def prompt_text(question: str, has_image: bool, system: str = SYSTEM) -> str:

@@ -6,7 +6,6 @@ import sys
 import time
 
 from sharegpt4v.progress import duration
-from sharegpt4v.training.packing import Batch
 
 
 class Meter:
@@ -18,11 +17,11 @@ class Meter:
         self.loss: float | None = None
         self.samples = self.tokens = 0
 
-    def step(self, done: int, loss: float, rate: float, batch: Batch) -> dict[str, float]:
+    def step(self, done: int, loss: float, rate: float, samples: int, tokens: int) -> dict[str, float]:
         """Take in one finished step; return its row for the record (speed is since the start of this run)."""
         self.loss = loss if self.loss is None else 0.9 * self.loss + 0.1 * loss
-        self.samples += batch.samples
-        self.tokens += batch.ids.numel()
+        self.samples += samples
+        self.tokens += tokens
         now = time.monotonic()
         elapsed = max(now - self.start, 1e-9)
         if now - self.last >= self.every or done == self.steps:

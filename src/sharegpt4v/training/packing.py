@@ -48,13 +48,17 @@ def pack(lengths: Sequence[int], capacity: int, seed: int, epoch: int) -> list[l
 
 @dataclass
 class Batch:
-    """Tensors of shape (rows, length), the images in the order their ids appear, and the number of samples."""
+    """Tensors of shape (rows, length), the images in the order their ids appear, the number of samples.
+
+    `learned` is the number of tokens to learn that the mean of the loss is over: of a part, those of the whole batch.
+    """
 
     ids: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
     images: list[Path]
     samples: int
+    learned: int
 
 
 def collate(samples: Sequence[Sample], rows: Sequence[Sequence[int]], row_count: int, capacity: int, pad: int) -> Batch:
@@ -77,4 +81,5 @@ def collate(samples: Sequence[Sample], rows: Sequence[Sequence[int]], row_count:
             images += [sample.image] if sample.image else []
             start = end
         positions[number, start:] = torch.arange(capacity - start)
-    return Batch(ids, labels, positions, images, sum(len(row) for row in rows))
+    learned = sum(samples[index].learned for row in rows for index in row)
+    return Batch(ids, labels, positions, images, sum(len(row) for row in rows), learned)

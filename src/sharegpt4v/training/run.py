@@ -2,6 +2,7 @@
 
 A run is a pure function of its samples, recipe and seed: the order of each epoch is derived from seed and epoch, so
 a run continued from a checkpoint takes the same steps as one that was never stopped (paper section 4, LLaVA's recipe).
+Several processes take the steps of one, each with a part of every batch.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sharegpt4v.training.conversation import IGNORED, Sample
+from sharegpt4v.training.conversation import Sample
+from sharegpt4v.training.engine import engine_for
 from sharegpt4v.training.meter import Meter
 from sharegpt4v.training.packing import Batch, collate, pack
+from sharegpt4v.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
@@ -39,15 +42,19 @@ class Schedule:
         return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup)))
 
 
-def batches(samples: Sequence[Sample], recipe: Recipe, seed: int, steps: int, first: int, pad: int) -> Iterator[Batch]:
-    """Yield the batches of steps `first` to `steps`, packing each epoch anew."""
+def batches(
+    samples: Sequence[Sample], recipe: Recipe, seed: int, steps: int, first: int, pad: int, ranks: Ranks
+) -> Iterator[Batch]:
+    """Yield this process's part of the batches of steps `first` to `steps`, packing each epoch anew."""
     lengths, step, epoch = [len(sample.ids) for sample in samples], 0, 0
     while step < steps:
         rows = pack(lengths, recipe.sequence_length, seed, epoch)
         for start in range(0, len(rows), recipe.batch_size):
             if first <= step < steps:
                 chosen = rows[start : start + recipe.batch_size]
-                yield collate(samples, chosen, recipe.batch_size, recipe.sequence_length, pad)
+                row_count = recipe.batch_size // ranks.count
+                part = collate(samples, ranks.share(chosen), row_count, recipe.sequence_length, pad)
+                yield replace(part, learned=sum(samples[index].learned for row in chosen for index in row))
             step += 1
         epoch += 1
 
@@ -56,39 +63,6 @@ def step_count(samples: Sequence[Sample], recipe: Recipe, seed: int) -> int:
     """Optimiser steps of the whole run: batches of the first epoch times the number of epochs, at least one."""
     rows = pack([len(sample.ids) for sample in samples], recipe.sequence_length, seed, 0)
     return max(1, round(math.ceil(len(rows) / recipe.batch_size) * recipe.epochs))
-
-
-def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Trainable parameters by learning rate (tower, projector, rest) and weight decay (none on vectors)."""
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        rate = recipe.learning_rate
-        if "vision_tower" in name:
-            rate = recipe.vision_learning_rate or rate
-        elif "multi_modal_projector" in name:
-            rate = recipe.projector_learning_rate or rate
-        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    return [
-        {"params": parameters, "lr": rate, "initial_lr": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
-    ]
-
-
-def loss_of(model: Any, batch: Batch, pixels: torch.Tensor | None) -> torch.Tensor:
-    """Mean cross-entropy over the learned tokens of a batch.
-
-    The vocabulary is only scored at positions that are learned from: most of a row is image and prompt.
-    """
-    inputs: dict[str, Any] = {"input_ids": batch.ids, "position_ids": batch.positions, "use_cache": False}
-    if pixels is not None:
-        inputs["pixel_values"] = pixels
-    hidden = model.model(**inputs).last_hidden_state[:, :-1]
-    targets = batch.labels[:, 1:]
-    learned = targets != IGNORED
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[learned]).float(), targets[learned])
 
 
 def train(
@@ -101,62 +75,35 @@ def train(
     pixels_of: Callable[[list[Path]], torch.Tensor] | None = None,
     pad: int = 0,
     record: Callable[[dict[str, float]], None] = lambda _: None,
+    ranks: Ranks = ALONE,
 ) -> None:
-    """Train `model` in place; resume from `work/state.pt` when it is there.
+    """Train `model` in place; resume from the state in `work` when there is one.
 
-    `pixels_of` reads the images of a batch, float32 (images, 3, size, size). `record` gets one row per step. State is
-    saved every `recipe.checkpoint_minutes` and when the process is asked to end (SIGTERM, as Slurm and Snakemake do).
+    `pixels_of` reads the images of a batch, float32 (images, 3, size, size). `record` gets one row per step, in the
+    first of several processes. State is saved every `recipe.checkpoint_minutes` and when a process is asked to end
+    (SIGTERM, as Slurm and Snakemake do).
     """
     steps = step_count(samples, recipe, seed)
     schedule = Schedule(steps, round(recipe.warmup_ratio * steps))
-    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, 0.999), eps=1e-8)
-    state = State(work / "state.pt", model, optimiser)
-    first = state.load()
+    engine = engine_for(model, recipe, work, ranks)
+    first = engine.load()
     meter = Meter(what, steps, first)
     stopping = _ask_before_ending()
     model.train()
     saved = time.monotonic()
-    for step, batch in enumerate(batches(samples, recipe, seed, steps, first, pad), start=first):
-        for group in optimiser.param_groups:
-            group["lr"] = group["initial_lr"] * schedule(step)
+    for step, batch in enumerate(batches(samples, recipe, seed, steps, first, pad, ranks), start=first):
         pixels = pixels_of(batch.images) if pixels_of and batch.images else None
-        loss = loss_of(model, batch, pixels)
-        loss.backward()
-        if recipe.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        record(meter.step(step + 1, loss.item(), schedule(step), batch))
-        if stopping() or time.monotonic() - saved >= recipe.checkpoint_minutes * 60:
-            state.save(step + 1)
+        loss_here = engine.step(batch, pixels, schedule(step))
+        overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
+        loss, due, stop, read, tokens = ranks.total(loss_here, overdue, stopping(), batch.samples, batch.ids.numel())
+        if ranks.rank == 0:
+            record(meter.step(step + 1, loss, schedule(step), round(read), round(tokens)))
+        if due or stop:
+            engine.save(step + 1)
             saved = time.monotonic()
-        if stopping():
+        if stop:
             raise SystemExit(f"{what}: stopped at step {step + 1} of {steps}; the same command continues from there")
     model.eval()
-
-
-class State:
-    """What a run needs to continue: weights, optimiser moments and the number of finished steps, in one file."""
-
-    def __init__(self, path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        self.path, self.model, self.optimiser = path, model, optimiser
-
-    def save(self, step: int) -> None:
-        """Write the state after `step` finished steps, atomically."""
-        from sharegpt4v.files import open_atomically
-
-        learned = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        with open_atomically(self.path) as file:
-            torch.save({"step": step, "model": learned, "optimiser": self.optimiser.state_dict()}, file)
-
-    def load(self) -> int:
-        """Restore the state when there is one; return the number of finished steps."""
-        if not self.path.exists():
-            return 0
-        state = torch.load(self.path, weights_only=True)
-        self.model.load_state_dict(state["model"], strict=False)
-        self.optimiser.load_state_dict(state["optimiser"])
-        return int(state["step"])
 
 
 def _ask_before_ending() -> Callable[[], bool]:

@@ -23,6 +23,7 @@ from sharegpt4v.provenance import provenance
 from sharegpt4v.tracking import Record
 from sharegpt4v.training.checkpoint import new_folder
 from sharegpt4v.training.pictures import Pictures
+from sharegpt4v.training.ranks import ALONE, Ranks
 from sharegpt4v.training.rows import Row, make_samples, read_rows
 from sharegpt4v.training.run import train
 
@@ -36,12 +37,14 @@ def train_stage(
     seed: int,
     work: Path,
     stage_name: str,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
 
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from is in `<work>/<fingerprint>` until
-    `out` is there. `UserError` for a row that is malformed or lacks its image.
+    `out` is there. `UserError` for a row that is malformed or lacks its image. All of several processes call this
+    alike, and the first one writes.
     """
     placed = read_rows(rows, data, stage_name)
     about = _provenance(start, rows, recipe, seed, stage_name)
@@ -55,7 +58,9 @@ def train_stage(
     pictures = Pictures(images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
     with Record(state / "metrics.jsonl") as record, _running_on(device, recipe.precision):
         pad = processor.tokenizer.pad_token_id
-        train(model, samples, recipe, seed, state, f"{stage_name} of {out}", pictures, pad, record.log)
+        train(model, samples, recipe, seed, state, f"{stage_name} of {out}", pictures, pad, record.log, ranks)
+    if ranks.rank:
+        return
     if device.type == "cuda" and recipe.precision == "bfloat16":
         model.to(torch.bfloat16)
     with new_folder(out) as folder:

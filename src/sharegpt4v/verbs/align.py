@@ -23,9 +23,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Write checkpoints/aligned/SIZE."""
+    from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage
 
     config = config_of(options)
+    ranks = all_ranks(config.compute)
     train_stage(
         (options.tower, layout.llm(options.size)),
         layout.SHORT_CAPTIONS,
@@ -35,4 +37,5 @@ def run(options: Namespace) -> None:
         config.seed,
         layout.work_of("alignment", code_of("verbs.align")),
         "alignment",
+        ranks,
     )

@@ -25,9 +25,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Write checkpoints/MODEL/finetuned."""
+    from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage
 
     config = config_of(options)
+    ranks = all_ranks(config.compute)
     model = layout.model_named(config, options.model)
     train_stage(
         options.start or layout.start_of(model),
@@ -38,4 +40,5 @@ def run(options: Namespace) -> None:
         config.seed,
         layout.work_of("finetuning", code_of("verbs.finetune")),
         "finetuning",
+        ranks,
     )

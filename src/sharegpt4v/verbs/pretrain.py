@@ -21,9 +21,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Start from checkpoints/aligned/SIZE and write checkpoints/pretrained/SIZE."""
+    from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage
 
     config = config_of(options)
+    ranks = all_ranks(config.compute)
     train_stage(
         layout.aligned(options.size),
         options.rows,
@@ -33,4 +35,5 @@ def run(options: Namespace) -> None:
         config.seed,
         layout.work_of("pretraining", code_of("verbs.pretrain")),
         "pretraining",
+        ranks,
     )

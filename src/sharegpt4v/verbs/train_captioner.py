@@ -22,9 +22,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Start from the aligned model of the captioner's size."""
     from sharegpt4v.captioner.rows import captioner_rows, read_instruction
+    from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage
 
     config = config_of(options)
+    ranks = all_ranks(config.compute)
     train_stage(
         layout.aligned(config.captioner.size),
         captioner_rows(options.captions, read_instruction(layout.of_project(config.captioner.instruction))),
@@ -34,4 +36,5 @@ def run(options: Namespace) -> None:
         config.seed,
         layout.work_of("captioner", code_of("verbs.train_captioner")),
         "captioner",
+        ranks,
     )

@@ -1,0 +1,28 @@
+"""Section ``compute``: on how many nodes and processes a model is trained (paper §4: 2 nodes with 8 A100-80G each).
+
+It says how the work is divided and not what comes out: batches stay as the recipes say, so a change of it makes
+nothing again.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sharegpt4v.config.section import Count, Positive, Section
+
+
+class Compute(Section):
+    """How many processes train one model together; more than one are started by torchrun and joined by DeepSpeed."""
+
+    nodes: Count = Field(default=1, description="Nodes per model (paper: 2). More than one need Slurm.")
+    processes_per_node: Count = Field(
+        default=1, description="Processes per node, one for each of its GPUs (paper: 8). On a CPU, 1."
+    )
+    wait_minutes: Positive = Field(
+        default=10, description="Minutes that a process waits for the others before all of them give up."
+    )
+
+    @property
+    def processes(self) -> int:
+        """How many train one model."""
+        return self.nodes * self.processes_per_node

@@ -1,0 +1,75 @@
+"""What kinds of job a Slurm profile asks for: partition, GPUs, nodes, memory, time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sharegpt4v.config import Config
+from sharegpt4v.errors import UserError
+
+TRAINING = ("alignment", "captioner", "pretrained", "finetuned")  # the rules whose nodes are those of the config
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a job asks Slurm for. `gpus` counts per node; `rules` are those that ask alike, empty for all the others."""
+
+    partition: str
+    account: str
+    gres: str
+    nodes: int
+    mem_mb: int
+    rules: tuple[str, ...] = ()
+
+    @property
+    def gpus(self) -> int:
+        """GPUs per node; `gpu:a100:8` and `gpu:8` are eight, `gpu` is one."""
+        last = self.gres.split(":")[-1]
+        return 0 if not self.gres else int(last) if last.isdigit() else 1
+
+    @property
+    def name(self) -> str:
+        """How a person calls it."""
+        each = f"{self.gpus or 'no'} GPU{'s' * (self.gpus != 1)}" if self.gpus or self.nodes > 1 else "CPU"
+        return f"{f'{self.nodes} nodes, ' if self.nodes > 1 else ''}{each} in {self.partition}"
+
+    def options(self) -> list[str]:
+        """The options of srun that ask for it."""
+        options = [f"--partition={self.partition}", f"--nodes={self.nodes}", f"--ntasks={self.nodes}"]
+        options += [f"--mem={self.mem_mb}"]
+        options += [f"--account={self.account}"] if self.account else []
+        return options + ([f"--gres={self.gres}"] if self.gres else [])
+
+
+def read_profile(path: Path) -> dict[str, Any]:
+    """Read the profile in the folder `path`, or in `path` itself when it is a file; a `UserError` when it is none."""
+    file = path / "config.yaml" if path.is_dir() else path
+    try:
+        profile = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: {error}; expected a profile of Snakemake") from None
+    if not isinstance(profile, dict):
+        raise UserError(f"{file}: expected a profile of Snakemake, a mapping of its options")
+    return profile
+
+
+def kinds(profile: dict[str, Any], config: Config) -> list[Kind]:
+    """Return the kinds of job of a profile, the CPU job first."""
+    default = profile.get("default-resources", {})
+    found: dict[Kind, list[str]] = {_kind(default, 1): []}
+    for rule, resources in profile.get("set-resources", {}).items():
+        nodes = config.compute.nodes if rule in TRAINING else 1
+        found.setdefault(_kind(default | resources, nodes), []).append(rule)
+    return [Kind(**(vars(kind) | {"rules": tuple(rules)})) for kind, rules in found.items()]
+
+
+def _kind(resources: dict[str, Any], nodes: int) -> Kind:
+    def text(name: str) -> str:
+        return str(resources.get(name, "")).strip("'\"")  # Snakemake evaluates values, so texts are quoted twice
+
+    memory = text("mem_mb")
+    return Kind(text("slurm_partition"), text("slurm_account"), text("gres"), nodes, int(memory or 1000))

@@ -1,0 +1,164 @@
+"""What takes the steps of a training and keeps its state: torch for one process, DeepSpeed for several.
+
+Several processes each take a part of every batch. A part's loss is its share of the mean over the tokens of the whole
+batch, so the sum of their gradients is the gradient of one process with the whole batch, and so are the steps.
+DeepSpeed divides gradients and moments among them (ZeRO-2; the paper used ZeRO-3, which also divides the weights and
+takes the same steps). On CPUs this runs over gloo, and is tested there with two processes. On GPUs it would run over
+NCCL and in bfloat16, which nobody has tried yet.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import open_atomically, read_json, write_json
+from sharegpt4v.models.device import choose_device
+from sharegpt4v.training.loss import Loss, loss_of
+from sharegpt4v.training.packing import Batch
+from sharegpt4v.training.ranks import Ranks
+
+if TYPE_CHECKING:
+    from sharegpt4v.config.training import Recipe
+
+
+class Engine(Protocol):
+    """Takes steps; saves and restores what is needed to go on."""
+
+    def step(self, batch: Batch, pixels: torch.Tensor | None, factor: float) -> float:
+        """Learn from a batch, or this process's part, at `factor` times the learning rates; return its loss."""
+
+    def save(self, step: int) -> None:
+        """Put the state after `step` finished steps on disk; a kill leaves either the older state or this one."""
+
+    def load(self) -> int:
+        """Restore the state when there is one; return the number of finished steps."""
+
+
+def engine_for(model: Any, recipe: Recipe, work: Path, ranks: Ranks) -> Engine:
+    """Return what trains `model` in place, with its state in the folder `work`."""
+    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, 0.999), eps=1e-8)
+    if ranks.count == 1:
+        return TorchEngine(model, optimiser, recipe.gradient_clip, work)
+    return DeepSpeedEngine(model, optimiser, recipe, work, ranks)
+
+
+def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate (tower, projector, rest) and weight decay (none on vectors)."""
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = recipe.learning_rate
+        if "vision_tower" in name:
+            rate = recipe.vision_learning_rate or rate
+        elif "multi_modal_projector" in name:
+            rate = recipe.projector_learning_rate or rate
+        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "initial_lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+class TorchEngine:
+    """One process: the state is one file of weights, optimiser moments and the number of finished steps."""
+
+    def __init__(self, model: Any, optimiser: torch.optim.Optimizer, clip: float | None, work: Path) -> None:
+        self.model, self.optimiser, self.clip, self.path = model, optimiser, clip, work / "state.pt"
+
+    def step(self, batch: Batch, pixels: torch.Tensor | None, factor: float) -> float:
+        _set_rates(self.optimiser.param_groups, factor)
+        loss = loss_of(self.model, batch, pixels)
+        loss.backward()
+        if self.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return loss.item()
+
+    def save(self, step: int) -> None:
+        learned = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        with open_atomically(self.path) as file:
+            torch.save({"step": step, "model": learned, "optimiser": self.optimiser.state_dict()}, file)
+
+    def load(self) -> int:
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, weights_only=True)
+        self.model.load_state_dict(state["model"], strict=False)
+        self.optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"])
+
+
+class DeepSpeedEngine:
+    """One of several processes: the state is a folder with a part from each, and a file that names it once complete.
+
+    The parts fit as many processes as wrote them: with another number a training that is under way begins anew.
+    """
+
+    def __init__(self, model: Any, optimiser: torch.optim.Optimizer, recipe: Recipe, work: Path, ranks: Ranks) -> None:
+        deepspeed, device = _deepspeed(), choose_device()
+        self.ranks, self.folder = ranks, work / f"state-of-{ranks.count}"
+        settings = {
+            "train_micro_batch_size_per_gpu": recipe.batch_size // ranks.count,
+            "gradient_clipping": recipe.gradient_clip or 0.0,
+            "bf16": {"enabled": device.type == "cuda" and recipe.precision == "bfloat16"},
+            "zero_optimization": {"stage": 2},
+            "zero_allow_untested_optimizer": True,
+            "zero_force_ds_cpu_optimizer": False,
+        }
+        self.engine = deepspeed.initialize(model=Loss(model), optimizer=optimiser, config=settings)[0]
+
+    def step(self, batch: Batch, pixels: torch.Tensor | None, factor: float) -> float:
+        _set_rates(self.engine.optimizer.param_groups, factor)
+        loss = self.engine(batch, pixels)
+        self.engine.backward(loss * self.ranks.count)  # DeepSpeed takes the mean of the gradients, not their sum
+        self.engine.step()
+        return float(loss.item())
+
+    def save(self, step: int) -> None:
+        name = f"step-{step}"
+        self.engine.save_checkpoint(str(self.folder), name, save_latest=False, exclude_frozen_parameters=True)
+        self.ranks.total(0)  # wait until every process has written its part
+        if self.ranks.rank == 0:
+            write_json(self.folder / "complete.json", {"step": step})
+            for older in self.folder.glob("step-*"):
+                if older.name != name:
+                    shutil.rmtree(older)
+
+    def load(self) -> int:
+        complete = self.folder / "complete.json"
+        # One process looks, since files may show on the other nodes later.
+        here = read_json(complete)["step"] if self.ranks.rank == 0 and complete.exists() else 0
+        step = round(self.ranks.total(here)[0])
+        if step:
+            path, _ = self.engine.load_checkpoint(str(self.folder), f"step-{step}", load_module_strict=False)
+            if path is None:
+                raise UserError(f"{self.folder}/step-{step}: cannot be read; delete {self.folder} to begin anew")
+        return step
+
+
+def _set_rates(groups: list[dict[str, Any]], factor: float) -> None:
+    for group in groups:
+        group["lr"] = group["initial_lr"] * factor
+
+
+def _deepspeed() -> Any:
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
+    try:
+        import deepspeed
+        import deepspeed.ops
+    except ImportError:
+        raise UserError("deepspeed is not installed; compute asks for several processes, which need it") from None
+    # On CPUs DeepSpeed would compile an operator of its own for messages within a node; gloo does without.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed

@@ -1,0 +1,59 @@
+"""This process among those that train one model together: its rank, its share of a batch, what all of them agree on.
+
+torchrun starts the processes and tells each its place in the environment; a process started by itself is alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+
+from sharegpt4v.models.device import choose_device
+
+T = TypeVar("T")
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The number of this process, from 0, and how many there are."""
+
+    rank: int = 0
+    count: int = 1
+
+    def share(self, rows: Sequence[T]) -> Sequence[T]:
+        """Return this process's part of the rows of a batch; together the parts are the batch."""
+        return rows[self.rank :: self.count]
+
+    def total(self, *values: float) -> list[float]:
+        """Sum each value over all processes. Every process has to call it, at the same step."""
+        if self.count == 1:
+            return list(values)
+        summed = torch.tensor(values, dtype=torch.float64, device=choose_device())
+        torch.distributed.all_reduce(summed)
+        return [float(value) for value in summed.tolist()]
+
+
+ALONE = Ranks()
+
+
+def join(wait_minutes: float) -> Ranks:
+    """Meet the processes that torchrun started with this one; alone without torchrun.
+
+    From then on a process that waits longer than `wait_minutes` for the others ends with an error.
+    """
+    count = int(os.environ.get("WORLD_SIZE", 1))
+    if count == 1:
+        return ALONE
+    # torchrun gives each process a session of its own: when it is killed, nothing else would end them.
+    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    backend = "nccl" if choose_device().type == "cuda" else "gloo"
+    torch.distributed.init_process_group(backend, timeout=timedelta(minutes=wait_minutes))
+    return Ranks(int(os.environ["RANK"]), count)

@@ -1,0 +1,46 @@
+"""Check that this machine has what a preset needs, and with --profile that its cluster does. Each line says what to do.
+
+Exit code 1 when something lacks. --slurm also runs a short job of each kind.
+
+Examples:  s4v doctor
+           s4v doctor config/smoke.yaml --profile slurm --slurm
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from sharegpt4v import layout
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    parser.add_argument("config", type=Path, nargs="?", default=layout.DEFAULT_CONFIG, help="the preset")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="Snakemake's profile, such as slurm")
+    parser.add_argument("--slurm", action="store_true", help="also run a short job of each kind of the profile")
+
+
+def run(options: Namespace) -> None:
+    """Print a line for each thing that was looked at."""
+    from sharegpt4v.config import load
+    from sharegpt4v.doctor.cluster import cluster_findings
+    from sharegpt4v.doctor.machine import machine_findings
+    from sharegpt4v.doctor.profile import read_profile
+
+    config = load(options.config)
+    folder = options.profile or (Path("slurm") if options.slurm else None)
+    profile = read_profile(folder if folder.exists() else layout.PROJECT / folder) if folder else {}
+    slurm = profile.get("executor") == "slurm"
+    lacking = 0
+    for findings in (
+        machine_findings(config, os.environ, slurm),
+        cluster_findings(profile, config, options.slurm) if slurm else (),
+    ):
+        for finding in findings:
+            print(finding, flush=True)
+            lacking += finding.remedy is not None
+    if lacking:
+        sys.exit(1)
