@@ -48,7 +48,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
 MinJobAge=3000
-# Each node may claim the whole machine.
+# Each node may claim more than the machine has: a group of jobs asks for the sum of what they need.
 SlurmdParameters=config_overrides
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,defer_batch
@@ -60,7 +60,7 @@ SlurmdTimeout=10
 SlurmctldTimeout=30
 MessageTimeout=10
 PropagateResourceLimits=NONE
-NodeName=DEFAULT CPUs=2 RealMemory=16000 Gres=gpu:4 State=UNKNOWN
+NodeName=DEFAULT CPUs=8 RealMemory=32000 Gres=gpu:4 State=UNKNOWN
 NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}]
 PartitionName=main Nodes=n[1-2] Default=YES MaxTime=2880 DefMemPerCPU=200 State=UP
 PartitionName=gpu Nodes=n[1-2] MaxTime=2880 DefMemPerCPU=200 State=UP
