@@ -62,7 +62,7 @@ MessageTimeout=10
 PropagateResourceLimits=NONE
 NodeName=DEFAULT CPUs=8 RealMemory=32000 Gres=gpu:4 State=UNKNOWN
 NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}]
-PartitionName=main Nodes=n[1-2] Default=YES MaxTime=2880 DefMemPerCPU=200 State=UP
+PartitionName=main Nodes=n[1-2] Default=YES MaxTime=UNLIMITED DefMemPerCPU=200 State=UP
 PartitionName=gpu Nodes=n[1-2] MaxTime=2880 DefMemPerCPU=200 State=UP
 """
 

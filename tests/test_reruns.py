@@ -14,7 +14,6 @@ import pytest
 from conftest import ENVIRONMENT, PROJECT, copy_of, run, snakemake
 from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
-from sharegpt4v.layout import PRETRAINING_CORPUS
 from sharegpt4v.stage_code import code_of, modules_of
 from sharegpt4v.workflow import STAGES, stage_params
 
@@ -180,12 +179,11 @@ def touch(path: str) -> Callable[[Path], None]:
     return change
 
 
-def remove(*paths: str | Path) -> Callable[[Path], None]:
-    """Take files away."""
+def remove(path: str) -> Callable[[Path], None]:
+    """Take a file away."""
 
     def change(folder: Path) -> None:
-        for path in paths:
-            (folder / path).unlink()
+        (folder / path).unlink()
 
     return change
 
@@ -198,9 +196,6 @@ OUTPUTS = [
     ("a mixture touched but equal", touch(MIX), {}),
     ("a manifest touched but equal", touch("data/manifests/coco.parquet"), {}),
     ("a shard lost that nothing needs any more", remove("data/captions/00001-of-00003.jsonl"), {}),
-    ("a shard and the corpus lost", remove("data/captions/00001-of-00003.jsonl", PRETRAINING_CORPUS),
-     {"captions": 1, "pretraining_corpus": 1, "datasets": 1, "figure": 1, "pretrained": 1, **ONE_MODEL, "table": 1,
-      "tracked": 1, "cells": 1}),
     ("an answer file of another content", append("results/answers/llava-7b/gqa.jsonl", "\n"),
      {"scores": 1, "submissions": 1, "table": 1, "substitution": 1, "figure": 1, "tracked": 1, "cells": 1}),
 ]  # fmt: skip
@@ -272,9 +267,9 @@ def test_a_failed_shard_stops_no_other_is_told_in_short_and_is_made_again_alone(
     assert ended.returncode == 1
     assert [(folder / name).exists() for name in names] == [True, False, True]
     told = ended.stderr.partition("\nfailed: captions/00001-of-00003\n")[2]
-    assert "captions 00001-of-00003: 40 of 40 " in told.splitlines()[-6:][0] or "40 of 40" in told
-    assert f"all of it: {folder}/logs/captions/00001-of-00003.log" in told
-    assert len(ended.stderr.splitlines()) < 80
+    assert "    captions 00001-of-00003: 40 of 40 images have no usable caption" in told
+    assert f"    all of it: {folder}/logs/captions/00001-of-00003.log" in told
+    assert len(told.splitlines()) <= 11  # with Snakemake's own last words
 
     for image, content in kept.items():
         (folder / "data" / image).write_bytes(content)

@@ -243,6 +243,16 @@ def test_a_controller_that_is_away_is_waited_for_within_limits(
     assert (folder / "results/scores/llava-7b/mme.json").exists()
 
 
+def test_a_job_that_can_never_start_is_told_and_not_waited_for(smoke: Path, cluster: Cluster, tmp_path: Path) -> None:
+    folder = copy_of(smoke, tmp_path / "run")
+    shutil.rmtree(folder / "results/scores/llava-7b")
+    cluster.ask("scontrol", "update", "PartitionName=main", "MaxTime=5")
+    run = Run(cluster, folder, "results/scores/llava-7b/mme.json", "--retries", "0", config=[])
+    assert run.process.wait(120) == 1
+    assert "can never start, so it was cancelled: PartitionTimeLimit" in run.said()
+    assert cluster.jobs("rule_scores", "CANCELLED")
+
+
 def test_doctor_tries_every_kind_of_job_and_names_what_lacks(cluster: Cluster, tmp_path: Path) -> None:
     def doctor(*arguments: str, **environment: str) -> tuple[int, str]:
         command = [str(BIN / "s4v"), "doctor", "config/smoke.yaml", *arguments]

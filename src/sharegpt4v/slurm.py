@@ -1,7 +1,8 @@
 """What a run under Slurm needs beside Snakemake's executor: answers in all cases, and no jobs of a run that is gone.
 
 The executor (2.8.0, pinned) forgets its jobs, and the run hangs, when one status query fails; it waits for ever for a
-job that Slurm no longer lists; and it asks ever more seldom the longer nothing succeeds. `keep_asking` mends that.
+job that Slurm no longer lists, or will never start; and it asks ever more seldom the longer nothing succeeds.
+`keep_asking` mends that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ from sharegpt4v.errors import UserError
 EXECUTOR = "snakemake_executor_plugin_slurm"
 LONGEST_SILENCE = 600.0  # seconds
 SECONDS_TO_END = 120.0  # for cancelled jobs: they save their state, then Slurm's own limit (KillWait) ends them
+# Why Slurm lets a job wait that no node, account or time will ever fit. Most clusters refuse such jobs, not all do.
+HOPELESS = (
+    "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "InvalidAccount", "InvalidQOS",
+    "AssocMaxWallDurationPerJobLimit", "QOSMaxWallDurationPerJobLimit",
+)  # fmt: skip
 
 States = dict[str, str]
 Query = Callable[[str, Any], Awaitable[tuple[States | None, float | None]]]
@@ -50,7 +56,8 @@ def keep_asking() -> None:
 def patient(query: Query, longest_silence: float = LONGEST_SILENCE, pause: float = 5.0) -> Query:
     """Return a status query that repeats the given one until Slurm answers, at most for `longest_silence` seconds.
 
-    A job that was listed before and is no more has ended without a word: it counts as failed, and is tried again.
+    A job that was listed before and is no more has ended without a word: it counts as failed, and is tried again. So
+    does one that waits for what can never be.
     """
     seen: set[str] = set()
 
@@ -70,10 +77,26 @@ def patient(query: Query, longest_silence: float = LONGEST_SILENCE, pause: float
             await asyncio.sleep(pause)
         gone = seen - states.keys()
         seen.update(states)
+        gone.update(_hopeless([job for job, state in states.items() if state == "PENDING"], logger))
         # sacct says who cancelled a job, `CANCELLED by 1000`, which the executor takes for a job that runs.
-        return {**dict.fromkeys(gone, "FAILED"), **{job: state.split()[0] for job, state in states.items()}}, seconds
+        return {job: state.split()[0] for job, state in states.items()} | dict.fromkeys(gone, "FAILED"), seconds
 
     return states_of_jobs
+
+
+def _hopeless(waiting: Sequence[str], logger: Any) -> Iterator[str]:
+    """Cancel and yield those of the waiting jobs that can never start as the profile asks for them; say why."""
+    if not waiting:
+        return
+    try:
+        lines = ask("squeue", "--noheader", "--format=%i|%r", f"--jobs={','.join(waiting)}").splitlines()
+        for job, reason in (line.split("|", 1) for line in lines):
+            if reason in HOPELESS:
+                ask("scancel", job)
+                logger.error(f"Slurm job {job} can never start, so it was cancelled: {reason}; see the profile")
+                yield job
+    except UserError:  # the next poll asks again
+        return
 
 
 def end_leftover_jobs(folder: Path) -> None:
