@@ -3,6 +3,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= config/config.yaml
+RUN ?= .
+PORT ?= 5000
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
@@ -17,7 +19,7 @@ help:
 	@echo "make table    everything from images to results/table.csv, on the mini preset (or CONFIG=FILE)"
 	@echo "make test     the tests"
 	@echo "make lint     the checks of style, types and rules"
-	@echo "make browse   MLflow in the browser: curves, scores, figures"
+	@echo "make browse   MLflow in the browser: curves, scores, figures (of a run in another folder: RUN=FOLDER)"
 	@echo "make setup    only the environments .venv and .venv-img2dataset"
 
 setup: .venv/installed .venv-img2dataset/installed
@@ -54,7 +56,8 @@ lint: setup
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	python -m sharegpt4v.config.reference --check
+	python -m sharegpt4v.dvc_stages --check
 
 browse: setup
-	@echo "MLflow takes some seconds to start; then open http://127.0.0.1:5000 (end with Ctrl-C)"
-	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
+	@echo "MLflow takes some seconds to start; then open http://127.0.0.1:$(PORT) (end with Ctrl-C)"
+	mlflow ui --backend-store-uri sqlite:///$(RUN)/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1

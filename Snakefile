@@ -7,18 +7,24 @@ the config and the hash of the code that it depends on, so that a change makes a
 from snakemake.utils import min_version
 
 from sharegpt4v.failures import tell_failures
+from sharegpt4v.layout import sizes
 from sharegpt4v.workflow import (
     begin,
     evaluation_manifest,
     finetuning_inputs,
+    manifests,
+    metrics,
     mix_file,
+    mixes,
     paired_models,
     prepare_environment,
     read_config,
     results_of,
+    scores,
     shards,
     stage_params,
     training_resources,
+    trainings,
     world,
 )
 
@@ -52,25 +58,14 @@ wildcard_constraints:
 
 # Small things are done where Snakemake runs, and do not wait in a cluster's queue.
 localrules:
-    all,
     table,
     substitution,
     datasets,
     figure,
+    metrics,
     tracked,
     cells,
-
-
-# The table, and all that is told beside it.
-rule all:
-    default_target: True
-    input:
-        "results/table.csv",
-        results_of(run),
-        "results/scores.csv",
-        expand(
-            "results/submissions/{model}", model=[model.name for model in run.models]
-        ),
+    all,
 
 
 include: "workflow/rules/sources.smk"
@@ -82,3 +77,13 @@ include: "workflow/rules/corpora.smk"
 include: "workflow/rules/lmm.smk"
 include: "workflow/rules/benchmarks.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/tracking.smk"
+
+
+# The table, and all that is told beside it.
+rule all:
+    default_target: True
+    input:
+        rules.all_benchmarks.input,
+        rules.all_report.input,
+        rules.all_tracking.input,

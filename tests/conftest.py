@@ -6,12 +6,16 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from sharegpt4v.mini.endpoint import Fault
@@ -34,15 +38,29 @@ def run(
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+def planned_jobs(told: str) -> dict[str, int]:
+    """How many jobs of each rule a dry run of Snakemake would carry out, by what it told; without targets."""
+    if "Job stats:" not in told:
+        assert "Nothing to be done" in told, told
+        return {}
+    table = told.partition("Job stats:")[2].partition("\ntotal")[0].splitlines()[3:]
+    jobs = {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
+    return {rule: count for rule, count in jobs.items() if not rule.startswith("all")}
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all test processes have in common."""
+    shared = tmp_path_factory.getbasetemp()
+    return shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+
+
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of the smoke preset. Tests that change something take a `copy_of` it.
 
     All test processes share one run: whoever comes first makes it, for the others the command has nothing to do.
     """
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
+    shared = shared_folder(tmp_path_factory)
     folder = shared / "smoke"
     with open(shared / "smoke.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -54,6 +72,34 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy_of(finished: Path, target: Path) -> Path:
     """Copy a finished run, dates and all, so that Snakemake sees nothing to do in the copy either."""
     return Path(shutil.copytree(finished, target, symlinks=True))
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serving(command: Sequence[str], folder: Path, logs: Path, uri: str) -> Iterator[None]:
+    """An MLflow server, started in `folder`, that answers at `uri` for as long as the block lasts."""
+    with open(logs / "server.log", "wb") as log:
+        server = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until = time.monotonic() + 120
+        while True:
+            try:
+                httpx.get(f"{uri}/health", timeout=5).raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert server.poll() is None and time.monotonic() < until, (logs / "server.log").read_text()
+                time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
 
 
 def kill_at_the_eighth(

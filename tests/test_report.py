@@ -13,8 +13,9 @@ from sharegpt4v.benchmarks.gains import errors_file
 from sharegpt4v.corpora import statistics
 from sharegpt4v.corpora.statistics import DatasetSource, count, datasets
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import write_json
-from sharegpt4v.report.figures import datasets_figure, substitution_figure
+from sharegpt4v.files import write_json, write_jsonl
+from sharegpt4v.report.dvc_view import write_curves
+from sharegpt4v.report.figures import curves_figure, datasets_figure, substitution_figure
 from sharegpt4v.report.timings import collect_timings
 
 PAPER = Path(__file__).parent.parent / "config" / "paper" / "datasets.csv"
@@ -189,3 +190,24 @@ def test_wrong_timings_are_one_line(tmp_path):
     (tmp_path / "a.tsv").write_text("s\tmax_rss\nlong\t1\n")
     with pytest.raises(UserError, match=r"a\.tsv, line 2: no 's' and 'max_rss'"):
         collect_timings(tmp_path, tmp_path / "out.csv")
+
+
+def test_curves_of_trainings_of_any_length_have_a_hundred_points(tmp_path):
+    losses = {"short": [3.0, 1.0], "exact": [float(step) for step in range(1, 101)], "long": [2.0, 4.0] * 100}
+    for name, values in losses.items():
+        write_jsonl(tmp_path / name / "metrics.jsonl", ({"step": i, "loss": v} for i, v in enumerate(values, start=1)))
+    write_curves({name: tmp_path / name for name in losses}, tmp_path / "curves.csv")
+    with open(tmp_path / "curves.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["percent"]) for row in rows] == list(range(1, 101))
+    assert [float(row["short"]) for row in rows] == [3.0] * 50 + [1.0] * 50
+    assert [float(row["exact"]) for row in rows] == losses["exact"]
+    assert [float(row["long"]) for row in rows] == [3.0] * 100
+    curves_figure(tmp_path / "curves.csv", tmp_path / "curves.svg")
+    assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
+
+
+def test_a_training_without_a_loss_is_named(tmp_path):
+    write_jsonl(tmp_path / "captioner" / "metrics.jsonl", [{"step": 1}])
+    with pytest.raises(UserError, match=r"captioner/metrics\.jsonl: no loss in it"):
+        write_curves({"captioner": tmp_path / "captioner"}, tmp_path / "curves.csv")

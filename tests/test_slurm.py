@@ -1,6 +1,6 @@
 """The pipeline on a real Slurm: the same results as without, and every fault ends well by itself.
 
-Where Slurm is not installed the tests are skipped; with REQUIRE_SLURM set, as `.ci/run` does, they fail instead.
+Where Slurm is not installed the tests are skipped; with S4V_REQUIRE_ALL set, as `.ci/run` does, they fail instead.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GPU_RULES = (
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two nodes with four pretended GPUs each."""
     if missing := missing_programs():
-        (pytest.fail if os.environ.get("REQUIRE_SLURM") else pytest.skip)(f"Slurm lacks {', '.join(missing)}")
+        (pytest.fail if os.environ.get("S4V_REQUIRE_ALL") else pytest.skip)(f"Slurm lacks {', '.join(missing)}")
     with running_cluster(tmp_path_factory.mktemp("slurm")) as running:
         yield running
 

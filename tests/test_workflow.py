@@ -25,7 +25,14 @@ def test_a_run_ends_with_a_table_of_every_model_and_benchmark(smoke: Path) -> No
     assert [row.pop("model") for row in rows] == ["llava-7b", "llava-7b+sharegpt4v", "sharegpt4v-7b"]
     for row in rows:
         assert {column for column, value in row.items() if value} == set(COLUMNS)
-    for name in ("table.md", "substitution.csv", "datasets.csv", "figures/substitution.svg", "figures/datasets.svg"):
+    for name in (
+        "table.md",
+        "substitution.csv",
+        "datasets.csv",
+        "curves.csv",
+        "figures/substitution.svg",
+        "figures/datasets.svg",
+    ):
         assert (smoke / "results" / name).stat().st_size > 0
     assert (smoke / "results/tracked.txt").read_text() == "shown in MLflow at sqlite:///mlflow.db\n"
     with open(smoke / "results/datasets.csv", newline="") as file:

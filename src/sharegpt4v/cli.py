@@ -15,11 +15,12 @@ from types import FrameType
 
 from sharegpt4v import __version__
 from sharegpt4v.errors import UserError
+from sharegpt4v.job_record import recorded
 
 VERBS = (
     "mini-world", "fetch", "seed", "base", "align", "train-captioner", "caption-shard", "caption", "corpus",
     "pretrain", "finetune", "answer", "judge", "score", "submission", "table", "substitution", "datasets", "figures",
-    "timings", "track", "cells", "config", "doctor",
+    "timings", "metrics", "track", "cells", "pull", "config", "doctor",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # progress is told by the verbs
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, _end)
     try:
-        options.run(options)
+        with recorded(sys.argv[1:] if arguments is None else arguments, getattr(options, "config", None)):
+            options.run(options)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -36,10 +36,15 @@ PRETRAINING_CORPUS = DATA / "sharegpt4v" / "share-captioner_coco_lcs_sam_1246k_1
 TOWER = Path("checkpoints/base/vision-tower")
 TOKENIZER = Path("checkpoints/base/tokenizer")
 CAPTIONER = Path("checkpoints/captioner")
+LOGS = Path("logs")
+JOBS = LOGS / "jobs"
 RESULTS = Path("results")
 ANSWERS = RESULTS / "answers"
 SCORES = RESULTS / "scores"
 JUDGED = RESULTS / "judged"
+CURVES = RESULTS / "curves.csv"
+TRACKED = RESULTS / "tracked.txt"
+MLFLOW_RUNS = RESULTS / "mlflow_runs.json"
 
 
 def of_project(path: Path) -> Path:
@@ -107,6 +112,27 @@ def rows_of(config: Config, model: TrainedModel) -> Path:
     if model.substitution == "none":
         return DATA / config.corpora.instruction_mixes[model.mix]
     return corpus(model.mix, model.substitution)
+
+
+def metrics_of(model: str) -> Path:
+    """The scores of a model as `dvc metrics` reads them."""
+    return RESULTS / "metrics" / f"{model}.json"
+
+
+def sizes(config: Config) -> list[str]:
+    """Return the sizes of language model that a run needs, each once."""
+    return sorted({model.size for model in config.models} | {config.captioner.size})
+
+
+def trainings(config: Config) -> dict[str, Path]:
+    """Return the checkpoints of a run's trainings by name, in the order of the pipeline."""
+    further = sorted({model.size for model in config.models if model.pretraining == "captions"})
+    return {
+        **{f"aligned {size}": aligned(size) for size in sizes(config)},
+        "captioner": CAPTIONER,
+        **{f"pretrained {size}": pretrained(size) for size in further},
+        **{model.name: finetuned(model.name) for model in config.models},
+    }
 
 
 def sources(config: Config) -> dict[str, Source]:

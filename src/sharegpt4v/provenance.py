@@ -40,7 +40,7 @@ def provenance(
 
 def code_version() -> dict[str, Any]:
     """Return version, commit, and whether the code differs from it; the last two are None outside a git checkout."""
-    commit, changed = _git_state(Path(__file__).parent)
+    commit, changed = git_state()
     return {"version": __version__, "git_commit": commit, "git_changed": changed}
 
 
@@ -68,8 +68,9 @@ def _counted_files(folder: Path) -> list[str]:
     ]
 
 
-def _git_state(folder: Path) -> tuple[str | None, bool | None]:
-    """Return the commit of the code in `folder` and whether the code differs from it; (None, None) outside git."""
+def git_state() -> tuple[str | None, bool | None]:
+    """Return the commit of this package and whether its code differs from it; (None, None) outside git."""
+    folder = Path(__file__).parent
     if not _git(folder, "ls-files", "--", Path(__file__).name):  # installed: a checkout around it is not its own
         return None, None
     commit = _git(folder, "rev-parse", "--verify", "HEAD")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json
-from sharegpt4v.report.mlflow_view import Run, track, warn
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
+    from sharegpt4v.report.mlflow_view import Run, Shown
 
 SECONDS_BETWEEN_SYNCS = 1.0
-RESULTS = ("*.csv", "*.md", "*.svg", "*.html", "figures/*.svg")
 
 
 class Record:
@@ -89,66 +87,38 @@ class Record:
         self.close()
 
 
-def track_all(root: Path, config: Config) -> bool:
-    """Show the pipeline's run in `root` in MLflow: a run for the whole, below it one per training, model and result.
+def track_all(root: Path, config: Config) -> Shown:
+    """Show the pipeline's run in `root` in MLflow: a run for the whole, below it one per job.
 
-    What is shown already stays as it is. Return whether MLflow shows everything now (or `tracking.enabled` is false);
-    what keeps it from doing so is told in a line on standard error, and is never an exception.
+    What is shown already stays as it is; with `tracking.enabled` false there is nothing to show. What keeps MLflow from
+    showing something is told in a line on standard error, and is never an exception.
     """
+    from sharegpt4v.report.job_runs import pipeline_run
+    from sharegpt4v.report.mlflow_view import Shown, track, warn
+
+    shown = Shown()
     if not config.tracking.enabled:
-        return True
-    settings = config.model_dump(mode="json")
-    whole = Run(name=config.name, stage="pipeline", params=settings)
-    return track(config.tracking.uri, config.tracking.experiment, whole, runs_in(root, settings))
+        return shown
+    unread: list[str] = []
+    try:
+        runs = list(_job_runs(root, config, unread))
+        shown = track(config.tracking.uri, config.tracking.experiment, pipeline_run(root, config), runs)
+    except Exception as error:  # whatever it is: a view must not fail the pipeline
+        unread.append(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+    for message in unread:
+        warn(message)
+    return Shown(shown.complete and not unread, shown.runs)
 
 
-def runs_in(root: Path, settings: Mapping[str, Any]) -> Iterator[Run]:
-    """Yield the runs whose traces stand in `root`: trainings, then the scores of each model, then the results.
+def _job_runs(root: Path, config: Config, unread: list[str]) -> Iterator[Run]:
+    """Yield the runs of the finished jobs; what is wrong with the others is added to `unread`."""
+    from sharegpt4v.report.job_runs import job_run
+    from sharegpt4v.report.jobs import finished_jobs
 
-    A training gets the section of `settings` that its stage is named after. What cannot be read is told and left out.
-    """
-    found: list[tuple[Callable[[Path, Mapping[str, Any]], Run], Path]] = []
-    found += [(_training, path.parent) for path in sorted((root / "checkpoints").rglob("metrics.jsonl"))]
-    found += [(_scores, path) for path in sorted((root / "results" / "scores").glob("*/"))]
-    found += [(_results, path) for path in root.glob("results/")]
-    for read, folder in found:
+    for job in finished_jobs(root):
+        if job.rule == "tracked":
+            continue  # that is this
         try:
-            yield read(folder, settings)
+            yield job_run(job, root, config)
         except UserError as error:
-            warn(str(error))
-
-
-def _training(folder: Path, settings: Mapping[str, Any]) -> Run:
-    """The run of the stage that made the checkpoint in `folder`."""
-    about = folder / "provenance.json"
-    provenance = read_json(about) if about.exists() else {}
-    stage = provenance.get("stage", folder.name)
-    section = settings.get(stage)
-    return Run(
-        name="/".join(folder.parts[-2:]),
-        stage=stage,
-        params=section if isinstance(section, dict) else {},
-        record=folder / "metrics.jsonl",
-        provenance=provenance,
-    )
-
-
-def _scores(folder: Path, settings: Mapping[str, Any]) -> Run:
-    """The run that holds every score of one model, and how each was taken."""
-    metrics: dict[str, float] = {}
-    params: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.json")):
-        score = read_json(path)
-        try:
-            metrics |= score["columns"]
-            metrics |= {f"{column} standard error": error for column, error in score["stderr"].items()}
-            params[path.stem] = {name: score[name] for name in ("split", "scoring", "answers_sha256", "n")}
-        except (KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: not a score file; delete it and score the answers again") from None
-    return Run(name=f"{folder.name}/scores", stage="scores", params=params, metrics=metrics)
-
-
-def _results(folder: Path, settings: Mapping[str, Any]) -> Run:
-    """The run that holds the tables and figures."""
-    files = sorted({path for pattern in RESULTS for path in folder.glob(pattern)})
-    return Run(name="results", stage="results", artifacts=files)
+            unread.append(str(error))

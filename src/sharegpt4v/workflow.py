@@ -19,6 +19,7 @@ from sharegpt4v.benchmarks.catalogue import benchmark_named, read_catalogue
 from sharegpt4v.config import Config, load, missing_keys
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
+from sharegpt4v.job_record import FOLDER_VARIABLE
 from sharegpt4v.ledger import key_of
 from sharegpt4v.slurm import end_leftover_jobs, keep_asking
 from sharegpt4v.stage_code import code_of
@@ -75,18 +76,20 @@ STAGES = {
     "substitution": Stage(("substitution",)),
     "datasets": Stage(),
     "figures": Stage(),
+    "metrics": Stage(("models",)),
     "track": Stage(("tracking",)),
     "cells": Stage(("models",)),
 }
 
 
 def prepare_environment() -> None:
-    """Let jobs find `s4v` where this Python is, and run one thread each, since they run side by side.
+    """Let jobs find `s4v` where this Python is, leave a record, and run one thread each: they run side by side.
 
     Under Slurm, also let the run bear what happens there.
     """
     keep_asking()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ[FOLDER_VARIABLE] = str(layout.JOBS)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine are slow
 
 
@@ -129,9 +132,13 @@ def begin(config: Config) -> None:
 
 def stage_params(config: Config, name: str) -> dict[str, Any]:
     """Return the `params` of a stage's rule: its settings, a function of the wildcards, and the hash of its code."""
+    return {"settings": _settings(config, name), "code": code_of(verb_of(name), *STAGES[name].code)}
+
+
+def verb_of(name: str) -> str:
+    """Return the module of the verb that carries out a stage."""
     verb = name.partition("-")[0] if name.startswith(("base-", "corpus-")) else name
-    code = code_of(f"verbs.{verb.replace('-', '_')}", *STAGES[name].code)
-    return {"settings": _settings(config, name), "code": code}
+    return f"verbs.{verb.replace('-', '_')}"
 
 
 def training_resources(config: Config) -> dict[str, Any]:
@@ -254,10 +261,38 @@ def paired_models(config: Config) -> list[str]:
     return list(dict.fromkeys(name for pair in config.substitution for name in (pair.before, pair.after)))
 
 
+def manifests(config: Config) -> list[str]:
+    """Return what says that the sources of a run are there."""
+    return [f"data/manifests/{name}.parquet" for name in layout.sources(config)]
+
+
+def mixes(config: Config) -> list[str]:
+    """Return the instruction mixes of a run in which detail captions are replaced, each once."""
+    substituted = [model for model in config.models if model.substitution != "none"]
+    return list(dict.fromkeys(str(layout.rows_of(config, model)) for model in substituted))
+
+
+def trainings(config: Config) -> list[str]:
+    """Return the weights that the trainings of a run make."""
+    return [str(checkpoint / "model.safetensors") for checkpoint in layout.trainings(config).values()]
+
+
+def scores(config: Config) -> list[str]:
+    """Return the scores of every model on every benchmark that is scored here."""
+    names = config.benchmarks.scored
+    return [str(layout.SCORES / model.name / f"{name}.json") for model in config.models for name in names]
+
+
 def results_of(config: Config) -> list[str]:
-    """Return the tables and figures that a run makes beside the results table."""
-    names = ["datasets", *(["substitution"] if config.substitution else [])]
-    return [path for name in names for path in (f"results/{name}.csv", f"results/figures/{name}.svg")]
+    """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
+    names = ["datasets", "curves", *(["substitution"] if config.substitution else [])]
+    drawn = [path for name in names for path in (f"results/{name}.csv", f"results/figures/{name}.svg")]
+    return [*drawn, *metrics(config)]
+
+
+def metrics(config: Config) -> list[str]:
+    """Return the scores of every model as `dvc metrics` reads them."""
+    return [str(layout.metrics_of(model.name)) for model in config.models]
 
 
 def shards(config: Config) -> list[str]:

@@ -87,3 +87,9 @@ rule alignment:
         **stage_params(run, "align"),
     shell:
         "s4v align {wildcards.size} --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_base:
+    """Every size of base model, aligned with the vision tower."""
+    input:
+        expand("checkpoints/aligned/{size}/model.safetensors", size=sizes(run)),

@@ -115,3 +115,12 @@ rule submissions:
     shell:
         "s4v submission all --answers results/answers/{wildcards.model} --out results/submissions/{wildcards.model} "
         "--config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_benchmarks:
+    """The scores of every model on every benchmark, and what the evaluation servers take."""
+    input:
+        scores(run),
+        expand(
+            "results/submissions/{model}", model=[model.name for model in run.models]
+        ),

@@ -22,3 +22,9 @@ rule captioner:
         **stage_params(run, "train-captioner"),
     shell:
         "s4v train-captioner --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_captioner:
+    """The captioner."""
+    input:
+        rules.captioner.output,

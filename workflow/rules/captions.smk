@@ -21,3 +21,9 @@ rule captions:
         **stage_params(run, "caption-shard"),
     shell:
         "s4v caption-shard {wildcards.shard} --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_captions:
+    """The captions of all shards."""
+    input:
+        expand("data/captions/{shard}.jsonl", shard=shards(run)),

@@ -29,7 +29,12 @@ rule substituted_mix:
         detail="data/manifests/llava-detail23k.parquet",
         captions="data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json",
     output:
-        "data/sharegpt4v/{mix}+{substitution}.json",
+        multiext(
+            "data/sharegpt4v/{mix}+{substitution}",
+            ".json",
+            ".arithmetic.json",
+            ".provenance.jsonl",
+        ),
     log:
         "logs/corpora/{mix}+{substitution}.log",
     benchmark:
@@ -44,3 +49,10 @@ rule substituted_mix:
     shell:
         "s4v corpus substitution --mix {wildcards.mix} --substitution {wildcards.substitution} "
         "--config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_corpora:
+    """The pre-training corpus, and every instruction mix that a model needs."""
+    input:
+        rules.pretraining_corpus.output,
+        mixes(run),

@@ -44,3 +44,9 @@ rule finetuned:
         **stage_params(run, "finetune"),
     shell:
         "s4v finetune {wildcards.model} --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_lmm:
+    """Every model of the run."""
+    input:
+        trainings(run),

@@ -1,14 +1,10 @@
-"""What a run shows: the tables, the figures, MLflow (paper table 1, tables 2 and 3, figure 2)."""
+"""What a run shows: the tables and the figures (paper table 1, tables 2 and 3, figure 2)."""
 
 
 rule table:
     """One row per model, one column per benchmark."""
     input:
-        expand(
-            "results/scores/{model}/{benchmark}.json",
-            model=[model.name for model in run.models],
-            benchmark=run.benchmarks.scored,
-        ),
+        scores(run),
     output:
         report("results/table.csv", caption="../report/table.rst", category="Tables"),
         "results/table.md",
@@ -107,47 +103,30 @@ rule figure:
         "s4v figures {wildcards.name} 2>&1 | tee -i {log}"
 
 
-rule tracked:
-    """Show everything in MLflow, all at once because it is slow to start and to be written to."""
+rule metrics:
+    """The scores and the curves of the trainings, for `dvc metrics show` and `dvc plots show`."""
     input:
-        "results/table.csv",
-        results_of(run),
+        trainings(run),
+        scores(run),
     output:
-        "results/tracked.txt",
+        metrics(run),
+        curves="results/curves.csv",
     log:
-        "logs/report/tracked.log",
+        "logs/report/metrics.log",
     benchmark:
-        "logs/benchmarks/report/tracked.tsv"
-    threads: 1
-    resources:
-        mem_mb=2500,
-        runtime=30,
-    params:
-        **stage_params(run, "track"),
-    shell:
-        "s4v track --config .work/config.json 2>&1 | tee -i {log}"
-
-
-rule cells:
-    """All that is known of each cell of the table."""
-    input:
-        scores=expand(
-            "results/scores/{model}/{benchmark}.json",
-            model=[model.name for model in run.models],
-            benchmark=run.benchmarks.scored,
-        ),
-        tracked="results/tracked.txt",
-    output:
-        "results/scores.csv",
-    log:
-        "logs/report/cells.log",
-    benchmark:
-        "logs/benchmarks/report/cells.tsv"
+        "logs/benchmarks/report/metrics.tsv"
     threads: 1
     resources:
         mem_mb=500,
         runtime=10,
     params:
-        **stage_params(run, "cells"),
+        **stage_params(run, "metrics"),
     shell:
-        "s4v cells --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v metrics --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_report:
+    """Every table and figure."""
+    input:
+        "results/table.csv",
+        results_of(run),

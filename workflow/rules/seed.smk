@@ -7,7 +7,13 @@ rule seed_captions:
         world(run),
         expand("data/manifests/{source}.parquet", source=run.teacher.captions),
     output:
-        "data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json",
+        multiext(
+            "data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k",
+            ".json",
+            ".provenance.jsonl",
+            ".rejected.jsonl",
+            ".prompts.json",
+        ),
     log:
         "logs/seed/captions.log",
     benchmark:
@@ -21,3 +27,9 @@ rule seed_captions:
         **stage_params(run, "seed"),
     shell:
         "s4v seed --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_seed:
+    """The seed captions."""
+    input:
+        rules.seed_captions.output,

@@ -40,3 +40,9 @@ rule source:
         **stage_params(run, "fetch"),
     shell:
         "s4v fetch {wildcards.source} --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_sources:
+    """Every source of the run."""
+    input:
+        manifests(run),

@@ -1,4 +1,4 @@
-"""The figures of the report: what better captions gain (paper, Figure 2), and the data sets compared (Table 1).
+"""The figures of the report: what better captions gain (paper, Figure 2), the data sets (Table 1), the losses.
 
 The same numbers give the same bytes. The two colours can be told apart by the colour-blind and in grey.
 """
@@ -82,6 +82,26 @@ def datasets_figure(csv_path: Path, out: Path) -> None:
         samples.set_xscale("log")
         samples.set_xlim(1, max(10, samples.dataLim.x1) ** 1.7)
         lengths.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2)
+        _save(figure, out)
+
+
+def curves_figure(csv_path: Path, out: Path) -> None:
+    """Draw ``results/curves.csv``: the loss of every training over its length. `out` ends in .svg or .png."""
+    from matplotlib.figure import Figure
+
+    rows = _read(csv_path, ("percent",))
+    with _style():
+        figure = Figure(figsize=(9, 4.5), layout="constrained")
+        axes = figure.subplots()
+        percents = [float(row["percent"]) for row in rows]
+        for number, name in enumerate(name for name in rows[0] if name != "percent"):
+            line = ("-", "--", ":")[number // 10 % 3]  # there are ten colours
+            axes.plot(percents, [float(row[name]) for row in rows], line, linewidth=1.2, label=name)
+        axes.set_xlabel("% of the training")
+        axes.set_ylabel("loss")
+        axes.set_ylim(bottom=0)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        figure.legend(loc="outside right upper", frameon=False)
         _save(figure, out)
 
 

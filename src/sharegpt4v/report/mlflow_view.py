@@ -24,6 +24,7 @@ from sharegpt4v.files import read_jsonl, sha256_of
 from sharegpt4v.ledger import key_of
 
 KEY = "sharegpt4v.key"
+IDENTITY = "sharegpt4v.identity"
 METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 LONGEST_VALUE = 250
@@ -32,7 +33,11 @@ SQLITE = "sqlite:///"
 
 @dataclass(frozen=True)
 class Run:
-    """One run to be shown: its parameters, its curves (a JSON-lines `record`), its single `metrics`, its files."""
+    """One run to be shown: its parameters, its curves (a JSON-lines `record`), its single `metrics`, its files.
+
+    `texts` are further files by name. `time` is when it began and ended, in seconds since 1970. Of those with the same
+    `identity` there is one, which is brought up to date; without, there is one for each content.
+    """
 
     name: str
     stage: str
@@ -40,7 +45,11 @@ class Run:
     record: Path | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    time: tuple[float, float] | None = None
+    identity: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """Return parameters and provenance together."""
@@ -50,31 +59,41 @@ class Run:
         """Return the hash of everything that is shown."""
         files = [self.record, *self.artifacts] if self.record else [*self.artifacts]
         hashes = [(path.name, sha256_of(path)) for path in files]
-        return key_of(self.name, self.stage, self.settings(), dict(self.metrics), hashes)
+        content = [self.settings(), dict(self.metrics), hashes, dict(self.texts), dict(self.tags), self.time]
+        return key_of(self.name, self.stage, self.identity, *content)
 
 
-def track(uri: str, experiment: str, parent: Run, runs: Iterable[Run]) -> bool:
+@dataclass(frozen=True)
+class Shown:
+    """Whether MLflow shows everything, and the id of each run that it shows, by name."""
+
+    complete: bool = True
+    runs: Mapping[str, str] = field(default_factory=dict)
+
+
+def track(uri: str, experiment: str, parent: Run, runs: Iterable[Run]) -> Shown:
     """Show `runs` below the run `parent` in the MLflow store at `uri`; what is shown already is left as it is.
 
-    Several processes may do so at once. Return whether everything is shown. A broken store is told in one line on
+    Several processes may do so at once. A broken store is told in one line on
     standard error, a broken record in one line each; neither is ever an exception.
     """
     complete = True
+    ids: dict[str, str] = {}
     try:
         upgrade_store(uri)
         with _locked(uri):
             store = _Store(uri, experiment)
-            parent_id = store.show(parent, None)
+            parent_id = ids[parent.name] = store.show(parent, None)
             for run in runs:
                 try:
-                    store.show(run, parent_id)
+                    ids[run.name] = store.show(run, parent_id)
                 except UserError as error:
                     complete = False
                     warn(str(error))
     except Exception as error:  # whatever it is: a view must not fail the pipeline
         warn(f"the store is broken, the records beside the artefacts are not: {type(error).__name__}: {error}")
-        return False
-    return complete
+        complete = False
+    return Shown(complete, ids)
 
 
 def warn(message: str) -> None:
@@ -107,25 +126,47 @@ class _Store:
         if found:
             self.experiment_id = found.experiment_id
         else:
-            self.experiment_id = self.client.create_experiment(experiment, artifact_location=_artifacts(uri))
+            self.experiment_id = self.client.create_experiment(
+                experiment,
+                artifact_location=_artifacts(uri),
+                tags={"mlflow.experimentKind": "custom_model_development"},
+            )
 
     def show(self, run: Run, parent_id: str | None) -> str:
         """Write a run unless it is there; return its id. One that was left half-written is written anew."""
         key = run.key()
-        for older in self.client.search_runs([self.experiment_id], f"tags.`{KEY}` = '{key}'"):
+        for older in self._tagged(KEY, key):
             if older.info.status == "FINISHED":
                 return str(older.info.run_id)
             self.client.delete_run(older.info.run_id)
         metrics = list(_metrics(run))
-        tags = {KEY: key, "stage": run.stage} | ({"mlflow.parentRunId": parent_id} if parent_id else {})
-        run_id = str(self.client.create_run(self.experiment_id, run_name=run.name, tags=tags).info.run_id)
+        known = self._tagged(IDENTITY, run.identity) if run.identity else []
+        run_id = str(known[0].info.run_id) if known else self._create(run, key, parent_id)
         self._write(run_id, run, metrics)
-        self.client.set_terminated(run_id, "FINISHED")
+        if known:
+            self.client.set_tag(run_id, KEY, key)
+        else:
+            self.client.set_terminated(run_id, "FINISHED", end_time=round(run.time[1] * 1000) if run.time else None)
         return run_id
 
-    def _write(self, run_id: str, run: Run, metrics: Sequence[Any]) -> None:
-        from mlflow.entities import Param
+    def _tagged(self, tag: str, value: str) -> list[Any]:
+        return list(self.client.search_runs([self.experiment_id], f"tags.`{tag}` = '{value}'"))
 
+    def _create(self, run: Run, key: str, parent_id: str | None) -> str:
+        tags = {KEY: key, "stage": run.stage}
+        if run.identity:
+            tags[IDENTITY] = run.identity
+        if parent_id:
+            tags["mlflow.parentRunId"] = parent_id
+        started = round(run.time[0] * 1000) if run.time else None
+        created = self.client.create_run(self.experiment_id, start_time=started, run_name=run.name, tags=tags)
+        return str(created.info.run_id)
+
+    def _write(self, run_id: str, run: Run, metrics: Sequence[Any]) -> None:
+        from mlflow.entities import Param, RunTag
+
+        if run.tags:
+            self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in run.tags.items()])
         params = [Param(name, value) for name, value in flatten(run.settings()).items()]
         for start in range(0, len(params), PARAMS_PER_BATCH):
             self.client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
@@ -133,6 +174,8 @@ class _Store:
             self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
         if params:  # in full, where a parameter may be cut
             self.client.log_dict(run_id, run.settings(), "settings.json")
+        for name, text in run.texts.items():
+            self.client.log_text(run_id, text, name)
         for path in run.artifacts:
             self.client.log_artifact(run_id, str(path))
 

@@ -27,7 +27,7 @@ def collect_timings(benchmark_dir: Path, out_csv: Path) -> str:
     `benchmark_dir` holds a folder of TSV files per stage, or a TSV file where a stage is one job. A repeated job has
     several lines. A `UserError` when there are none, or for a file that Snakemake did not write.
     """
-    timings = [timing for path in sorted(benchmark_dir.rglob("*.tsv")) for timing in _read(path, benchmark_dir)]
+    timings = [timing for path in sorted(benchmark_dir.rglob("*.tsv")) for timing in read_timings(path, benchmark_dir)]
     if not timings:
         raise UserError(f"{benchmark_dir}: no timings; expected the benchmark files of a finished run of the pipeline")
     text = io.StringIO()
@@ -62,7 +62,7 @@ def _line(name: str, jobs: list[Timing]) -> tuple[str, str, str, str, str]:
     return name, f"{len(jobs):,}", f"{seconds:,.1f}", duration(seconds), "" if memory is None else f"{memory:,.0f}"
 
 
-def _read(path: Path, root: Path) -> list[Timing]:
+def read_timings(path: Path, root: Path) -> list[Timing]:
     """Read one of Snakemake's files: columns `s` (seconds) and `max_rss` (MiB, "-" or "NA" when not measured)."""
     job = path.relative_to(root).with_suffix("")
     timings = []

@@ -15,11 +15,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     add_config(parser)
     add_path(parser, "--scores", layout.SCORES, "the folder of score files")
+    add_path(parser, "--runs", layout.MLFLOW_RUNS, "the MLflow run of each job, as `s4v track` leaves it")
     add_path(parser, "--out", layout.RESULTS / "scores.csv", "the table to write")
 
 
 def run(options: Namespace) -> None:
     """One row per cell."""
     from sharegpt4v.benchmarks.table import write_cells
+    from sharegpt4v.files import read_json
 
-    write_cells([model.name for model in config_of(options).models], options.scores, {}, options.out)
+    models = [model.name for model in config_of(options).models]
+    shown = read_json(options.runs) if options.runs.exists() else {}
+    runs = {model: shown.get(f"scores/{model}", "") for model in models}
+    write_cells(models, options.scores, runs, options.out)

@@ -17,15 +17,17 @@ from sharegpt4v.verbs.options import add_config, add_path, config_of
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     add_config(parser)
-    add_path(parser, "--out", layout.RESULTS / "tracked.txt", "a note of what was done")
+    add_path(parser, "--out", layout.TRACKED, "a note of what was done")
+    add_path(parser, "--runs", layout.MLFLOW_RUNS, "the MLflow run of each job")
 
 
 def run(options: Namespace) -> None:
     """Show everything below the working folder that is not shown yet."""
-    from sharegpt4v.files import write_text
+    from sharegpt4v.files import write_json, write_text
     from sharegpt4v.tracking import track_all
 
     config = config_of(options)
-    complete = track_all(Path(), config)
-    told = f"shown in MLflow at {config.tracking.uri}" if complete else "not all of it could be shown in MLflow"
+    shown = track_all(Path(), config)
+    told = f"shown in MLflow at {config.tracking.uri}" if shown.complete else "not all of it could be shown in MLflow"
+    write_json(options.runs, shown.runs)
     write_text(options.out, f"{told if config.tracking.enabled else 'tracking is off'}\n")

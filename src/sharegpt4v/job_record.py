@@ -1,0 +1,51 @@
+"""A line of provenance per job: which command, by which code and config, when, and as which job of Slurm.
+
+The Snakefile asks for it (`S4V_JOBS` names the folder); a verb that is run by hand leaves none.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v.files import read_json, sha256_of, write_json
+from sharegpt4v.ledger import key_of
+
+FOLDER_VARIABLE = "S4V_JOBS"
+
+
+@contextmanager
+def recorded(arguments: Sequence[str], config: Path | None) -> Iterator[None]:
+    """Write the record of the command `s4v` with these arguments when the block ends without an error."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    started = time.time()
+    yield
+    if not folder:
+        return
+    from sharegpt4v.provenance import git_state
+
+    commit, changed = git_state()
+    record = {
+        "command": " ".join(["s4v", *arguments]),
+        "git_commit": commit,
+        "git_changed": changed,
+        "config": sha256_of(config) if config else None,
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "started": round(started, 3),
+        "seconds": round(time.time() - started, 3),
+    }
+    write_json(_path(Path(folder), arguments), record)
+
+
+def read_record(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the record of a command; empty when it left none. `started` is seconds since 1970."""
+    path = _path(folder, arguments)
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def _path(folder: Path, arguments: Sequence[str]) -> Path:
+    return folder / f"{arguments[0]}-{key_of(list(arguments))[:12]}.json"

@@ -1,0 +1,55 @@
+"""Samples of captions beside their pictures, as one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from sharegpt4v import layout
+from sharegpt4v.files import read_json, read_jsonl
+
+SAMPLES = 12
+LARGEST = 336  # pixels, the longer side
+STYLE = "body{font:15px sans-serif;margin:2em} tr{vertical-align:top} td{padding:.5em 1em .5em 0;max-width:48em}"
+
+
+def samples_in(outputs: Sequence[Path], root: Path) -> list[tuple[str, str]]:
+    """Return some images, by their path below ``data/``, and captions, from what a job made; none from other files."""
+    for path in outputs:
+        if path == layout.SEED_CAPTIONS:
+            rows = ((row["image"], row["conversations"][-1]["value"]) for row in read_json(root / path))
+            return list(islice(rows, SAMPLES))
+        if path.parent == layout.caption_shard("").parent:
+            return list(islice(_accepted(root / path), SAMPLES))
+    return []
+
+
+def _accepted(shard: Path) -> Iterator[tuple[str, str]]:
+    return ((row["image"], row["caption"]) for row in read_jsonl(shard) if row["status"] == "accepted")
+
+
+def caption_page(samples: Sequence[tuple[str, str]], data: Path) -> str:
+    """Return the page. Pictures that are not below `data`, as after a pull without images, are left out."""
+    rows = "".join(
+        f"<tr><td>{_picture(data / image)}</td>"
+        f"<td>{html.escape(caption)}<br><small>{html.escape(image)}</small></td></tr>"
+        for image, caption in samples
+    )
+    return f'<!doctype html><meta charset="utf-8"><title>Captions</title><style>{STYLE}</style><table>{rows}</table>\n'
+
+
+def _picture(path: Path) -> str:
+    from PIL import Image
+
+    if not path.is_file():
+        return ""
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+    small.thumbnail((LARGEST, LARGEST))
+    file = io.BytesIO()
+    small.save(file, "PNG")
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
