@@ -7,11 +7,14 @@ the config and the hash of the code that it depends on, so that a change makes a
 from snakemake.utils import min_version
 
 from sharegpt4v.failures import tell_failures
-from sharegpt4v.layout import sizes
+from sharegpt4v.layout import PRETRAINING_CORPUS, SEED_CAPTIONS, sizes
 from sharegpt4v.workflow import (
     begin,
     evaluation_manifest,
+    file_source,
     finetuning_inputs,
+    is_taken,
+    llm_inputs,
     manifests,
     metrics,
     mix_file,
@@ -23,6 +26,7 @@ from sharegpt4v.workflow import (
     scores,
     shards,
     stage_params,
+    tower_inputs,
     training_resources,
     trainings,
     world,
@@ -36,7 +40,11 @@ container: "docker://python:3.11-bookworm"
 
 
 prepare_environment()
-run = read_config(workflow.config_settings.configfiles, workflow.config_settings.config)
+run = read_config(
+    workflow.config_settings.configfiles,
+    workflow.config_settings.config,
+    workflow.output_settings.dryrun,
+)
 
 
 onstart:
@@ -69,10 +77,23 @@ localrules:
 
 
 include: "workflow/rules/sources.smk"
-include: "workflow/rules/seed.smk"
+
+
+# What a source brings as it was published is taken, and nothing here makes it.
+if not is_taken(run, SEED_CAPTIONS):
+
+    include: "workflow/rules/seed.smk"
+
+
 include: "workflow/rules/base.smk"
 include: "workflow/rules/captioner.smk"
-include: "workflow/rules/captions.smk"
+
+
+if not is_taken(run, PRETRAINING_CORPUS):
+
+    include: "workflow/rules/captions.smk"
+
+
 include: "workflow/rules/corpora.smk"
 include: "workflow/rules/lmm.smk"
 include: "workflow/rules/benchmarks.smk"

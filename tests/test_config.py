@@ -425,15 +425,15 @@ def test_a_secret_on_the_command_line_is_refused(preset: Preset) -> None:
 
 
 def test_missing_keys_are_told_before_work_starts(preset: Preset) -> None:
-    assert missing_keys(load(preset()), {}) == []
+    assert missing_keys(load(preset()).endpoints, {}) == []
     config = load(preset("teacher: {base_url: 'https://example.org/v1', api_key_variable: MY_KEY}"))
-    assert missing_keys(config, {"MY_KEY": "abcdef123"}) == []
+    assert missing_keys(config.endpoints, {"MY_KEY": "abcdef123"}) == []
     for environ in ({}, {"MY_KEY": ""}):
-        assert missing_keys(config, environ) == [
+        assert missing_keys(config.endpoints, environ) == [
             "environment variable MY_KEY is not set; expected the key of https://example.org/v1 in it, as "
             "teacher.api_key_variable says; set it, or name another"
         ]
     config = load(preset("judge: {base_url: 'https://example.org/v1', api_key_variable: MY_KEY}"))
-    assert "as judge.api_key_variable says" in missing_keys(config, {})[0]
+    assert "as judge.api_key_variable says" in missing_keys(config.endpoints, {})[0]
     lines = ("judge: {base_url: 'https://example.org/v1', api_key_variable: MY_KEY}", "benchmarks: {names: [mme]}")
-    assert missing_keys(load(preset(*lines)), {}) == []  # nothing to judge
+    assert missing_keys(load(preset(*lines)).endpoints, {}) == []  # nothing to judge

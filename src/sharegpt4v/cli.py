@@ -20,7 +20,7 @@ from sharegpt4v.job_record import recorded
 VERBS = (
     "mini-world", "fetch", "seed", "base", "align", "train-captioner", "caption-shard", "caption", "corpus",
     "pretrain", "finetune", "answer", "judge", "score", "submission", "table", "substitution", "datasets", "figures",
-    "timings", "metrics", "track", "cells", "pull", "config", "doctor",
+    "timings", "metrics", "track", "cells", "pull", "plan", "config", "doctor",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # progress is told by the verbs
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _end)
     try:
         with recorded(sys.argv[1:] if arguments is None else arguments, getattr(options, "config", None)):
-            options.run(options)
+            return int(options.run(options) or 0)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -44,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -33,6 +33,7 @@ DETAIL_CAPTIONS = DATA / "sharegpt4v" / "detail_23k.json"
 SEED_CAPTIONS = DATA / "sharegpt4v" / "sharegpt4v_instruct_gpt4-vision_cap100k.json"
 PRETRAINING_CORPUS = DATA / "sharegpt4v" / "share-captioner_coco_lcs_sam_1246k_1107.json"
 
+CHECKPOINTS = Path("checkpoints")
 TOWER = Path("checkpoints/base/vision-tower")
 TOKENIZER = Path("checkpoints/base/tokenizer")
 CAPTIONER = Path("checkpoints/captioner")

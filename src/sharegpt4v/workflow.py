@@ -17,6 +17,8 @@ from typing import Any
 from sharegpt4v import layout
 from sharegpt4v.benchmarks.catalogue import benchmark_named, read_catalogue
 from sharegpt4v.config import Config, load, missing_keys
+from sharegpt4v.config.judge import Judge
+from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.job_record import FOLDER_VARIABLE
@@ -24,6 +26,7 @@ from sharegpt4v.ledger import key_of
 from sharegpt4v.slurm import end_leftover_jobs, keep_asking
 from sharegpt4v.stage_code import code_of
 
+_TOKENIZER = str(layout.TOKENIZER / "tokenizer.json")
 RUN_CONFIG = layout.WORK / "config.json"
 
 # How a stage goes about its work; none of it changes what comes out.
@@ -93,17 +96,17 @@ def prepare_environment() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine are slow
 
 
-def read_config(config_files: list[Path], overrides: Mapping[str, Any]) -> Config:
+def read_config(config_files: list[Path], overrides: Mapping[str, Any], dry_run: bool = False) -> Config:
     """Return the config of a run: the file given (default: the mini preset) with the command line's keys over it.
 
-    Any mistake in it, and a missing environment variable, ends the program with one line per mistake.
+    Any mistake in it ends the program with one line per mistake; so does a missing key, unless nothing will be run.
     """
     try:
         if len(config_files) > 1:
             raise UserError("more than one --configfile; expected one, which may build on another by `base: FILE`")
         config = load(Path(os.path.relpath(config_files[0] if config_files else layout.DEFAULT_CONFIG)), overrides)
         layout.sources(config)
-        if missing := missing_keys(config, os.environ):
+        if not dry_run and (missing := missing_keys(endpoints(config), os.environ)):
             raise UserError("\n".join(missing))
     except UserError as error:
         sys.exit(str(error))  # Snakemake would put a traceback around an exception
@@ -236,6 +239,31 @@ def file_source(config: Config, path: Path) -> str:
     return str(path)
 
 
+def is_taken(config: Config, path: Path) -> bool:
+    """Whether the stage that makes a file is taken from others and not made here: a source of the config brings it."""
+    return file_source(config, path) != str(path)
+
+
+def endpoints(config: Config) -> dict[str, Teacher | Judge]:
+    """Return the sections, by their keys, whose endpoints a run asks: the teacher is not where seed captions are
+    taken."""
+    taken = is_taken(config, layout.SEED_CAPTIONS)
+    return {name: section for name, section in config.endpoints.items() if not (taken and name == "teacher")}
+
+
+def llm_inputs(config: Config) -> Callable[[Mapping[str, str]], list[str]]:
+    """Return the function from a size to what its language model is made from; one that is published needs nothing."""
+    sizes = config.base_models.llm
+    return lambda wildcards: [] if sizes[dict(wildcards.items())["size"]].published else [_TOKENIZER]
+
+
+def tower_inputs(config: Config) -> list[str]:
+    """Return what the vision tower is made from; one that is published needs nothing."""
+    if config.base_models.vision_tower.published:
+        return []
+    return [_TOKENIZER, "data/manifests/llava.parquet", "data/manifests/llava-captions.parquet"]
+
+
 def mix_file(config: Config) -> Callable[[Mapping[str, str]], str]:
     """Return the function from the name of an instruction mix to what says that it is there."""
     mixes = config.corpora.instruction_mixes
@@ -298,12 +326,13 @@ def metrics(config: Config) -> list[str]:
 def shards(config: Config) -> list[str]:
     """Return the names of the caption shards, `00000-of-00002` and so on, from how many images there should be."""
     count = max(
-        1, -(-sum(_expected_images(config, name) for name in config.captions.sources) // config.captions.shard_rows)
+        1, -(-sum(expected_images(config, name) for name in config.captions.sources) // config.captions.shard_rows)
     )
     return [f"{number:05d}-of-{count:05d}" for number in range(count)]
 
 
-def _expected_images(config: Config, name: str) -> int:
+def expected_images(config: Config, name: str) -> int:
+    """Return how many images a source should hold: as drawn, as found in the user's folder, or as catalogued."""
     source = layout.sources(config)[name]
     if config.mini and name in config.mini.images:
         return config.mini.images[name]

@@ -21,9 +21,9 @@ rule tokenizer:
 
 
 rule language_model:
-    """A language model that has only read text."""
+    """A language model that has only read text; made here, or taken where the config names a published one."""
     input:
-        "checkpoints/base/tokenizer/tokenizer.json",
+        llm_inputs(run),
     output:
         "checkpoints/base/llm-{size}/model.safetensors",
     log:
@@ -42,11 +42,9 @@ rule language_model:
 
 
 rule vision_tower:
-    """A CLIP that has seen images and the few words that came with them."""
+    """A CLIP that has seen images and the few words that came with them; made here, or taken."""
     input:
-        tokenizer="checkpoints/base/tokenizer/tokenizer.json",
-        images="data/manifests/llava.parquet",
-        captions="data/manifests/llava-captions.parquet",
+        tower_inputs(run),
     output:
         "checkpoints/base/vision-tower/model.safetensors",
     log:

@@ -5,7 +5,7 @@ rule captioner:
     """Train Share-Captioner."""
     input:
         start=f"checkpoints/aligned/{run.captioner.size}/model.safetensors",
-        captions="data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json",
+        captions=file_source(run, SEED_CAPTIONS),
     output:
         "checkpoints/captioner/model.safetensors",
     log:

@@ -1,4 +1,4 @@
-"""The captioner describes the images of the pre-training corpus, shard by shard (paper section 3.3)."""
+"""The captioner describes images shard by shard, which makes the pre-training corpus (paper section 3.3)."""
 
 
 rule captions:
@@ -23,7 +23,29 @@ rule captions:
         "s4v caption-shard {wildcards.shard} --config .work/config.json 2>&1 | tee -i {log}"
 
 
-rule all_captions:
-    """The captions of all shards."""
+rule pretraining_corpus:
+    """The captions of all shards that passed the quality gate."""
     input:
         expand("data/captions/{shard}.jsonl", shard=shards(run)),
+    output:
+        "data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json",
+    log:
+        "logs/corpora/pretraining.log",
+    benchmark:
+        "logs/benchmarks/corpora/pretraining.tsv"
+    priority: 70
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        **stage_params(run, "corpus-pretraining"),
+    shell:
+        "s4v corpus pretraining --shards {input} --config .work/config.json 2>&1 | tee -i {log}"
+
+
+rule all_captions:
+    """The captions of all shards, and the corpus."""
+    input:
+        rules.pretraining_corpus.input,
+        rules.pretraining_corpus.output,

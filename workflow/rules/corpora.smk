@@ -1,25 +1,4 @@
-"""The pre-training corpus, and instruction mixes with detail captions replaced (paper sections 3.3, 4.3 and 5.4)."""
-
-
-rule pretraining_corpus:
-    """The captions of all shards that passed the quality gate."""
-    input:
-        expand("data/captions/{shard}.jsonl", shard=shards(run)),
-    output:
-        "data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json",
-    log:
-        "logs/corpora/pretraining.log",
-    benchmark:
-        "logs/benchmarks/corpora/pretraining.tsv"
-    priority: 70
-    threads: 1
-    resources:
-        mem_mb=2500,
-        runtime=60,
-    params:
-        **stage_params(run, "corpus-pretraining"),
-    shell:
-        "s4v corpus pretraining --shards {input} --config .work/config.json 2>&1 | tee -i {log}"
+"""Instruction mixes with detail captions replaced (paper sections 4.3 and 5.4)."""
 
 
 rule substituted_mix:
@@ -27,7 +6,7 @@ rule substituted_mix:
     input:
         mix=mix_file(run),
         detail="data/manifests/llava-detail23k.parquet",
-        captions="data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json",
+        captions=file_source(run, SEED_CAPTIONS),
     output:
         multiext(
             "data/sharegpt4v/{mix}+{substitution}",
@@ -52,7 +31,6 @@ rule substituted_mix:
 
 
 rule all_corpora:
-    """The pre-training corpus, and every instruction mix that a model needs."""
+    """Every instruction mix that a model needs."""
     input:
-        rules.pretraining_corpus.output,
         mixes(run),

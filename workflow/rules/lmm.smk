@@ -5,7 +5,7 @@ rule pretrained:
     """Upper half of the tower, projector and language model learn from the captioner's captions."""
     input:
         start="checkpoints/aligned/{size}/model.safetensors",
-        captions="data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json",
+        captions=file_source(run, PRETRAINING_CORPUS),
     output:
         "checkpoints/pretrained/{size}/model.safetensors",
     log:

@@ -58,8 +58,8 @@ rule datasets:
         coco="data/manifests/coco-captions.parquet",
         short="data/manifests/llava-captions.parquet",
         detail="data/manifests/llava-detail23k.parquet",
-        seed="data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json",
-        pretraining="data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json",
+        seed=file_source(run, SEED_CAPTIONS),
+        pretraining=file_source(run, PRETRAINING_CORPUS),
     output:
         report(
             "results/datasets.csv", caption="../report/datasets.rst", category="Tables"

@@ -1,13 +1,14 @@
 """Section ``base_models``: the vision tower, the tokenizer and the language models that training starts from.
 
-The paper starts from CLIP-ViT-L/14-336 and Vicuna-v1.5 (§4.1). The mini preset trains small ones of the same kinds.
+The paper starts from CLIP-ViT-L/14-336 and Vicuna-v1.5 (§4.1), which are taken as they were published. The mini preset
+trains small ones of the same kinds.
 """
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, Positive, Section
+from sharegpt4v.config.section import Count, Positive, Section, Text
 
 
 class ShortTraining(Section):
@@ -26,9 +27,20 @@ class TextTraining(Section):
     learning_rate: Positive = Field(description="Peak learning rate.")
 
 
+class Published(Section):
+    """A checkpoint that is taken and not made."""
+
+    id: Text = Field(description="Hugging Face id, or path of a folder as transformers saves it.")
+    revision: Text | None = Field(default=None, description="Commit on Hugging Face. null: a folder on this machine.")
+
+
 class Transformer(Section):
     """The size of a transformer. The width has to be a multiple of the number of heads."""
 
+    published: Published | None = Field(
+        default=None,
+        description="Checkpoint to take, whose size the keys beside it have to state. null: made here, by training.",
+    )
     hidden_size: Count = Field(description="Width of the residual stream.")
     layers: Count = Field(description="Transformer blocks.")
     heads: Count = Field(description="Attention heads per block.")
@@ -40,7 +52,7 @@ class VisionTower(Transformer):
 
     image_size: Count = Field(description="Width and height of the input, in pixels.")
     patch_size: Count = Field(description="Width and height of a patch, in pixels; each patch is one visual token.")
-    training: ShortTraining = Field(description="Contrastive training on images and their short alt-texts.")
+    training: ShortTraining = Field(description="Contrastive, on images and short alt-texts; unused when published.")
 
 
 class Tokenizer(Section):
@@ -53,8 +65,12 @@ class BaseModels(Section):
     """What exists before the first image meets the first caption."""
 
     vision_tower: VisionTower = Field(description="The image encoder (paper §4.1: CLIP-ViT-L/14-336).")
-    tokenizer: Tokenizer = Field(description="The tokenizer, trained on the texts at hand.")
+    tokenizer: Tokenizer = Field(
+        description="The tokenizer, trained on the texts at hand; published language models bring their own."
+    )
     llm: dict[str, Transformer] = Field(
         description="Language models by the size that `models` and `captioner` name (paper §4.1: Vicuna 7B, 13B)."
     )
-    llm_training: TextTraining = Field(description="Training of the language models on text alone.")
+    llm_training: TextTraining = Field(
+        description="Training of the language models on text alone; unused when published."
+    )

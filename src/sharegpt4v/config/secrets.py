@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from sharegpt4v.config.model import Config
+from sharegpt4v.config.judge import Judge
+from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.config.tree import Entry, Location
 from sharegpt4v.config.wording import dotted
 
@@ -29,12 +30,12 @@ def secrets_in(tree: Entry, location: Location = ()) -> Iterator[str]:
         )
 
 
-def missing_keys(config: Config, environ: Mapping[str, str]) -> list[str]:
-    """Return a line for each environment variable that the config names and `environ` lacks or holds empty."""
+def missing_keys(endpoints: Mapping[str, Teacher | Judge], environ: Mapping[str, str]) -> list[str]:
+    """Return a line for each environment variable that the sections name and `environ` lacks or holds empty."""
     return [
         f"environment variable {section.api_key_variable} is not set; expected the key of {section.base_url} in it, as "
         f"{name}.api_key_variable says; set it, or name another"
-        for name, section in config.endpoints.items()
+        for name, section in endpoints.items()
         if section.api_key_variable and not environ.get(section.api_key_variable)
     ]
 

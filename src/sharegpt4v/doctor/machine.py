@@ -12,6 +12,7 @@ from pathlib import Path
 from sharegpt4v import layout
 from sharegpt4v.config import Config, missing_keys
 from sharegpt4v.doctor.finding import Finding
+from sharegpt4v.workflow import endpoints
 
 PYTHON = (3, 11)
 PACKAGES = ("torch", "transformers", "snakemake", "mlflow")
@@ -78,7 +79,7 @@ def _gpus(config: Config) -> Finding:
 
 
 def _keys(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
-    missing = missing_keys(config, environ)
+    missing = missing_keys(endpoints(config), environ)
     for line in missing:
         yield Finding("key", line, "then start again")
     if not missing:

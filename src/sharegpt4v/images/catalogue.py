@@ -15,17 +15,22 @@ from sharegpt4v.errors import UserError
 COLUMNS = (
     "name", "kind", "folder", "address", "strip_prefix", "images", "bytes", "sha256", "licence", "login", "about",
 )  # fmt: skip
-KINDS = ("zip", "tar", "urls", "folder", "file")
+KINDS = ("zip", "tar", "urls", "folder", "file", "placed")
 MINI = "mini:"
+ABOUT = "~"  # before a number of bytes that was published rounded
 
 
 @dataclass(frozen=True)
 class Download:
-    """One file to fetch: where it is, and its size in bytes and SHA-256 where they are known."""
+    """One file to fetch: where it is, and its size in bytes and SHA-256 where they are known.
+
+    `bytes` is exact and checked; `about_bytes` is a size that was published rounded, and is only planned with.
+    """
 
     address: str
     bytes: int | None = None
     sha256: str | None = None
+    about_bytes: int | None = None
 
     @property
     def file_name(self) -> str:
@@ -37,10 +42,11 @@ class Download:
 class Source:
     """One row of the catalogue.
 
-    `kind` is "zip", "tar" (one or several archives), "urls" (a URL list), "folder" (the user's own images) or "file"
-    (a single annotation file, placed as `folder` under ``data/``). `folder` is relative to ``data/``. `strip_prefix` is
-    taken off the names of archive members that begin with it. `images` is how many images the source should hold:
-    None when unknown, 0 when its files are not images. `login` says what a person must do first; empty when nothing.
+    `kind` is "zip", "tar" (one or several archives), "urls" (a URL list), "folder" (the user's own images), "file"
+    (a single annotation file, placed as `folder` under ``data/``) or "placed" (images that a person puts into `folder`,
+    since no program may fetch them). `folder` is relative to ``data/``. `strip_prefix` is taken off the names of
+    archive members that begin with it. `images` is how many images the source should hold: None when unknown, 0 when
+    its files are not images. `login` says what a person must do first; empty when nothing.
     """
 
     name: str
@@ -123,12 +129,14 @@ def _downloads(row: dict[str, str]) -> tuple[Download, ...]:
     _expect(any(addresses), "the address is empty")
     if row["kind"] in ("urls", "file"):
         _expect(len(addresses) == 1, f"kind {row['kind']} takes one address, not {len(addresses)}")
-    sizes: list[int | None] = [_whole(cell, "bytes") for cell in row["bytes"].split()]
+    sizes = [(_whole(cell.removeprefix(ABOUT), "bytes"), cell.startswith(ABOUT)) for cell in row["bytes"].split()]
+    exact = [None if about else size for size, about in sizes]
+    rounded = [size if about else None for size, about in sizes]
     hashes: list[str | None] = [_hash(cell) for cell in row["sha256"].split()]
     for what, known in (("bytes", sizes), ("sha256", hashes)):
         _expect(len(known) in (0, len(addresses)), f"{len(known)} values of {what} for {len(addresses)} addresses")
     nothing = [None] * len(addresses)
-    downloads = tuple(map(Download, addresses, sizes or nothing, hashes or nothing))
+    downloads = tuple(map(Download, addresses, exact or nothing, hashes or nothing, rounded or nothing))
     names = [download.file_name for download in downloads]
     _expect(all(names), "an address does not end in a file name")
     _expect(len(set(names)) == len(names), "two addresses end in the same file name; make two sources of them")

@@ -1,4 +1,7 @@
-"""A source of kind "folder": the user's own images, listed and linked under ``data/`` with their relative names."""
+"""Sources whose images are on this machine already: the user's own folders, and what the user has put in place.
+
+Of kind "folder" the images are linked under ``data/`` with their relative names; of kind "placed" they lie there.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 from pathlib import Path
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.images.catalogue import Source
 from sharegpt4v.images.listing import Listing, has_image_suffix, is_litter, link_or_copy, safe_name
 
 
@@ -34,3 +38,17 @@ def link_folder(folder: Path, target: Path) -> Listing:
     if not listing.found and not listing.failures:
         raise UserError(f"{folder}: no images in it; expected files such as .jpg or .png there or in sub-folders")
     return listing
+
+
+def placed(source: Source, folder: Path) -> Listing:
+    """List the images that a person has put into `folder`. A `UserError` says where they are to be had when there are
+    none."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise UserError(f"{source.name}: no images in {folder}; {how_to_place(source)}")
+    return link_folder(folder, folder)
+
+
+def how_to_place(source: Source) -> str:
+    """Say how a person gets the images of a source of kind "placed"."""
+    first = f"{source.login}, " if source.login else ""
+    return f"{first}get them from {source.downloads[0].address} and put them there"

@@ -16,7 +16,7 @@ from sharegpt4v.files import read_json, write_json
 from sharegpt4v.images.archives import unpack
 from sharegpt4v.images.catalogue import MINI, Download, Source, resolve
 from sharegpt4v.images.fetch import complaint_about, fetch, shown
-from sharegpt4v.images.folder import link_folder
+from sharegpt4v.images.folder import link_folder, placed
 from sharegpt4v.images.intake import take_in
 from sharegpt4v.images.listing import Listing, link_or_copy
 from sharegpt4v.images.manifest import manifest_path, write_manifest
@@ -69,6 +69,8 @@ def _gather(source: Source, folder: Path, room: Path, settings: FetchSettings, m
     first = source.downloads[0]
     if source.kind == "folder":
         return link_folder(Path(first.address).expanduser(), folder)
+    if source.kind == "placed":
+        return placed(source, folder)
     if source.kind == "urls":
         urls = read_url_list(_obtain(source, first, room, settings, mini_base_url), mini_base_url)
         return fetch_urls(urls, folder, room, settings.crawler)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sharegpt4v.mini.text import phrases
-from sharegpt4v.training.conversation import IMAGE, SYSTEM
+from sharegpt4v.training.conversation import CHAT_TEMPLATE, IMAGE, SYSTEM
 
 PHRASES = (
     SYSTEM,
@@ -21,16 +21,6 @@ PHRASES = (
     "Analyze the image in a comprehensive and detailed manner.",
     *(f"\n{letter}." for letter in "ABCD"),
     *phrases(),
-)
-CHAT_TEMPLATE = (
-    "{{ '" + SYSTEM.replace("'", "\\'") + "' }}"
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}{{ ' ASSISTANT: ' }}{% else %}{{ ' USER: ' }}{% endif %}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] in ('image', 'image_url') %}{{ '<image>\n' }}{% endfor %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
-    "{% if message['role'] == 'assistant' %}{{ '</s>' }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}{{ ' ASSISTANT:' }}{% endif %}"
 )
 
 

@@ -27,7 +27,7 @@ def collect_timings(benchmark_dir: Path, out_csv: Path) -> str:
     `benchmark_dir` holds a folder of TSV files per stage, or a TSV file where a stage is one job. A repeated job has
     several lines. A `UserError` when there are none, or for a file that Snakemake did not write.
     """
-    timings = [timing for path in sorted(benchmark_dir.rglob("*.tsv")) for timing in read_timings(path, benchmark_dir)]
+    timings = all_timings(benchmark_dir)
     if not timings:
         raise UserError(f"{benchmark_dir}: no timings; expected the benchmark files of a finished run of the pipeline")
     text = io.StringIO()
@@ -38,6 +38,11 @@ def collect_timings(benchmark_dir: Path, out_csv: Path) -> str:
         writer.writerow([timing.stage, timing.job, f"{timing.seconds:.1f}", memory])
     write_text(out_csv, text.getvalue())
     return terminal_text(timings)
+
+
+def all_timings(benchmark_dir: Path) -> list[Timing]:
+    """Return the timings of all jobs, one per run of a job; none where there is no folder."""
+    return [timing for path in sorted(benchmark_dir.rglob("*.tsv")) for timing in read_timings(path, benchmark_dir)]
 
 
 def terminal_text(timings: list[Timing]) -> str:

@@ -19,6 +19,16 @@ SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
 )
+CHAT_TEMPLATE = (
+    "{{ '" + SYSTEM.replace("'", "\\'") + "' }}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ ' ASSISTANT: ' }}{% else %}{{ ' USER: ' }}{% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] if part['type'] in ('image', 'image_url') %}{{ '<image>\n' }}{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
+    "{% if message['role'] == 'assistant' %}{{ '</s>' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ ' ASSISTANT:' }}{% endif %}"
+)
 
 
 @dataclass(frozen=True)

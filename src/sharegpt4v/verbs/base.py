@@ -1,4 +1,6 @@
-"""Make a base model of the mini preset: the tokenizer, a language model, or the vision tower (paper section 4.1).
+"""Make or take a base model: the tokenizer, a language model, or the vision tower (paper section 4.1).
+
+What the config names as published is taken; the rest is trained, as the mini preset does.
 
 Examples:  s4v base tokenizer
            s4v base llm 7b
@@ -26,14 +28,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Write the transformers folder below checkpoints/base/."""
     from sharegpt4v.mini.base_stage import make_llm, make_tokenizer, make_tower
+    from sharegpt4v.models.published import take_llm, take_tower
 
     config = config_of(options)
     models = config.base_models
     if options.kind == "tokenizer":
         make_tokenizer(layout.TOKENIZER, models.tokenizer.vocabulary, config.seed)
+    elif options.kind == "tower" and models.vision_tower.published:
+        take_tower(models.vision_tower, layout.TOWER, config.seed)
     elif options.kind == "tower":
         captions, images = layout.SHORT_CAPTIONS, layout.SHORT_CAPTION_IMAGES
         make_tower(captions, images, layout.TOWER, models.vision_tower, options.tokenizer, config.seed)
+    elif options.size in models.llm and models.llm[options.size].published:
+        take_llm(models.llm[options.size], layout.llm(options.size), config.seed)
     elif options.size in models.llm:
         size = models.llm[options.size]
         settings = f"{size.model_dump_json()}{models.llm_training.model_dump_json()}{config.seed}"

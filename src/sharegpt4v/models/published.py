@@ -1,0 +1,104 @@
+"""Base models that others have published: CLIP-L/14-336 and Vicuna v1.5 (paper section 4.1).
+
+Each is brought from Hugging Face, or from a folder, and saved where the mini preset saves the ones it trains: an
+ordinary transformers folder. A language model gets what a LLaVA needs of it beside: the token `<image>`, a padding
+token and the chat template.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sharegpt4v.config.base_models import Published, Transformer, VisionTower
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import write_json
+from sharegpt4v.provenance import provenance
+from sharegpt4v.training.checkpoint import new_folder
+from sharegpt4v.training.conversation import CHAT_TEMPLATE, IMAGE
+
+FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin"]
+ROWS_PER_BLOCK = 64  # embeddings are padded to a multiple of this, which GPUs multiply faster
+
+
+def take_llm(size: Transformer, out: Path, seed: int) -> None:
+    """Save the published language model of a size, with its tokenizer, as `out`; new embeddings are drawn from `seed`.
+
+    `UserError` when it cannot be had, or is of another size than the config says.
+    """
+    from transformers import AutoConfig, AutoTokenizer, LlamaForCausalLM
+
+    folder = _folder(size)
+    _check_size(size, AutoConfig.from_pretrained(folder), folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, extra_special_tokens={"image_token": IMAGE})
+    except (ValueError, ImportError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise UserError(f"{folder}: no tokenizer to read ({why}); Vicuna's needs `pip install sentencepiece`") from None
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
+    tokenizer.pad_token, tokenizer.padding_side, tokenizer.chat_template = tokenizer.unk_token, "left", CHAT_TEMPLATE
+    model = LlamaForCausalLM.from_pretrained(folder, dtype="auto")
+    if len(tokenizer) > model.config.vocab_size:
+        torch.manual_seed(seed)
+        model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=ROWS_PER_BLOCK)
+    _save(out, size, seed, model, tokenizer)
+
+
+def take_tower(size: VisionTower, out: Path, seed: int) -> None:
+    """Save the published CLIP as `out`. `UserError` when it cannot be had, or is of another size than the config's."""
+    from transformers import AutoConfig, CLIPModel
+
+    folder = _folder(size)
+    vision = AutoConfig.from_pretrained(folder).vision_config
+    _check_size(size, vision, folder)
+    for key in ("image_size", "patch_size"):
+        _expect_equal(folder, key, getattr(vision, key), getattr(size, key))
+    _save(out, size, seed, CLIPModel.from_pretrained(folder, dtype="auto"))
+
+
+def _folder(size: Transformer) -> Path:
+    """The folder of a published checkpoint, after it was downloaded into the cache of Hugging Face if it is there."""
+    published = size.published
+    assert published is not None
+    if Path(published.id).expanduser().is_dir():
+        return Path(published.id).expanduser()
+    if published.revision is None:
+        raise UserError(f"{published.id}: no such folder; expected one, or a Hugging Face id with its revision")
+    return _download(published)
+
+
+def _download(published: Published) -> Path:
+    from httpx import HTTPError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(published.id, revision=published.revision, allow_patterns=FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"{published.id} at {published.revision}: cannot be downloaded ({why}); the same command goes on, or name "
+            "a folder that holds it"
+        ) from None
+
+
+def _check_size(size: Transformer, config: Any, folder: Path) -> None:
+    _expect_equal(folder, "hidden_size", config.hidden_size, size.hidden_size)
+    _expect_equal(folder, "layers", config.num_hidden_layers, size.layers)
+    _expect_equal(folder, "heads", config.num_attention_heads, size.heads)
+    _expect_equal(folder, "mlp_size", config.intermediate_size, size.mlp_size)
+
+
+def _expect_equal(folder: Path, key: str, found: int, stated: int) -> None:
+    if found != stated:
+        raise UserError(f"{folder}: {key} is {found}, the config says {stated}; correct the config or the checkpoint")
+
+
+def _save(out: Path, size: Transformer, seed: int, *parts: Any) -> None:
+    assert size.published is not None
+    with new_folder(out) as folder:
+        for part in parts:
+            part.save_pretrained(folder)
+        write_json(folder / "provenance.json", provenance("published", size.published.model_dump(), seed, []))

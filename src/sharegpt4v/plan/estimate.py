@@ -1,0 +1,163 @@
+"""What each stage of a run costs as a whole, whatever of it is done already: GPU-hours, money, disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sharegpt4v import layout
+from sharegpt4v.benchmarks.catalogue import benchmark_named
+from sharegpt4v.config import Config
+from sharegpt4v.config.judge import Judge
+from sharegpt4v.config.models import TrainedModel
+from sharegpt4v.config.teacher import Teacher
+from sharegpt4v.config.training import Recipe
+from sharegpt4v.images.catalogue import Source
+from sharegpt4v.plan.flops import all_weights, generated_row, trained_weights, training_row
+from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
+from sharegpt4v.workflow import expected_images, is_taken, shards
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage of `jobs` jobs costs; None where it is not known. `batch_usd` is by the Batch API."""
+
+    jobs: int
+    gpu_hours: float | None = 0.0
+    usd: float | None = 0.0
+    batch_usd: float | None = 0.0
+    gigabytes: float | None = 0.0
+
+
+class Estimate:
+    """The costs of a config's stages on devices of one kind."""
+
+    def __init__(self, config: Config, device: str) -> None:
+        self.config, self.models = config, config.base_models
+        self.assumed, self.prices, self.peak = read_assumptions(), read_prices(), peak_flops(device)
+
+    def costs(self) -> dict[str, Cost]:
+        """Return the cost of every stage that this config has, in the order of the pipeline."""
+        config = self.config
+        rows = config.models
+        sizes = sorted({model.size for model in rows} | {config.captioner.size})
+        pretrained = sorted({model.size for model in rows if model.pretraining == "captions"})
+        captioned = sum(expected_images(config, name) for name in config.captions.sources)
+        seeds = sum(config.teacher.captions.values())
+        costs = {"sources": self._sources()}
+        made = not is_taken(config, layout.PRETRAINING_CORPUS)
+        if not is_taken(config, layout.SEED_CAPTIONS):
+            costs["seed captions"] = self._seed_captions(seeds)
+        if not made:
+            sizes = sorted({model.size for model in rows})
+        base = sum(all_weights(self.models, size) for size in sizes)
+        costs["base models"] = Cost(len(sizes) + 1, gigabytes=self._gigabytes(base))
+        costs["alignment"] = self._training(
+            "alignment", sizes, config.alignment, self._images("llava"), "short_caption_tokens"
+        )
+        if made:
+            costs["captioner"] = self._training(
+                "captioner", [config.captioner.size], config.captioner.recipe, seeds, "caption_tokens"
+            )
+            costs["captions"] = self._captions(captioned)
+        costs["pre-training"] = self._training(
+            "pretraining", pretrained, config.pretraining, captioned, "caption_tokens"
+        )
+        costs["fine-tuning"] = self._fine_tuning()
+        costs["answers"] = self._answers()
+        if config.benchmarks.judged:
+            costs["judge"] = self._judge()
+        return costs
+
+    def _sources(self) -> Cost:
+        sources = layout.sources(self.config).values()
+        known = [self._source_bytes(source) for source in sources if source.kind != "folder"]
+        return Cost(len(sources), gigabytes=sum(size for size in known if size) / 1e9)
+
+    def _source_bytes(self, source: Source) -> float:
+        size = sum(download.bytes or download.about_bytes or 0 for download in source.downloads)
+        return size * (self.assumed["unpacked_factor"] if source.kind in ("zip", "tar") else 1)
+
+    def _images(self, name: str) -> int:
+        return expected_images(self.config, name)
+
+    def _seed_captions(self, images: int) -> Cost:
+        teacher = self.config.teacher
+        prompt = self.assumed["teacher_prompt_tokens"] + self.assumed[f"image_tokens_{teacher.image_detail}"]
+        usd, batch = self._money(teacher, images * prompt, images * self.assumed["teacher_reply_tokens"])
+        return Cost(1, usd=usd, batch_usd=batch, gigabytes=images * self.assumed["bytes_per_caption"] / 1e9)
+
+    def _money(
+        self, endpoint: Teacher | Judge, prompt_tokens: float, reply_tokens: float
+    ) -> tuple[float | None, float | None]:
+        """The ordinary price and that of the Batch API; nothing where the project's own endpoint is asked."""
+        if endpoint.base_url == "mini":
+            return 0.0, 0.0
+        price = self.prices.get(endpoint.model)
+        if price is None:
+            return None, None
+        usd = price.usd(prompt_tokens, reply_tokens)
+        return usd, usd * price.batch_factor if price.batch_factor is not None else None
+
+    def _hours(self, flops: float, mfu: str) -> float:
+        return flops / (self.peak * self.assumed[f"mfu_{mfu}"]) / 3600
+
+    def _gigabytes(self, weights: float) -> float:
+        return weights * self.assumed["bytes_per_weight"] / 1e9
+
+    def _training(self, stage: str, sizes: list[str], recipe: Recipe, rows: int, text: str) -> Cost:
+        hours = gigabytes = 0.0
+        for size in sizes:
+            flops = training_row(self.models, size, recipe, self.assumed[text]) * rows * recipe.epochs
+            hours += self._hours(flops, stage)
+            gigabytes += self._gigabytes(all_weights(self.models, size)) + self._state(size, recipe)
+        return Cost(len(sizes), hours, gigabytes=gigabytes)
+
+    def _state(self, size: str, recipe: Recipe) -> float:
+        """Gigabytes of the state to resume from, which goes when its stage is done."""
+        return trained_weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
+
+    def _captions(self, images: int) -> Cost:
+        hours = images * self._generated_hours(self.config.captioner.size, "caption_tokens")
+        gigabytes = 2 * images * self.assumed["bytes_per_caption"] / 1e9  # the shards, and the corpus joined of them
+        return Cost(len(shards(self.config)), hours, gigabytes=gigabytes)
+
+    def _generated_hours(self, size: str, reply: str) -> float:
+        """Hours of one reply to an image."""
+        read, written = generated_row(self.models, size, self.assumed["question_tokens"], self.assumed[reply])
+        return self._hours(read, "reading") + self._hours(written, "writing")
+
+    def _fine_tuning(self) -> Cost:
+        recipe, hours, gigabytes = self.config.finetuning, 0.0, 0.0
+        unknown = False
+        for model in self.config.models:
+            rows = self.mix_rows(model)
+            unknown |= rows is None
+            flops = training_row(self.models, model.size, recipe, self.assumed["instruction_tokens"])
+            hours += self._hours(flops * (rows or 0) * recipe.epochs, "finetuning")
+            gigabytes += self._gigabytes(all_weights(self.models, model.size)) + self._state(model.size, recipe)
+        return Cost(len(self.config.models), None if unknown else hours, gigabytes=gigabytes)
+
+    def mix_rows(self, model: TrainedModel) -> int | None:
+        """Rows of a model's instruction mix, as published or drawn; None where nobody has said."""
+        if mini := self.config.mini:  # each other image has a row of the larger mix
+            drawn = sum(mini.images.get(name, 0) for name in ("gqa", "ocr_vqa", "textvqa", "vg"))
+            rows = mini.instruction_rows
+            return rows.conversations + rows.detail + rows.text_only + drawn
+        known = self.assumed.get(f"rows_{self.config.corpora.instruction_mixes[model.mix].name}")
+        return None if known is None else int(known)
+
+    def _answers(self) -> Cost:
+        mini, names = self.config.mini, self.config.benchmarks.names
+        questions = [mini.questions_per_benchmark if mini else benchmark_named(name).questions for name in names]
+        hours = sum(self._generated_hours(model.size, "answer_tokens") for model in self.config.models)
+        return Cost(len(self.config.models), sum(questions) * hours)
+
+    def _judge(self) -> Cost:
+        prompt = reply = 0.0
+        for name in self.config.benchmarks.judged:
+            runs = self.config.judge.mm_vet_runs if name == "mm-vet" else 1
+            asked = benchmark_named(name).questions * runs * len(self.config.models)
+            prompt += asked * self.assumed[f"judge_prompt_tokens_{name}"]
+            reply += asked * self.assumed[f"judge_reply_tokens_{name}"]
+        usd, batch = self._money(self.config.judge, prompt, reply)
+        return Cost(len(self.config.models), usd=usd, batch_usd=batch)

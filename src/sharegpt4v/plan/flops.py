@@ -1,0 +1,81 @@
+"""Floating-point operations of the models, per row: matrix products and attention, a multiply-add counted as two.
+
+A forward pass costs two operations per weight and token; the backward pass as much again for the gradients of what
+comes in, and once more for those of the weights, where these are trained.
+"""
+
+from __future__ import annotations
+
+from sharegpt4v.config.base_models import BaseModels, Transformer, VisionTower
+from sharegpt4v.config.training import Recipe
+
+
+def llm_weights(llm: Transformer, vocabulary: int) -> int:
+    """Weights of a Llama in matrix products: all but its embedding."""
+    block = 4 * llm.hidden_size**2 + 3 * llm.hidden_size * llm.mlp_size
+    return llm.layers * block + vocabulary * llm.hidden_size
+
+
+def tower_weights(tower: VisionTower) -> int:
+    """Weights of a CLIP's encoder blocks."""
+    return tower.layers * (4 * tower.hidden_size**2 + 2 * tower.hidden_size * tower.mlp_size)
+
+
+def visual_tokens(tower: VisionTower) -> int:
+    """Visual tokens of one image."""
+    return (tower.image_size // tower.patch_size) ** 2
+
+
+def trained_blocks(tower: VisionTower, first: int | None) -> int:
+    """Blocks of the tower that learn: from `first` on, but the last, whose output is not used."""
+    return 0 if first is None else max(0, tower.layers - 1 - first)
+
+
+def llm_forward(llm: Transformer, vocabulary: int, tokens: float) -> float:
+    """A forward pass over a row of so many tokens; each attends to those before it."""
+    return tokens * (2 * llm_weights(llm, vocabulary) + 2 * llm.layers * llm.hidden_size * tokens)
+
+
+def tower_forward(tower: VisionTower) -> float:
+    """A forward pass over one image; all patches and the class token attend to each other."""
+    tokens = visual_tokens(tower) + 1
+    return 2 * tower_weights(tower) * tokens + 4 * tower.layers * tower.hidden_size * tokens**2
+
+
+def training_row(models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
+    """Operations of one row of training: an image with so many tokens of text, cut to the recipe's length."""
+    tower, llm = models.vision_tower, models.llm[size]
+    visual = visual_tokens(tower)
+    tokens = min(visual + text_tokens, recipe.sequence_length)
+    share = trained_blocks(tower, recipe.tune_vit_from_layer) / tower.layers
+    projector = 2 * visual * (tower.hidden_size * llm.hidden_size + llm.hidden_size**2)
+    return (
+        llm_forward(llm, models.tokenizer.vocabulary, tokens) * (3 if recipe.train_llm else 2)
+        + projector * (3 if recipe.train_projector else 2)
+        + tower_forward(tower) * (1 + 2 * share)
+    )
+
+
+def generated_row(models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float) -> tuple[float, float]:
+    """Operations of reading an image and a prompt, and of writing the reply to them."""
+    tower, llm, vocabulary = models.vision_tower, models.llm[size], models.tokenizer.vocabulary
+    read = visual_tokens(tower) + prompt_tokens
+    reading = llm_forward(llm, vocabulary, read)
+    return tower_forward(tower) + reading, llm_forward(llm, vocabulary, read + reply_tokens) - reading
+
+
+def trained_weights(models: BaseModels, size: str, recipe: Recipe) -> float:
+    """Weights that a recipe trains, all parts together."""
+    tower, llm = models.vision_tower, models.llm[size]
+    embedding = models.tokenizer.vocabulary * llm.hidden_size
+    weights = (llm_weights(llm, models.tokenizer.vocabulary) + embedding) * recipe.train_llm
+    weights += tower_weights(tower) * trained_blocks(tower, recipe.tune_vit_from_layer) // tower.layers
+    return weights + (tower.hidden_size * llm.hidden_size + llm.hidden_size**2) * recipe.train_projector
+
+
+def all_weights(models: BaseModels, size: str) -> int:
+    """Weights of a whole LLaVA."""
+    llm, tower = models.llm[size], models.vision_tower
+    projector = tower.hidden_size * llm.hidden_size + llm.hidden_size**2
+    embedding = models.tokenizer.vocabulary * llm.hidden_size
+    return llm_weights(llm, models.tokenizer.vocabulary) + embedding + tower_weights(tower) + projector

@@ -1,0 +1,108 @@
+"""What a run lacks: keys, logins, files and room, each with the remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sharegpt4v import layout
+from sharegpt4v.benchmarks.catalogue import benchmark_named
+from sharegpt4v.config import Config
+from sharegpt4v.images.catalogue import Source
+from sharegpt4v.images.folder import how_to_place
+from sharegpt4v.plan.estimate import Cost
+from sharegpt4v.plan.stages import Pending
+from sharegpt4v.workflow import endpoints, evaluation_manifest
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that is not there, what to do about it, and whether the run is impossible without."""
+
+    what: str
+    remedy: str
+    stops: bool = True
+
+
+def missing(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, Cost]) -> list[Missing]:
+    """Return what the pending stages of a config lack on this machine."""
+    return [
+        *_keys(config, pending),
+        *_budget(config, pending, costs),
+        *(_sources(config) if "sources" in pending else ()),
+        *(_base_models(config) if "base models" in pending else ()),
+        *(_benchmarks(config) if "answers" in pending else ()),
+        *_disk(pending, costs),
+    ]
+
+
+def _keys(config: Config, pending: Mapping[str, Pending]) -> Iterator[Missing]:
+    stages = {"teacher": "seed captions", "judge": "judge"}
+    asked = {name: section for name, section in endpoints(config).items() if stages[name] in pending}
+    for name, section in asked.items():
+        variable = section.api_key_variable
+        if variable and not os.environ.get(variable):
+            yield Missing(f"key of {name}", f"put the key of {section.base_url} into {variable}")
+
+
+def _budget(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, Cost]) -> Iterator[Missing]:
+    if "seed captions" not in pending or "seed captions" not in costs:
+        return
+    budget, usd = config.teacher.budget, costs["seed captions"].usd
+    if usd is None:
+        model = config.teacher.model
+        yield Missing(f"price of {model}", "add a row to config/prices.tsv to see what it costs", stops=False)
+    elif budget and usd > budget.limit_usd:
+        yield Missing("money", f"seed captions cost {usd:,.0f} USD; raise teacher.budget.limit_usd, or ask for fewer")
+
+
+def _sources(config: Config) -> Iterator[Missing]:
+    lacking: dict[str, list[Source]] = {}
+    for source in layout.sources(config).values():
+        folder = layout.DATA / source.folder
+        if (layout.DATA / "manifests" / f"{source.name}.parquet").exists():
+            continue
+        if source.kind == "placed" and not (folder.is_dir() and any(folder.iterdir())):
+            lacking.setdefault(source.downloads[0].address, []).append(source)
+        elif source.kind == "folder" and not Path(source.downloads[0].address).expanduser().is_dir():
+            yield Missing(f"folder of {source.name}", f"correct sources.folder_sources.{source.name}")
+        elif source.kind != "placed" and source.login:
+            yield Missing(f"login for {source.name}", source.login, stops=False)
+    for sources in lacking.values():
+        folders = ", ".join(f"{layout.DATA / source.folder}" for source in sources)
+        yield Missing(f"images in {folders}", how_to_place(sources[0]))
+    crawled = [source for source in layout.sources(config).values() if source.kind == "urls"]
+    command = layout.of_project(config.sources.img2dataset.command)
+    if crawled and not command.exists():
+        yield Missing(str(command), "`make setup` makes it")
+
+
+def _base_models(config: Config) -> Iterator[Missing]:
+    models = config.base_models
+    for part in (models.vision_tower, *models.llm.values()):
+        if (taken := part.published) and not taken.revision and not Path(taken.id).expanduser().is_dir():
+            yield Missing(f"folder {taken.id}", "correct base_models, or name a Hugging Face id with its revision")
+    if any(llm.published for llm in models.llm.values()) and not importlib.util.find_spec("sentencepiece"):
+        yield Missing("sentencepiece", "`pip install sentencepiece`: the tokenizer of Vicuna is in its format")
+
+
+def _benchmarks(config: Config) -> Iterator[Missing]:
+    if evaluation_manifest(config):
+        return
+    absent = [name for name in config.benchmarks.names if not layout.benchmark_folder(config, name).is_dir()]
+    if absent:
+        where = f"{config.benchmarks.root}/{benchmark_named(absent[0]).folder} and so on"
+        remedy = f"put their files into {where}, see config/benchmarks.tsv; their cells stay empty until then"
+        every = len(absent) == len(config.benchmarks.names)
+        yield Missing(f"benchmarks: {'all' if every else ', '.join(absent)}", remedy, stops=every)
+
+
+def _disk(pending: Mapping[str, Pending], costs: Mapping[str, Cost]) -> Iterator[Missing]:
+    needed = sum(cost.gigabytes or 0 for stage, cost in costs.items() if stage in pending)
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    if needed > free:
+        yield Missing("room", f"{needed:,.0f} GB are needed and {free:,.0f} GB free in {Path.cwd()}; make room")

@@ -1,0 +1,86 @@
+"""The plan as one screen of text, and as the table `results/costs.csv`: what was planned, and what is spent."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from sharegpt4v.plan.estimate import Cost
+from sharegpt4v.plan.missing import Missing
+from sharegpt4v.plan.stages import RULES, Pending
+
+COLUMNS = ("stage", "jobs", "why", "GPU-hours", "USD", "by batch", "GB")
+UNKNOWN = "?"
+
+
+def plan_text(
+    title: str,
+    pending: Mapping[str, Pending],
+    costs: Mapping[str, Cost],
+    missing: Sequence[Missing],
+    taken: Sequence[str],
+) -> str:
+    """Return the screen: a line per stage that is left, the sum, what is taken, what is missing."""
+    lines = [COLUMNS, *(_line(stage, pending, costs) for stage in RULES if stage in pending)]
+    left = [_left(costs[stage], pending[stage]) for stage in costs if stage in pending]
+    jobs = str(sum(one.jobs for one in pending.values()))
+    lines.append(("in all", jobs, "", *(_shown([getattr(cost, key) for cost in left]) for key in _KEYS)))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    aligned = [
+        "  ".join(
+            cell.ljust(width) if column in (0, 2) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    if not pending:
+        aligned = ["nothing to do: everything is made"]
+    told = [title, "", *aligned, "", *(f"taken, not made: {what}" for what in taken)]
+    told += [f"missing: {one.what}: {one.remedy}" for one in missing if one.stops]
+    told += [f"not there, the run goes on: {one.what}: {one.remedy}" for one in missing if not one.stops]
+    told.append("This run cannot be done yet: see what is missing." if any(one.stops for one in missing) else "Ready.")
+    return "\n".join(told)
+
+
+_KEYS = ("gpu_hours", "usd", "batch_usd", "gigabytes")
+
+
+def _line(stage: str, pending: Mapping[str, Pending], costs: Mapping[str, Cost]) -> tuple[str, ...]:
+    one = pending[stage]
+    left = _left(costs[stage], one) if stage in costs else Cost(one.jobs)
+    return (stage, str(one.jobs), one.why, *(_shown([getattr(left, key)]) for key in _KEYS))
+
+
+def _left(cost: Cost, pending: Pending) -> Cost:
+    """The part of a stage's cost that its pending jobs have."""
+    share = min(1.0, pending.jobs / cost.jobs)
+    parts = (None if value is None else value * share for value in (getattr(cost, key) for key in _KEYS))
+    return Cost(pending.jobs, *parts)
+
+
+def _shown(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    more = f" + {UNKNOWN}" if known and len(known) < len(values) else ""
+    if not known:
+        return UNKNOWN
+    total = sum(known)
+    text = f"{total:,.0f}" if total >= 10 or not total else f"{total:,.1f}" if total >= 0.05 else "0.0"
+    return ("-" if text == "0" else text) + more
+
+
+def costs_csv(costs: Mapping[str, Cost], spent: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the table: stage, quantity, what the whole stage was planned to cost, what of it is spent.
+
+    `spent` has the quantities gpu_hours, usd and gigabytes, each by stage. A cell is empty where nothing is known.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["stage", "quantity", "planned", "spent"])
+    for stage, cost in costs.items():
+        for quantity in ("gpu_hours", "usd", "gigabytes"):
+            planned: float | None = getattr(cost, quantity)
+            writer.writerow(
+                [stage, quantity, "" if planned is None else f"{planned:.6g}", f"{spent[quantity].get(stage, 0):.6g}"]
+            )
+    return text.getvalue()

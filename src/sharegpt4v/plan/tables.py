@@ -1,0 +1,63 @@
+"""The tables that a plan is worked out from: devices, prices, and every number that is assumed, with its source."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from sharegpt4v import layout
+from sharegpt4v.errors import UserError
+
+HARDWARE = Path("config/hardware.tsv")
+PRICES = Path("config/prices.tsv")
+ASSUMPTIONS = Path("config/assumptions.tsv")
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per million tokens; `batch_factor` is the Batch API's price over this one, None where not known."""
+
+    prompt_usd_per_million: float
+    completion_usd_per_million: float
+    batch_factor: float | None
+    date: str
+
+    def usd(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """Return what so many tokens cost."""
+        return (prompt_tokens * self.prompt_usd_per_million + completion_tokens * self.completion_usd_per_million) / 1e6
+
+
+def read_prices() -> dict[str, Price]:
+    """Return the prices by the name of the model, as its endpoint calls it."""
+    return {
+        row["model"]: Price(
+            float(row["prompt_usd_per_million"]),
+            float(row["completion_usd_per_million"]),
+            float(row["batch_factor"]) if row["batch_factor"] else None,
+            row["date"],
+        )
+        for row in _rows(PRICES)
+    }
+
+
+def peak_flops(device: str) -> float:
+    """Return the bfloat16 operations per second that a device can do at most; a `UserError` lists the known ones."""
+    peaks = {row["name"]: float(row["bfloat16_tflops"]) * 1e12 for row in _rows(HARDWARE)}
+    if device not in peaks:
+        raise UserError(f"device {device!r} is not in {HARDWARE}; expected one of {', '.join(peaks)}, or add a row")
+    return peaks[device]
+
+
+def read_assumptions() -> dict[str, float]:
+    """Return every assumed number by its name."""
+    return {row["name"]: float(row["value"]) for row in _rows(ASSUMPTIONS)}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    file = layout.of_project(path)
+    try:
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; expected a table that comes with the project") from None
+    return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))

@@ -1,0 +1,57 @@
+"""Say what a run will do and cost before anything is spent, and what it lacks; exit code 1 when it cannot be done.
+
+GPU-hours are worked out from operations, config/hardware.tsv and how much of the peak is reached; money from
+config/prices.tsv; whatever else is assumed stands in config/assumptions.tsv, with its source. The numbers go into
+results/costs.csv too, beside what is spent so far.
+
+Examples:  s4v plan
+           s4v plan --config config/paper-7b.yaml --device H100
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_config, add_path, config_of
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the verb."""
+    add_config(parser)
+    parser.add_argument(
+        "--device", default="A100-80G", metavar="NAME", help="a row of config/hardware.tsv (default: the paper's)"
+    )
+    add_path(parser, "--out", layout.RESULTS / "costs.csv", "the table to write")
+
+
+def run(options: Namespace) -> int:
+    """Print the plan for this folder, and write the table."""
+    from pathlib import Path
+
+    from sharegpt4v.files import write_text
+    from sharegpt4v.plan.estimate import Estimate
+    from sharegpt4v.plan.missing import missing
+    from sharegpt4v.plan.page import costs_csv, plan_text
+    from sharegpt4v.plan.spent import gigabytes_spent, hours_spent, usd_spent
+    from sharegpt4v.plan.stages import pending_stages
+    from sharegpt4v.workflow import file_source, is_taken
+
+    config = config_of(options)
+    estimate = Estimate(config, options.device)
+    costs = estimate.costs()
+    pending = pending_stages(options.config)
+    lacks = missing(config, pending, costs)
+    taken = [
+        f"{path} (from {Path(file_source(config, path)).stem})"
+        for path in (layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS)
+        if is_taken(config, path)
+    ]
+    spent = {
+        "gpu_hours": hours_spent(Path("logs/benchmarks")),
+        "usd": usd_spent(estimate.prices),
+        "gigabytes": gigabytes_spent(),
+    }
+    write_text(options.out, costs_csv(costs, spent))
+    print(plan_text(f"{config.name}, in {Path.cwd()}, on devices {options.device}", pending, costs, lacks, taken))
+    return 1 if any(one.stops for one in lacks) else 0

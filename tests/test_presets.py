@@ -1,0 +1,119 @@
+"""The presets at the paper's size: what they plan, in an empty folder and without a key, and what they leave to do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import BIN, PROJECT, run
+from sharegpt4v.benchmarks.table import COLUMNS
+from sharegpt4v.config import load
+from sharegpt4v.errors import UserError
+from sharegpt4v.images.catalogue import read_catalogue
+from sharegpt4v.images.manifest import read_manifest
+from sharegpt4v.images.stage import FetchSettings, fetch_source
+from sharegpt4v.layout import sources
+
+CONFIG = PROJECT / "config"
+ONCE = {"vision_tower", "datasets", "table", "tracked", "cells", "all"}
+PAPER = {
+    "source": 15, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1, "substituted_mix": 2,
+    "pretrained": 1, "finetuned": 3, "answers": 3, "judged": 3, "scores": 3, "submissions": 3, "substitution": 1,
+    "figure": 2, **dict.fromkeys(ONCE, 1),
+}  # fmt: skip
+PLANNED = {
+    "paper-7b": PAPER | {"language_model": 1, "alignment": 1},
+    "paper-13b": PAPER | {"language_model": 2, "alignment": 2},  # the captioner is a 7B
+    "released": dict.fromkeys(ONCE, 1)
+    | {"source": 17, "language_model": 1, "alignment": 1, "pretrained": 1, "finetuned": 1, "answers": 1, "judged": 1}
+    | {"scores": 1, "submissions": 1, "figure": 1},
+}
+
+
+@pytest.mark.parametrize("preset", PLANNED)
+def test_a_dry_run_plans_shards_and_never_images(preset: str, tmp_path: Path) -> None:
+    command = [str(BIN / "snakemake"), "--dry-run", "--quiet", "rules", "--directory", str(tmp_path)]
+    ended = run([*command, "--configfile", f"config/{preset}.yaml"])
+    assert ended.returncode == 0, ended.stderr
+    table = ended.stdout.partition("Job stats:")[2].partition("\ntotal")[0]
+    assert {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)} == PLANNED[preset]
+    assert {path.name for path in tmp_path.iterdir()} <= {".snakemake"}
+
+
+def test_what_is_taken_cannot_be_made(tmp_path: Path) -> None:
+    corpus = "data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json"
+    command = [str(BIN / "snakemake"), "--dry-run", "--directory", str(tmp_path), corpus]
+    ended = run([*command, "--configfile", "config/released.yaml"])
+    assert ended.returncode == 1 and "No rule to produce" in ended.stdout + ended.stderr
+
+
+def test_a_real_run_without_the_key_stops_before_anything_starts(tmp_path: Path) -> None:
+    ended = run(["snakemake", "--directory", str(tmp_path), "--configfile", "config/released.yaml"])
+    assert ended.returncode == 1
+    told = [line for line in ended.stderr.splitlines() if "profile" not in line]
+    assert len(told) == 1 and "judge.api_key_variable says" in told[0]  # nobody asks the teacher
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("preset", PLANNED)
+def test_recipes_are_the_papers(preset: str) -> None:
+    config = load(CONFIG / f"{preset}.yaml")
+    for recipe, batch, template, ratio, layer in (
+        (config.pretraining, 256, "plain", "square", 12),
+        (config.finetuning, 128, "v1", "pad", None),
+    ):
+        assert (recipe.learning_rate, recipe.vision_learning_rate, recipe.projector_learning_rate) == (2e-5, None, None)
+        assert (recipe.batch_size, recipe.epochs, recipe.warmup_ratio, recipe.weight_decay) == (batch, 1, 0.03, 0)
+        assert (recipe.template, recipe.image_aspect_ratio, recipe.tune_vit_from_layer) == (template, ratio, layer)
+        assert recipe.train_projector and recipe.train_llm and recipe.gradient_clip is None
+        assert (recipe.precision, recipe.sequence_length) == ("bfloat16", 2048 - 1 + 576)
+    alignment = config.alignment  # LLaVA-1.5's
+    assert (alignment.learning_rate, alignment.batch_size, alignment.epochs) == (1e-3, 256, 1)
+    assert not alignment.train_llm and alignment.tune_vit_from_layer is None
+
+
+@pytest.mark.parametrize("preset", PLANNED)
+def test_sources_are_the_papers(preset: str) -> None:
+    config = load(CONFIG / f"{preset}.yaml")
+    assert sum(config.teacher.captions.values()) == 102_025
+    rows = sources(config)
+    assert sum(rows[name].images or 0 for name in config.captions.sources) == 1_246_901
+    assert {row.folder for row in rows.values() if row.images != 0} == {
+        "llava/llava_pretrain/images", "coco/train2017", "sam/images", "gqa/images", "ocr_vqa/images",
+        "textvqa/train_images", "vg", "share_textvqa/images", "web-celebrity/images", "web-landmark/images",
+        "wikiart/images",
+    }  # fmt: skip
+    columns = {column for name in config.benchmarks.names for column in columns_of(name)}
+    assert columns == set(COLUMNS)
+
+
+def columns_of(benchmark: str) -> tuple[str, ...]:
+    from sharegpt4v.benchmarks.catalogue import benchmark_named
+
+    return benchmark_named(benchmark).columns
+
+
+def test_sizes_that_were_only_published_rounded_are_not_checked() -> None:
+    rows = read_catalogue(CONFIG / "sources.tsv")
+    (llava,), (coco,) = rows["llava"].downloads, rows["coco"].downloads
+    assert (llava.bytes, llava.about_bytes) == (None, 27_300_000_000)
+    assert coco.bytes == 19_336_861_798 and coco.about_bytes is None
+
+
+def test_images_that_a_person_places_are_taken_in(tmp_path: Path) -> None:
+    from PIL import Image
+
+    source = read_catalogue(CONFIG / "sources.tsv")["sam"]
+    with pytest.raises(UserError, match=r"sam: no images in .*accept Meta's terms .*ai.meta.com.* and put them there"):
+        fetch_source(source, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1))
+    (tmp_path / "data/sam/images").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "data/sam/images/sa_1.jpg")
+    with pytest.raises(UserError, match="of 570,486 files 0 are broken and 570,485 missing"):
+        fetch_source(source, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1))
+    one = replace(source, images=1)
+    manifest = fetch_source(one, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1))
+    assert [row["path"] for row in read_manifest(manifest)] == ["sam/images/sa_1.jpg"]
+    assert (tmp_path / "data/sam/images/sa_1.jpg").is_file()
