@@ -21,6 +21,8 @@ from sharegpt4v.dvc_stages import dvc_yaml
 from sharegpt4v.files import sha256_of
 from sharegpt4v.images.manifest import read_manifest
 
+pytestmark = pytest.mark.timeout(1200)  # the first of them waits for the run, then records and pulls it
+
 CONFIG = Path("config/smoke.yaml")
 NAMED = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 

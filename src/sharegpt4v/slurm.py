@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def ask(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
-        told = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        raise UserError(f"{shlex.join(command)}: {told}; expected Slurm's answer") from None
+        told = str(getattr(error, "stderr", None) or error).strip().splitlines() or ["failed"]
+        raise UserError(f"{shlex.join(command)}: {told[-1]}; expected Slurm's answer") from None
 
 
 def keep_asking() -> None:
@@ -114,7 +115,8 @@ def end_leftover_jobs(folder: Path) -> None:
     if not left:
         return
     print(f"ending {len(left)} Slurm jobs of an earlier run in this folder: {' '.join(left)}", file=sys.stderr)
-    ask("scancel", *left)
+    with suppress(UserError):  # one that ends at this moment is no reason to stop
+        ask("scancel", *left)
     end = time.monotonic() + SECONDS_TO_END
     while left := _jobs_in(folder):
         if time.monotonic() > end:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,10 @@ def _manner(root: Path, scores: Iterable[Path]) -> dict[str, Any]:
     return {name: {key: score[key] for key in ("split", "scoring", "n")} for name, score in files.items()}
 
 
-def _hashes(root: Path, paths: Iterable[Path]) -> Mapping[str, str]:
-    return {path.as_posix(): _md5(root / path) for path in paths if (root / path).exists()}
+def _hashes(root: Path, paths: Sequence[Path]) -> Mapping[str, str]:
+    folders = [path for path in paths if (root / path).is_dir()]
+    inner = [file.relative_to(root) for path in folders for file in sorted((root / path).rglob("[!.]*"))]
+    return {path.as_posix(): _md5(root / path) for path in [*paths, *inner] if (root / path).is_file()}
 
 
 def _md5(path: Path) -> str:
