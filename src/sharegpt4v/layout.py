@@ -128,9 +128,10 @@ def sizes(config: Config) -> list[str]:
 def trainings(config: Config) -> dict[str, Path]:
     """Return the checkpoints of a run's trainings by name, in the order of the pipeline."""
     further = sorted({model.size for model in config.models if model.pretraining == "captions"})
+    captions_taken = any(DATA / source.folder == PRETRAINING_CORPUS for source in sources(config).values())
     return {
         **{f"aligned {size}": aligned(size) for size in sizes(config)},
-        "captioner": CAPTIONER,
+        **({} if captions_taken else {"captioner": CAPTIONER}),
         **{f"pretrained {size}": pretrained(size) for size in further},
         **{model.name: finetuned(model.name) for model in config.models},
     }
