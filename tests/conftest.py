@@ -25,6 +25,11 @@ BIN = Path(sys.executable).parent
 ENVIRONMENT = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests on Slurm first: one of them takes longer than any other, and the rest can run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_slurm.py")
+
+
 def snakemake(folder: Path, *arguments: str, config: Sequence[str] = ()) -> list[str]:
     """The command line that runs the smoke preset in `folder`; `config` are overrides such as `seed=3`."""
     command = [str(BIN / "snakemake"), *arguments, "--directory", str(folder), "--configfile", "config/smoke.yaml"]
