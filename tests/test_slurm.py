@@ -123,6 +123,7 @@ def rows(record: Path) -> list[str]:
     return record.read_text().splitlines(keepends=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)  # where other work takes the processor, the run and the one it is compared with are slow
 def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
     smoke: Path, cluster: Cluster, tmp_path: Path
