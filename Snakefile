@@ -7,13 +7,17 @@ the config and the hash of the code that it depends on, so that a change makes a
 from snakemake.utils import min_version
 
 from sharegpt4v.failures import tell_failures
-from sharegpt4v.layout import PRETRAINING_CORPUS, SEED_CAPTIONS, sizes
+from sharegpt4v.layout import (
+    PRETRAINING_CORPUS,
+    SEED_CAPTIONS,
+    file_source,
+    is_taken,
+    sizes,
+)
 from sharegpt4v.workflow import (
     begin,
     evaluation_manifest,
-    file_source,
     finetuning_inputs,
-    is_taken,
     llm_inputs,
     manifests,
     metrics,

@@ -6,9 +6,11 @@ a stream, and a broken line is reported with its file and line number.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -42,6 +44,18 @@ def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with open_atomically(path, "w") as file:
         file.write(text)
+
+
+def csv_text(lines: Iterable[Sequence[Any]]) -> str:
+    """Return the lines, the first of them the names of the columns, as a CSV table."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def write_csv(path: Path | str, lines: Iterable[Sequence[Any]]) -> None:
+    """Write the lines, the first of them the names of the columns, as a CSV table, atomically."""
+    write_text(path, csv_text(lines))
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

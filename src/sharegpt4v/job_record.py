@@ -28,11 +28,9 @@ def recorded(arguments: Sequence[str], config: Path | None) -> Iterator[None]:
         return
     from sharegpt4v.provenance import git_state
 
-    commit, changed = git_state()
     record = {
         "command": " ".join(["s4v", *arguments]),
-        "git_commit": commit,
-        "git_changed": changed,
+        **git_state(),
         "config": sha256_of(config) if config else None,
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "started": round(started, 3),

@@ -122,19 +122,36 @@ def metrics_of(model: str) -> Path:
 
 def sizes(config: Config) -> list[str]:
     """Return the sizes of language model that a run needs, each once."""
-    return sorted({model.size for model in config.models} | {config.captioner.size})
+    captioner = set() if is_taken(config, PRETRAINING_CORPUS) else {config.captioner.size}
+    return sorted({model.size for model in config.models} | captioner)
+
+
+def pretrained_sizes(config: Config) -> list[str]:
+    """Return the sizes that a run pre-trains on the captioner's captions, each once."""
+    return sorted({model.size for model in config.models if model.pretraining == "captions"})
 
 
 def trainings(config: Config) -> dict[str, Path]:
     """Return the checkpoints of a run's trainings by name, in the order of the pipeline."""
-    further = sorted({model.size for model in config.models if model.pretraining == "captions"})
-    captions_taken = any(DATA / source.folder == PRETRAINING_CORPUS for source in sources(config).values())
     return {
         **{f"aligned {size}": aligned(size) for size in sizes(config)},
-        **({} if captions_taken else {"captioner": CAPTIONER}),
-        **{f"pretrained {size}": pretrained(size) for size in further},
+        **({} if is_taken(config, PRETRAINING_CORPUS) else {"captioner": CAPTIONER}),
+        **{f"pretrained {size}": pretrained(size) for size in pretrained_sizes(config)},
         **{model.name: finetuned(model.name) for model in config.models},
     }
+
+
+def file_source(config: Config, path: Path) -> str:
+    """Return what says that a file below data/ is there: the manifest of its source, or itself when none brings it."""
+    for name, source in sources(config).items():
+        if DATA / source.folder == path:
+            return f"data/manifests/{name}.parquet"
+    return str(path)
+
+
+def is_taken(config: Config, path: Path) -> bool:
+    """Whether the stage that makes a file is taken from others and not made here: a source of the config brings it."""
+    return file_source(config, path) != str(path)
 
 
 def sources(config: Config) -> dict[str, Source]:

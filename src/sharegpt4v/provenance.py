@@ -40,8 +40,7 @@ def provenance(
 
 def code_version() -> dict[str, Any]:
     """Return version, commit, and whether the code differs from it; the last two are None outside a git checkout."""
-    commit, changed = git_state()
-    return {"version": __version__, "git_commit": commit, "git_changed": changed}
+    return {"version": __version__, **git_state()}
 
 
 def hash_of(path: Path) -> str:
@@ -68,15 +67,14 @@ def _counted_files(folder: Path) -> list[str]:
     ]
 
 
-def git_state() -> tuple[str | None, bool | None]:
-    """Return the commit of this package and whether its code differs from it; (None, None) outside git."""
+def git_state() -> dict[str, Any]:
+    """Return `git_commit` of this package and `git_changed`, whether its code differs from it; None outside git."""
     folder = Path(__file__).parent
     if not _git(folder, "ls-files", "--", Path(__file__).name):  # installed: a checkout around it is not its own
-        return None, None
+        return {"git_commit": None, "git_changed": None}
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
-    if commit is None:
-        return None, None
-    return commit, _git(folder, "status", "--porcelain", "--", ".") != ""
+    changed = None if commit is None else _git(folder, "status", "--porcelain", "--", ".") != ""
+    return {"git_commit": commit, "git_changed": changed}
 
 
 def _git(folder: Path, *command: str) -> str | None:

@@ -217,7 +217,7 @@ def _official_files(config: Config) -> str:
 
 def evaluation_manifest(config: Config) -> list[str]:
     """Return the manifest of the source that brings the benchmarks; none where the user has put them in place."""
-    found = file_source(config, config.benchmarks.root)
+    found = layout.file_source(config, config.benchmarks.root)
     return [found] if found.startswith("data/manifests/") else []
 
 
@@ -231,23 +231,10 @@ def image_sources(config: Config) -> list[str]:
     return [name for name, source in layout.sources(config).items() if source.images != 0]
 
 
-def file_source(config: Config, path: Path) -> str:
-    """Return what says that a file below data/ is there: the manifest of its source, or itself when none brings it."""
-    for name, source in layout.sources(config).items():
-        if layout.DATA / source.folder == path:
-            return f"data/manifests/{name}.parquet"
-    return str(path)
-
-
-def is_taken(config: Config, path: Path) -> bool:
-    """Whether the stage that makes a file is taken from others and not made here: a source of the config brings it."""
-    return file_source(config, path) != str(path)
-
-
 def endpoints(config: Config) -> dict[str, Teacher | Judge]:
     """Return the sections, by their keys, whose endpoints a run asks: the teacher is not where seed captions are
     taken."""
-    taken = is_taken(config, layout.SEED_CAPTIONS)
+    taken = layout.is_taken(config, layout.SEED_CAPTIONS)
     return {name: section for name, section in config.endpoints.items() if not (taken and name == "teacher")}
 
 
@@ -267,7 +254,7 @@ def tower_inputs(config: Config) -> list[str]:
 def mix_file(config: Config) -> Callable[[Mapping[str, str]], str]:
     """Return the function from the name of an instruction mix to what says that it is there."""
     mixes = config.corpora.instruction_mixes
-    return lambda wildcards: file_source(config, layout.DATA / mixes[dict(wildcards.items())["mix"]])
+    return lambda wildcards: layout.file_source(config, layout.DATA / mixes[dict(wildcards.items())["mix"]])
 
 
 def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str, Any]]:
@@ -277,7 +264,7 @@ def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str,
         model = layout.model_named(config, dict(wildcards.items())["model"])
         return {
             "start": str(layout.start_of(model) / "model.safetensors"),
-            "rows": file_source(config, layout.rows_of(config, model)),
+            "rows": layout.file_source(config, layout.rows_of(config, model)),
             "images": [f"data/manifests/{name}.parquet" for name in image_sources(config)],
         }
 

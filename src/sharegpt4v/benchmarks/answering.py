@@ -63,15 +63,17 @@ def answer(
     malformed; but `without_missing`, a benchmark whose files are not at hand is told about and gets an empty file.
     """
     model_hash = fingerprint(model)
+    version = code_version()
     prepared = []
     for name, data, out in benchmarks:
+        entry = benchmark_named(name)
         try:
-            questions = benchmark_named(name).load().questions(data)
+            questions = entry.load().questions(data)
             prepared.append((name, questions, _keys(name, questions), out))
         except MissingFile as error:
             if not without_missing:
                 raise
-            print(f"{name}: not answered; {error}; it comes from {benchmark_named(name).source}", file=sys.stderr)
+            print(f"{name}: not answered; {entry.what_to_get(error)}", file=sys.stderr)
             prepared.append((name, [], [], out))
 
     engine: Engine | None = None
@@ -83,7 +85,7 @@ def answer(
                 _ask(engine, pending, ledger, name)
             texts = [ledger[key]["text"] for key in keys]
         _write_rows(out, name, questions, texts, model_id, model_hash)
-        about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out), **code_version()}
+        about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out), **version}
         write_json(provenance_file(out), about)
 
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from sharegpt4v.benchmarks.base import BenchmarkModule
 from sharegpt4v.benchmarks.judged import JudgedModule
-from sharegpt4v.errors import UserError
+from sharegpt4v.errors import MissingFile, UserError
 
 CATALOGUE = Path(__file__).resolve().parents[3] / "config" / "benchmarks.tsv"
 FIELDS = ["name", "module", "columns", "folder", "split", "questions", "scoring", "scorer", "submission", "source"]
@@ -36,6 +36,10 @@ class Benchmark:
     scorer: str
     submission: str
     source: str
+
+    def what_to_get(self, error: MissingFile) -> str:
+        """Say which file is missing, and where it comes from."""
+        return f"{error}; it comes from {self.source}"
 
     def load(self) -> BenchmarkModule:
         """Import the benchmark's module."""

@@ -15,8 +15,8 @@ from typing import Any
 from sharegpt4v.benchmarks.base import Contributions, Item, error_of
 from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.benchmarks.reading import Row
-from sharegpt4v.benchmarks.table import COLUMNS, cells_of, csv_text, read_paper, read_scores
-from sharegpt4v.files import write_text
+from sharegpt4v.benchmarks.table import COLUMNS, cells_of, read_paper, read_scores
+from sharegpt4v.files import write_csv, write_text
 
 FIELDS = ["model", "benchmark", "before", "after", "gain", "paper_before", "paper_after", "paper_gain"]
 
@@ -51,8 +51,8 @@ def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out
                 theirs = _with_gain(*paper.get((pair.model, column), ("", "")))
                 lines.append([pair.model, column, *ours, *theirs])
                 errors.append([pair.model, column, f"{found[column]:.1f}" if column in found else ""])
-    write_text(out_csv, csv_text([FIELDS, *lines]))
-    write_text(errors_file(out_csv), csv_text([["model", "benchmark", "gain_stderr"], *errors]))
+    write_csv(out_csv, [FIELDS, *lines])
+    write_csv(errors_file(out_csv), [["model", "benchmark", "gain_stderr"], *errors])
     write_text(out_csv.with_suffix(".md"), _page(lines, [error for _, _, error in errors]))
 
 

@@ -52,10 +52,9 @@ def judge(
     except MissingFile as error:
         if not without_missing:
             raise
-        missing = f"{error}; it comes from {entry.source}"
-        print(f"{benchmark}: not judged; {missing}", file=sys.stderr)
+        print(f"{benchmark}: not judged; {entry.what_to_get(error)}", file=sys.stderr)
         write_json(out, [])
-        _write_provenance(out, answers_file, {"missing": missing})
+        _write_provenance(out, answers_file, {"missing": str(error)})
         return
     except UserError as error:
         raise UserError(f"{answers_file}: {error}") from None

@@ -52,6 +52,7 @@ SUBTASKS = {
     ],
     "MME-cognition": ["commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning"],
 }  # fmt: skip
+EVERY_SUBTASK = [name for group in SUBTASKS.values() for name in group]
 YES_OR_NO = "Please answer yes or no."
 
 QuestionKey = tuple[str, str, str]
@@ -82,7 +83,7 @@ def score_folder(folder: Path) -> Score:
     As there, two lines that follow each other are one image.
     """
     items: list[Item] = []
-    for subtask in [*SUBTASKS["MME-perception"], *SUBTASKS["MME-cognition"]]:
+    for subtask in EVERY_SUBTASK:
         path = find(folder, f"{subtask}.txt")
         lines = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line]
         if not lines or len(lines) % 2:
@@ -152,7 +153,7 @@ def _tree(data: Path) -> Path:
 def _truths(tree: Path) -> dict[QuestionKey, str]:
     """Read "yes" or "no" for every question of the fourteen subtasks, the two of an image next to each other."""
     truths: dict[QuestionKey, str] = {}
-    for subtask in [*SUBTASKS["MME-perception"], *SUBTASKS["MME-cognition"]]:
+    for subtask in EVERY_SUBTASK:
         folder = find(tree, f"{subtask}/questions_answers_YN", subtask)
         files = sorted(folder.glob("*.txt"))
         if not files:

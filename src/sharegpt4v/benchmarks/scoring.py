@@ -52,8 +52,7 @@ def score_file(
     except MissingFile as error:
         if not without_missing:
             raise
-        text = str(error)
-        missing = {"missing": text if entry.source in text else f"{text}; it comes from {entry.source}"}
+        missing = {"missing": entry.what_to_get(error)}
         print(f"{benchmark}: not scored; {missing['missing']}", file=sys.stderr)
         score = Score({}, {}, {}, {}, [])
     except UserError as error:

@@ -6,15 +6,14 @@ A column without a score is an empty cell, never 0. Every number has one decimal
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.benchmarks.reading import Row, json_object
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import write_text
+from sharegpt4v.files import write_csv
 
 COLUMNS = tuple(column for benchmark in read_catalogue().values() for column in benchmark.columns)
 """Those of the paper's Tables 2 and 3, and of whatever benchmark has been added since."""
@@ -67,7 +66,7 @@ def write_table(models: Sequence[str], scores: Path, out_csv: Path) -> None:
         [model, *(f"{cells[name].value:.1f}" if name in cells else "" for name in COLUMNS)]
         for model, cells in rows.items()
     ]
-    write_text(out_csv, csv_text([["model", *COLUMNS], *values]))
+    write_csv(out_csv, [["model", *COLUMNS], *values])
 
 
 def write_cells(models: Sequence[str], scores: Path, runs: Mapping[str, str], out_csv: Path) -> None:
@@ -82,7 +81,7 @@ def write_cells(models: Sequence[str], scores: Path, runs: Mapping[str, str], ou
                 numbers = [repr(cell.value), "" if cell.stderr is None else repr(cell.stderr), str(n.get(column, ""))]
                 how = [row.text("split"), row.text("scorer"), judge.get("model", "")]
                 lines.append([model, column, *numbers, *how, *origin, runs.get(model, "")])
-    write_text(out_csv, csv_text(lines))
+    write_csv(out_csv, lines)
 
 
 def terminal_text(models: Sequence[str], scores: Path) -> str:
@@ -109,9 +108,3 @@ def read_paper(path: Path, columns: list[str]) -> list[dict[str, str]]:
     if reader.fieldnames != columns:
         raise UserError(f"{path}, line 1: columns {reader.fieldnames}; expected {', '.join(columns)}")
     return list(reader)
-
-
-def csv_text(lines: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()

@@ -28,3 +28,7 @@ class Judge(Section):
     mm_vet_runs: Count = Field(
         default=1, description="Times that MM-Vet is graded (its paper: 5); the score is a mean."
     )
+
+    def runs(self, benchmark: str) -> int:
+        """How often the answers to a benchmark are graded."""
+        return self.mm_vet_runs if benchmark == "mm-vet" else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, write_text
+from sharegpt4v.files import read_json, write_csv
 
 COLUMNS = ("name", "source", "visible", "captioned_by", "samples", "average_characters")
 CHUNK = 1 << 20
@@ -49,9 +48,7 @@ def datasets(rows: Sequence[DatasetSource], paper_csv: Path, out_csv: Path) -> N
         theirs = paper.get(row.name, ("", ""))
         seen = "yes" if row.visible else "no"
         lines.append([row.name, row.image_source, seen, row.captioned_by, str(samples), f"{average:.1f}", *theirs])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    write_text(out_csv, text.getvalue())
+    write_csv(out_csv, lines)
 
 
 def count(path: Path, format: Literal["coco", "llava"]) -> tuple[int, float]:

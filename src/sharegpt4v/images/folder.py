@@ -43,9 +43,14 @@ def link_folder(folder: Path, target: Path) -> Listing:
 def placed(source: Source, folder: Path) -> Listing:
     """List the images that a person has put into `folder`. A `UserError` says where they are to be had when there are
     none."""
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not is_placed(folder):
         raise UserError(f"{source.name}: no images in {folder}; {how_to_place(source)}")
     return link_folder(folder, folder)
+
+
+def is_placed(folder: Path) -> bool:
+    """Say whether a person has put anything into `folder`."""
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def how_to_place(source: Source) -> str:

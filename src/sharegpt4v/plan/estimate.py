@@ -14,7 +14,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.images.catalogue import Source
 from sharegpt4v.plan.flops import all_weights, generated_row, trained_weights, training_row
 from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
-from sharegpt4v.workflow import expected_images, is_taken, shards
+from sharegpt4v.workflow import expected_images, shards
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,13 @@ class Estimate:
     def costs(self) -> dict[str, Cost]:
         """Return the cost of every stage that this config has, in the order of the pipeline."""
         config = self.config
-        rows = config.models
-        sizes = sorted({model.size for model in rows} | {config.captioner.size})
-        pretrained = sorted({model.size for model in rows if model.pretraining == "captions"})
+        sizes = layout.sizes(config)
         captioned = sum(expected_images(config, name) for name in config.captions.sources)
         seeds = sum(config.teacher.captions.values())
         costs = {"sources": self._sources()}
-        made = not is_taken(config, layout.PRETRAINING_CORPUS)
-        if not is_taken(config, layout.SEED_CAPTIONS):
+        made = not layout.is_taken(config, layout.PRETRAINING_CORPUS)
+        if not layout.is_taken(config, layout.SEED_CAPTIONS):
             costs["seed captions"] = self._seed_captions(seeds)
-        if not made:
-            sizes = sorted({model.size for model in rows})
         base = sum(all_weights(self.models, size) for size in sizes)
         costs["base models"] = Cost(len(sizes) + 1, gigabytes=self._gigabytes(base))
         costs["alignment"] = self._training(
@@ -60,7 +56,7 @@ class Estimate:
             )
             costs["captions"] = self._captions(captioned)
         costs["pre-training"] = self._training(
-            "pretraining", pretrained, config.pretraining, captioned, "caption_tokens"
+            "pretraining", layout.pretrained_sizes(config), config.pretraining, captioned, "caption_tokens"
         )
         costs["fine-tuning"] = self._fine_tuning()
         costs["answers"] = self._answers()
@@ -155,8 +151,7 @@ class Estimate:
     def _judge(self) -> Cost:
         prompt = reply = 0.0
         for name in self.config.benchmarks.judged:
-            runs = self.config.judge.mm_vet_runs if name == "mm-vet" else 1
-            asked = benchmark_named(name).questions * runs * len(self.config.models)
+            asked = benchmark_named(name).questions * self.config.judge.runs(name) * len(self.config.models)
             prompt += asked * self.assumed[f"judge_prompt_tokens_{name}"]
             reply += asked * self.assumed[f"judge_reply_tokens_{name}"]
         usd, batch = self._money(self.config.judge, prompt, reply)

@@ -13,7 +13,7 @@ from sharegpt4v import layout
 from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.config import Config
 from sharegpt4v.images.catalogue import Source
-from sharegpt4v.images.folder import how_to_place
+from sharegpt4v.images.folder import how_to_place, is_placed
 from sharegpt4v.plan.estimate import Cost
 from sharegpt4v.plan.stages import Pending
 from sharegpt4v.workflow import endpoints, evaluation_manifest
@@ -66,7 +66,7 @@ def _sources(config: Config) -> Iterator[Missing]:
         folder = layout.DATA / source.folder
         if (layout.DATA / "manifests" / f"{source.name}.parquet").exists():
             continue
-        if source.kind == "placed" and not (folder.is_dir() and any(folder.iterdir())):
+        if source.kind == "placed" and not is_placed(folder):
             lacking.setdefault(source.downloads[0].address, []).append(source)
         elif source.kind == "folder" and not Path(source.downloads[0].address).expanduser().is_dir():
             yield Missing(f"folder of {source.name}", f"correct sources.folder_sources.{source.name}")

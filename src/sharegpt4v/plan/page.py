@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 
+from sharegpt4v.files import csv_text
 from sharegpt4v.plan.estimate import Cost
 from sharegpt4v.plan.missing import Missing
 from sharegpt4v.plan.stages import RULES, Pending
@@ -74,13 +73,11 @@ def costs_csv(costs: Mapping[str, Cost], spent: Mapping[str, Mapping[str, float]
 
     `spent` has the quantities gpu_hours, usd and gigabytes, each by stage. A cell is empty where nothing is known.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["stage", "quantity", "planned", "spent"])
+    lines = [["stage", "quantity", "planned", "spent"]]
     for stage, cost in costs.items():
         for quantity in ("gpu_hours", "usd", "gigabytes"):
             planned: float | None = getattr(cost, quantity)
-            writer.writerow(
+            lines.append(
                 [stage, quantity, "" if planned is None else f"{planned:.6g}", f"{spent[quantity].get(stage, 0):.6g}"]
             )
-    return text.getvalue()
+    return csv_text(lines)

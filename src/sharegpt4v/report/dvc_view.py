@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +9,7 @@ from pathlib import Path
 
 from sharegpt4v.benchmarks.table import COLUMNS, read_cells
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_jsonl, write_json, write_text
+from sharegpt4v.files import read_jsonl, write_csv, write_json
 
 
 def write_metrics(model: str, scores: Path, out: Path) -> None:
@@ -26,11 +24,7 @@ def write_curves(trainings: Mapping[str, Path], out: Path) -> None:
     Trainings differ in length, so points are percents of each; a point is the mean since the one before.
     """
     columns = {name: _hundred_points(_losses(folder / "metrics.jsonl")) for name, folder in trainings.items()}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["percent", *columns])
-    writer.writerows([percent, *values] for percent, *values in zip(range(1, 101), *columns.values(), strict=True))
-    write_text(out, text.getvalue())
+    write_csv(out, [["percent", *columns], *zip(range(1, 101), *columns.values(), strict=True)])
 
 
 def _losses(record: Path) -> list[float]:

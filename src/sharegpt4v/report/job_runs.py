@@ -30,8 +30,7 @@ def pipeline_run(root: Path, config: Config) -> Run:
     It is the same one as long as folder, config and commit are, however often it was stopped.
     """
     settings = config.model_dump(mode="json")
-    commit, changed = git_state()
-    provenance = {"git_commit": commit, "git_changed": changed, "config": key_of(settings)}
+    provenance = git_state() | {"config": key_of(settings)}
     metrics: dict[str, float] = {}
     for model in config.models:
         metrics |= _scores(root, model.name, f"{model.name}/")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import write_text
+from sharegpt4v.files import write_csv
 from sharegpt4v.progress import duration
 
 
@@ -30,13 +30,11 @@ def collect_timings(benchmark_dir: Path, out_csv: Path) -> str:
     timings = all_timings(benchmark_dir)
     if not timings:
         raise UserError(f"{benchmark_dir}: no timings; expected the benchmark files of a finished run of the pipeline")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Timing._fields)
+    lines: list[Sequence[str]] = [Timing._fields]
     for timing in timings:
         memory = "" if timing.max_rss_mb is None else f"{timing.max_rss_mb:.1f}"
-        writer.writerow([timing.stage, timing.job, f"{timing.seconds:.1f}", memory])
-    write_text(out_csv, text.getvalue())
+        lines.append([timing.stage, timing.job, f"{timing.seconds:.1f}", memory])
+    write_csv(out_csv, lines)
     return terminal_text(timings)
 
 

@@ -11,19 +11,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
-from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, config_of
+from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, add_outcome, config_of, tasks_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("benchmark", help="llava-bench or mm-vet, or 'all' for those of the config")
     add_answers(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the file of replies to write; with 'all', a folder"
-    )
+    add_outcome(parser, "--out", "the file of replies")
     add_benchmark_data(parser)
     add_config(parser)
 
@@ -37,7 +34,6 @@ def run(options: Namespace) -> None:
 
     config = config_of(options)
     section = config.judge
-    every = options.benchmark == "all"
     with serve(grade, model=section.model) if section.base_url == "mini" else nullcontext(section.base_url) as url:
         settings = TeacherSettings(
             url,
@@ -48,9 +44,6 @@ def run(options: Namespace) -> None:
             timeout_seconds=section.timeout_seconds,
             attempts=section.attempts,
         )
-        for name in config.benchmarks.judged if every else [options.benchmark]:
-            answers = options.answers / f"{name}.jsonl" if every else options.answers
-            out = options.out / f"{name}.json" if every else options.out
-            data = options.data or layout.benchmark_folder(config, name)
-            runs = section.mm_vet_runs if name == "mm-vet" else 1
-            judge(name, data, answers, out, layout.WORK / "judge", settings, runs, without_missing=every)
+        every = options.benchmark == "all"
+        for task in tasks_of(options, config, config.benchmarks.judged, options.out, "{}.json".format):
+            judge(*task, layout.WORK / "judge", settings, section.runs(task.benchmark), without_missing=every)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sharegpt4v import layout
 
@@ -33,9 +34,35 @@ def add_answers(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_outcome(parser: ArgumentParser, name: str, what: str) -> None:
+    """Add an option for where that goes which is made of the answers."""
+    parser.add_argument(name, type=Path, required=True, metavar="FILE", help=f"{what} to write; with 'all', a folder")
+
+
 def add_benchmark_data(parser: ArgumentParser) -> None:
     """Add `--data`."""
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
+
+
+class Task(NamedTuple):
+    """What a verb makes of answers: of which benchmark, from which of its folders and answers, and where it goes."""
+
+    benchmark: str
+    data: Path
+    answers: Path
+    out: Path
+
+
+def tasks_of(
+    options: Namespace, config: Config, names: Sequence[str], out: Path, file_of: Callable[[str], str]
+) -> Iterator[Task]:
+    """Yield the task of the benchmark that the options name; for 'all' one of each of `names`, which go into the folder
+    `out` under the name that `file_of` gives."""
+    every = options.benchmark == "all"
+    for name in names if every else [options.benchmark]:
+        data = options.data or layout.benchmark_folder(config, name)
+        answers = options.answers / f"{name}.jsonl" if every else options.answers
+        yield Task(name, data, answers, out / file_of(name) if every else out)
 
 
 def config_of(options: Namespace) -> Config:

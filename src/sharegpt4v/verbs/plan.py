@@ -35,7 +35,6 @@ def run(options: Namespace) -> int:
     from sharegpt4v.plan.page import costs_csv, plan_text
     from sharegpt4v.plan.spent import gigabytes_spent, hours_spent, usd_spent
     from sharegpt4v.plan.stages import pending_stages
-    from sharegpt4v.workflow import file_source, is_taken
 
     config = config_of(options)
     estimate = Estimate(config, options.device)
@@ -43,9 +42,9 @@ def run(options: Namespace) -> int:
     pending = pending_stages(options.config)
     lacks = missing(config, pending, costs)
     taken = [
-        f"{path} (from {Path(file_source(config, path)).stem})"
+        f"{path} (from {Path(layout.file_source(config, path)).stem})"
         for path in (layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS)
-        if is_taken(config, path)
+        if layout.is_taken(config, path)
     ]
     spent = {
         "gpu_hours": hours_spent(Path("logs/benchmarks")),

@@ -11,16 +11,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, config_of
+from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, add_outcome, config_of, tasks_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("benchmark", help="the name of a benchmark such as mme, or 'all' for those of the config")
     add_answers(parser)
-    parser.add_argument(
-        "--json", type=Path, required=True, metavar="FILE", help="the score file to write; with 'all', a folder"
-    )
+    add_outcome(parser, "--json", "the score file")
     parser.add_argument(
         "--judge-replies", type=Path, metavar="FILE",
         help="what s4v judge wrote, for a benchmark that a judge grades; with 'all', the folder of them "
@@ -38,13 +36,11 @@ def run(options: Namespace) -> None:
     config = config_of(options)
     every = options.benchmark == "all"
     judged = layout.JUDGED / options.answers.name
-    for name in config.benchmarks.scored if every else [options.benchmark]:
-        answers = options.answers / f"{name}.jsonl" if every else options.answers
-        out = options.json / f"{name}.json" if every else options.json
+    for task in tasks_of(options, config, config.benchmarks.scored, options.json, "{}.json".format):
         replies = options.judge_replies
         if every:
-            replies = (replies or judged) / f"{name}.json" if name in config.benchmarks.judged else None
-        data = options.data or layout.benchmark_folder(config, name)
-        score_file(name, data, answers, out, replies, without_missing=every)
-        for column, value in read_json(out)["columns"].items():
+            graded = task.benchmark in config.benchmarks.judged
+            replies = (replies or judged) / f"{task.benchmark}.json" if graded else None
+        score_file(*task, replies, without_missing=every)
+        for column, value in read_json(task.out)["columns"].items():
             print(f"{column} {value:.1f}")

@@ -7,19 +7,15 @@ Examples:  s4v submission all --answers results/answers/sharegpt4v-7b --out resu
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, config_of
+from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, add_outcome, config_of, tasks_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("benchmark", help="the name of a benchmark such as mmbench, or 'all' for those of the config")
     add_answers(parser)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the file to write; with 'all', a folder"
-    )
+    add_outcome(parser, "--out", "the file")
     add_benchmark_data(parser)
     add_config(parser)
 
@@ -33,16 +29,19 @@ def run(options: Namespace) -> None:
 
     config = config_of(options)
     every = options.benchmark == "all"
-    for name in config.benchmarks.submissions if every else [options.benchmark]:
+
+    def file_of(name: str) -> str:
+        return benchmark_named(name).submission
+
+    for name, data, file, out in tasks_of(options, config, config.benchmarks.submissions, options.out, file_of):
         entry = benchmark_named(name)
         if not entry.submission:
             raise UserError(f"{name}: no evaluation server takes it; score its answers by s4v score {name}")
-        file = options.answers / f"{name}.jsonl" if every else options.answers
         answers = [row.values for row in json_lines(file)]
         if every and not answers:
             continue
         try:
-            content = entry.load().submission(options.data or layout.benchmark_folder(config, name), answers)
+            content = entry.load().submission(data, answers)
         except UserError as error:
             raise UserError(f"{file}: {error}") from None
-        write_bytes(options.out / entry.submission if every else options.out, content)
+        write_bytes(out, content)
