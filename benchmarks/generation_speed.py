@@ -1,22 +1,28 @@
-"""How much faster the generation engine answers in batches than one by one, with the same answers.
+"""How much faster the generation engine answers than transformers asked one by one, with the same answers.
 
     python benchmarks/generation_speed.py checkpoints/sharegpt4v-7b/finetuned --evaluation data/eval
     python benchmarks/generation_speed.py checkpoints/captioner --images data/coco/train2017
 
-asks the first questions of every benchmark, or for captions of the first images of a folder: first in batches, then in
-a loop of one. It prints both rates, their ratio and how many answers are equal, with the first that differ if any do.
+asks the first questions of every benchmark, or for captions of the first images of a folder: first the engine in
+batches, then `model.generate` of transformers in a loop of one, as the published scripts do. It prints both rates,
+their ratio and how many answers are equal, with the first that differ if any do.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import torch
 
 from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.images.listing import has_image_suffix
+from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.models.generation import Generator, Request
-from sharegpt4v.training.conversation import prompt_text
+from sharegpt4v.models.pixels import to_pixels
+from sharegpt4v.training.conversation import encode, prompt_text
 
 INSTRUCTION = "Analyze the image in a comprehensive and detailed manner."
 CAPTION_TOKENS = 1024
@@ -38,9 +44,8 @@ def main() -> None:
         questions(options.evaluation, options.count) if of_benchmarks else captions(options.images, options.count)
     )
     generator = Generator(options.model, options.batch_size)
-    batched, seconds = answers(generator, requests)
-    generator.batch_size = 1
-    alone, seconds_alone = answers(generator, requests)
+    batched, seconds = timed(answers, generator, requests)
+    alone, seconds_alone = timed(answers_one_by_one, generator, requests)
 
     print(f"batches of {options.batch_size}: {len(requests) / seconds:.1f} answers/s")
     print(f"one by one: {len(requests) / seconds_alone:.1f} answers/s")
@@ -71,13 +76,43 @@ def captions(images: Path, count: int) -> list[Request]:
     return [Request(prompt_text(INSTRUCTION, True), path, CAPTION_TOKENS, "square") for path in paths]
 
 
-def answers(generator: Generator, requests: list[Request]) -> tuple[list[str], float]:
+def timed(
+    ask: Callable[[Generator, Sequence[Request]], list[str]], generator: Generator, requests: Sequence[Request]
+) -> tuple[list[str], float]:
     """Answer all requests, after two to warm up; return the texts in order and the seconds taken."""
-    generator.generate(requests[:2], lambda index, text: None)
-    texts = [""] * len(requests)
+    ask(generator, requests[:2])
     start = time.monotonic()
+    return ask(generator, requests), time.monotonic() - start
+
+
+def answers(generator: Generator, requests: Sequence[Request]) -> list[str]:
+    """The engine's answers."""
+    texts = [""] * len(requests)
     generator.generate(requests, texts.__setitem__)
-    return texts, time.monotonic() - start
+    return texts
+
+
+@torch.inference_mode()
+def answers_one_by_one(generator: Generator, requests: Sequence[Request]) -> list[str]:
+    """What transformers answers to one request after the other."""
+    model, tokenizer = generator.model, generator.tokenizer
+    texts = []
+    for request in requests:
+        ids = torch.tensor([encode(tokenizer, request.prompt, (), generator.image_tokens)[0]]).to(generator.device)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if request.image is not None:
+            pixels = to_pixels([open_rgb(request.image)], generator.size, request.image_aspect_ratio)
+            inputs["pixel_values"] = pixels.to(generator.device, model.dtype)
+        written = model.generate(
+            **inputs,
+            do_sample=False,
+            max_new_tokens=request.max_new_tokens,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        text = tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
+        texts.append(text.strip().removesuffix("</s>").strip())
+    return texts
 
 
 if __name__ == "__main__":

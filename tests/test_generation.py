@@ -102,13 +102,26 @@ def test_broken_image_is_an_error_that_names_it(world, tmp_path):
         generator.generate(mixed, lambda index, text: None)
 
 
-def test_end_mark_ends_an_answer(world):
-    folder, _ = world
-    generator = Generator(folder, 1)
-    word, end = generator.tokenizer("circle", add_special_tokens=False)["input_ids"], generator.tokenizer.eos_token_id
-    assert generator._read([*word, end, *word], 16).finish_reason == "stop"
-    assert generator._read([*word, end, *word], 16).text == "circle"
-    assert generator._read([*word, end], len(word)).finish_reason == "length"
+def test_end_mark_ends_an_answer_and_no_other(world, monkeypatch):
+    folder, requests = world
+
+    def answered(size, end=None):
+        generator, answers = Generator(folder, size), {}
+        generator.tokenizer.eos_token = end or generator.tokenizer.eos_token
+        generator.answer(requests, answers.__setitem__)
+        return [answers[index] for index in range(len(requests))]
+
+    written = []
+    read = Generator._read
+    monkeypatch.setattr(Generator, "_read", lambda self, ids: written.append(ids) or read(self, ids))
+    whole = answered(8)
+    word = Generator(folder, 1).tokenizer.convert_ids_to_tokens(written[0][len(written[0]) // 2])
+    ended = answered(8, word)  # a word of the answers, taken for the end mark
+    assert ended == answered(1, word)
+    assert {"stop", "length"} == {answer.finish_reason for answer in ended}
+    for before, after in zip(whole, ended, strict=True):
+        assert before.text.startswith(after.text)
+        assert (before == after) == (after.finish_reason == "length")
 
 
 def test_folder_without_a_model(tmp_path):
