@@ -304,11 +304,6 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
             "line 4: captioner.recipe.sequence_length is 16; expected more than 16, the visual tokens of one image",
         ),
         (
-            ["compute: {nodes: 2}", "finetuning:", "  batch_size: 3"],
-            "line 4: finetuning.batch_size is 3; expected a multiple of 2, the processes of compute, which take equal "
-            "parts of it",
-        ),
-        (
             ["base_models:", "  vision_tower:", "    patch_size: 10"],
             "line 4: base_models.vision_tower.patch_size is 10; expected a divisor of image_size, 48",
         ),

@@ -22,7 +22,8 @@ from test_training import RECIPE, world  # noqa: F401  (a fixture)
 from tiny_llava import write_llava
 
 
-def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path):  # noqa: F811
+@pytest.mark.parametrize(("batch_of", "processes", "rows_at_once"), [("rows", 4, None), ("samples", 2, 1)])
+def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, batch_of, processes, rows_at_once):  # noqa: F811
     import torch
 
     from sharegpt4v.models.building import image_token_count, load_llava
@@ -34,24 +35,27 @@ def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path):  # noqa: F811
 
     _, rows, folder = world
     model, processor = load_llava(write_llava(tmp_path))
-    recipe = Recipe(**(RECIPE | {"batch_size": 4, "sequence_length": 40}))
+    recipe = Recipe(**(RECIPE | {"batch_size": 4, "batch_of": batch_of, "sequence_length": 40}))
     placed = read_rows(rows[:4] + rows[-3:], folder / "data", "rows")  # some with images, some without
     tokens = image_token_count(model.config)
     samples = make_samples(placed, processor.tokenizer, recipe, tokens, folder / "data", "rows")
     pictures = Pictures((s.image for s in samples if s.image), 24, "pad", torch.device("cpu"))
     steps = step_count(samples, recipe, 3)
 
-    def gradients(ranks):
+    def gradients(ranks, rows_at_once=None):
         """Of each batch the loss and the gradients of this part, and how many images it has."""
-        for batch in batches(samples, recipe, 3, steps, 0, 0, ranks):
+        for dealt in batches(samples, recipe, 3, steps, 0, 0, ranks, rows_at_once):
             model.zero_grad()
-            loss = loss_of(model, batch, pictures(batch.images) if batch.images else None)
-            loss.backward()
+            total = 0.0
+            for batch in dealt:
+                loss = loss_of(model, batch, pictures(batch.images) if batch.images else None)
+                loss.backward()
+                total += loss.item()
             found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-            yield loss.item(), found, len(batch.images)
+            yield total, found, sum(len(batch.images) for batch in dealt)
 
     imageless = 0
-    parts = [gradients(Ranks(rank, 4)) for rank in range(4)]
+    parts = [gradients(Ranks(rank, processes), rows_at_once) for rank in range(processes)]
     for (loss, whole, images), *shares in zip(gradients(Ranks()), *parts, strict=True):
         assert loss == pytest.approx(sum(share[0] for share in shares), abs=1e-5)
         assert images == sum(share[2] for share in shares)
@@ -59,7 +63,7 @@ def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path):  # noqa: F811
             assert all(name in share[1] for share in shares), name
             assert torch.allclose(gradient, sum(share[1][name] for share in shares), atol=1e-5), name
         imageless += sum(1 for share in shares if not share[2])
-    assert imageless
+    assert imageless or batch_of == "samples"
 
 
 def test_two_processes_make_the_model_of_one_even_when_killed(smoke: Path, tmp_path: Path) -> None:

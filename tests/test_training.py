@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sharegpt4v.config.base_models import Transformer, VisionTower
+from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.section import Section
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
@@ -20,8 +21,8 @@ from sharegpt4v.files import write_json
 from tiny_llava import write_llava, write_pictures, write_tower_and_llm
 
 RECIPE = {
-    "learning_rate": 2e-3, "batch_size": 2, "sequence_length": 96, "template": "v1", "image_aspect_ratio": "pad",
-    "precision": "float32", "gradient_clip": 1.0,
+    "learning_rate": 2e-3, "batch_size": 2, "batch_of": "rows", "sequence_length": 96, "template": "v1",
+    "image_aspect_ratio": "pad", "precision": "float32", "gradient_clip": 1.0,
 }  # fmt: skip
 CHILD = """
 import json, sys
@@ -66,11 +67,13 @@ def run(arguments):
     )
 
 
-def train(start, rows, world, out, **recipe):
+def train(start, rows, world, out, compute=None, **recipe):
+    from sharegpt4v.training.ranks import ALONE
     from sharegpt4v.training.stages import train_stage
 
-    data = world[2] / "data"
-    train_stage(start, rows, data, out, Recipe(**(RECIPE | recipe)), 3, out.parent / "work", "finetuning")
+    data, recipe = world[2] / "data", Recipe(**(RECIPE | recipe))
+    compute = compute or Compute()
+    train_stage(start, rows, data, out, recipe, 3, out.parent / "work", "finetuning", ALONE, compute)
 
 
 def weights(folder):
@@ -192,6 +195,18 @@ def wait_for(condition, process):
         assert process.poll() is None, "ended too soon"
         time.sleep(0.01)
     raise AssertionError("nothing happened in a minute")
+
+
+def test_a_step_is_of_so_many_samples_however_they_go_through_the_memory(world, tmp_path):
+    rows = world[1]
+    thrifty = Compute(rows_at_once=1, recompute_activations=True)
+    losses = {}
+    for name, compute in (("all_at_once", Compute()), ("thrifty", thrifty)):
+        train(world[0], rows, world, tmp_path / name, compute, batch_size=8, batch_of="samples", epochs=2)
+        metrics = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        losses[name] = [json.loads(line)["loss"] for line in metrics]
+    assert len(losses["thrifty"]) == 2 * -(-len(rows) // 8)
+    assert losses["thrifty"] == pytest.approx(losses["all_at_once"], abs=1e-4)
 
 
 def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):

@@ -112,12 +112,6 @@ def _recipe(config: Config, location: Location, recipe: Recipe) -> Iterator[Comp
             (*location, "sequence_length"),
             f"is {recipe.sequence_length}; expected more than {visual_tokens}, the visual tokens of one image",
         )
-    if recipe.batch_size % config.compute.processes:
-        yield (
-            (*location, "batch_size"),
-            f"is {recipe.batch_size}; expected a multiple of {config.compute.processes}, the processes of compute, "
-            "which take equal parts of it",
-        )
 
 
 def _models(config: Config) -> Iterator[Complaint]:

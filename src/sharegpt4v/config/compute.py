@@ -1,4 +1,5 @@
-"""Section ``compute``: on how many nodes and processes a model is trained (paper §4: 2 nodes with 8 A100-80G each).
+"""Section ``compute``: on how many nodes and processes a model is trained (paper §4: 2 nodes with 8 A100-80G each),
+and how it fits into their memory.
 
 It says how the work is divided and not what comes out: batches stay as the recipes say, so a change of it makes
 nothing again.
@@ -17,6 +18,15 @@ class Compute(Section):
     nodes: Count = Field(default=1, description="Nodes per model (paper: 2). More than one need Slurm.")
     processes_per_node: Count = Field(
         default=1, description="Processes per node, one for each of its GPUs (paper: 8). On a CPU, 1."
+    )
+    rows_at_once: Count | None = Field(
+        default=None,
+        description="Packed rows that a process takes through a model at a time; it adds up the gradients of its part "
+        "of a batch in so many goes as that needs. null: all in one.",
+    )
+    recompute_activations: bool = Field(
+        default=False,
+        description="Whether the backward pass computes again what it needs, to save memory (paper: yes).",
     )
     wait_minutes: Positive = Field(
         default=10, description="Minutes that a process waits for the others before all of them give up."

@@ -28,7 +28,14 @@ class Recipe(Section):
     epochs: Positive = Field(
         default=1.0, description="Passes over the data; parts of one are allowed (paper §4.2, §4.3: 1)."
     )
-    batch_size: Count = Field(description="Samples per step over all devices (paper: 256, fine-tuning 128).")
+    batch_size: Count = Field(
+        description="Samples (or rows, see `batch_of`) per step over all devices (paper: 256, fine-tuning 128)."
+    )
+    batch_of: Literal["samples", "rows"] = Field(
+        default="samples",
+        description="What `batch_size` counts: samples, as the paper does, or the packed rows that they fill, which "
+        "makes all steps equally long.",
+    )
     warmup_ratio: Fraction = Field(
         default=0.03, description="Share of the steps in which the learning rate rises (paper: 0.03)."
     )

@@ -111,6 +111,7 @@ def train_llm(tokenizer: Any, size: Any, training: Any, seed: int, work: Path) -
     recipe = Recipe(
         learning_rate=training.learning_rate,
         batch_size=training.batch_size,
+        batch_of="rows",
         sequence_length=128,
         gradient_clip=1.0,
         template="v1",

@@ -17,16 +17,17 @@ FOLDERS = {  # of Snakemake's benchmark files, whose names the rules give, by st
     "finetuning": "fine-tuning", "answers": "answers",
 }  # fmt: skip
 CHECKPOINTS = {"base": "base models", "aligned": "alignment", "captioner": "captioner", "pretrained": "pre-training"}
+TRAINED = ("alignment", "captioner", "pre-training", "fine-tuning")
 
 
-def hours_spent(benchmarks: Path) -> dict[str, float]:
-    """Return the hours that the jobs of each stage took, one device each."""
+def hours_spent(benchmarks: Path, processes: int) -> dict[str, float]:
+    """Return the device-hours of each stage: its jobs had one device each, trainings one for each of `processes`."""
     hours: dict[str, float] = defaultdict(float)
     for timing in all_timings(benchmarks):
         aligned = timing.job.startswith("base/aligned-")
         stage = "alignment" if aligned else FOLDERS.get(timing.stage)
         if stage:
-            hours[stage] += timing.seconds / 3600
+            hours[stage] += timing.seconds / 3600 * (processes if stage in TRAINED else 1)
     return hours
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,12 +27,18 @@ from sharegpt4v.training.ranks import Ranks
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
 
+Part = tuple[Batch, torch.Tensor | None]
+"""Rows that go through the model at once, and the pixels of their images."""
+
 
 class Engine(Protocol):
     """Takes steps; saves and restores what is needed to go on."""
 
-    def step(self, batch: Batch, pixels: torch.Tensor | None, factor: float) -> float:
-        """Learn from a batch, or this process's part, at `factor` times the learning rates; return its loss."""
+    def step(self, parts: Iterable[Part], factor: float) -> float:
+        """Take one step from the parts of a batch that are this process's, at `factor` times the learning rates.
+
+        Their gradients are added up; returned is what they add to the loss of the batch.
+        """
 
     def save(self, step: int) -> None:
         """Put the state after `step` finished steps on disk; a kill leaves either the older state or this one."""
@@ -73,15 +80,18 @@ class TorchEngine:
     def __init__(self, model: Any, optimiser: torch.optim.Optimizer, clip: float | None, work: Path) -> None:
         self.model, self.optimiser, self.clip, self.path = model, optimiser, clip, work / "state.pt"
 
-    def step(self, batch: Batch, pixels: torch.Tensor | None, factor: float) -> float:
+    def step(self, parts: Iterable[Part], factor: float) -> float:
         _set_rates(self.optimiser.param_groups, factor)
-        loss = loss_of(self.model, batch, pixels)
-        loss.backward()
+        total = 0.0
+        for batch, pixels in parts:
+            loss = loss_of(self.model, batch, pixels)
+            loss.backward()
+            total += loss.item()
         if self.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return loss.item()
+        return total
 
     def save(self, step: int) -> None:
         learned = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
@@ -107,7 +117,7 @@ class DeepSpeedEngine:
         deepspeed, device = _deepspeed(), choose_device()
         self.ranks, self.folder = ranks, work / f"state-of-{ranks.count}"
         settings = {
-            "train_micro_batch_size_per_gpu": recipe.batch_size // ranks.count,
+            "train_micro_batch_size_per_gpu": 1,  # it only counts by this
             "gradient_clipping": recipe.gradient_clip or 0.0,
             "bf16": {"enabled": device.type == "cuda" and recipe.precision == "bfloat16"},
             "zero_optimization": {"stage": 2},
@@ -116,12 +126,17 @@ class DeepSpeedEngine:
         }
         self.engine = deepspeed.initialize(model=Loss(model), optimizer=optimiser, config=settings)[0]
 
-    def step(self, batch: Batch, pixels: torch.Tensor | None, factor: float) -> float:
+    def step(self, parts: Iterable[Part], factor: float) -> float:
         _set_rates(self.engine.optimizer.param_groups, factor)
-        loss = self.engine(batch, pixels)
-        self.engine.backward(loss * self.ranks.count)  # DeepSpeed takes the mean of the gradients, not their sum
-        self.engine.step()
-        return float(loss.item())
+        total, left = 0.0, list(parts)
+        while left:
+            batch, pixels = left.pop(0)
+            self.engine.set_gradient_accumulation_boundary(not left)
+            loss = self.engine(batch, pixels)
+            self.engine.backward(loss * self.ranks.count)  # DeepSpeed takes the mean of the gradients, not their sum
+            self.engine.step()
+            total += loss.item()
+        return total
 
     def save(self, step: int) -> None:
         name = f"step-{step}"

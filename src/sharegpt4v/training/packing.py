@@ -1,8 +1,9 @@
-"""Packing samples into rows of one constant length, and rows into batches.
+"""Packing samples into rows of one constant length, and rows into the batches of the steps.
 
-A batch has the same shape at every step, so no step pays for a new tensor shape, and hardly a position is padding.
-Positions restart at 0 with each sample; without an attention mask transformers derives from them that samples do
-not see each other (the model must be called with `use_cache=False`). The order is a pure function of seed and epoch.
+Hardly a position is padding, and rows of one length give batches of few shapes, for a step with a new tensor shape is
+a slow one. Positions restart at 0 with each sample; without an attention mask transformers derives from them that
+samples do not see each other (the model must be called with `use_cache=False`). The order is a pure function of seed
+and epoch.
 """
 
 from __future__ import annotations
@@ -11,21 +12,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import torch
 
 from sharegpt4v.training.conversation import IGNORED, Sample
 
+if TYPE_CHECKING:
+    from sharegpt4v.config.training import Recipe
+
 OPEN_ROWS = 64  # rows kept open while packing: enough that the last fragments find a place
 
 
-def pack(lengths: Sequence[int], capacity: int, seed: int, epoch: int) -> list[list[int]]:
-    """Deal sample indices into rows whose lengths sum to at most `capacity`, in an order drawn from seed and epoch.
+def steps_of_epoch(lengths: Sequence[int], recipe: Recipe, seed: int, epoch: int) -> list[list[list[int]]]:
+    """Deal sample indices into the steps of an epoch: for each its rows, for each row its samples.
 
-    A sample longer than `capacity` is a `ValueError`: cut it before.
+    `lengths` are in tokens. A step takes `recipe.batch_size` samples and the rows that they fill, or as many rows and
+    the samples that fill them: see `recipe.batch_of`.
     """
     order = list(range(len(lengths)))
     Random(f"{seed}/{epoch}").shuffle(order)
+    size = recipe.batch_size
+    if recipe.batch_of == "samples":
+        return [
+            pack(lengths, order[start : start + size], recipe.sequence_length) for start in range(0, len(order), size)
+        ]
+    rows = pack(lengths, order, recipe.sequence_length)
+    Random(f"{seed}/{epoch}/rows").shuffle(rows)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def pack(lengths: Sequence[int], order: Sequence[int], capacity: int) -> list[list[int]]:
+    """Deal the samples of `order` into rows whose lengths sum to at most `capacity`.
+
+    A sample longer than `capacity` is a `ValueError`: cut it before.
+    """
     full: list[list[int]] = []
     open_rows: list[tuple[int, list[int]]] = []
     for index in order:
@@ -41,9 +62,7 @@ def pack(lengths: Sequence[int], capacity: int, seed: int, epoch: int) -> list[l
             if len(open_rows) > OPEN_ROWS:
                 tightest = min(range(len(open_rows)), key=lambda position: open_rows[position][0])
                 full.append(open_rows.pop(tightest)[1])
-    full += [row for _, row in open_rows]
-    Random(f"{seed}/{epoch}/rows").shuffle(full)
-    return full
+    return full + [row for _, row in open_rows]
 
 
 @dataclass

@@ -21,7 +21,7 @@ import torch
 from sharegpt4v.training.conversation import Sample
 from sharegpt4v.training.engine import engine_for
 from sharegpt4v.training.meter import Meter
-from sharegpt4v.training.packing import Batch, collate, pack
+from sharegpt4v.training.packing import Batch, collate, steps_of_epoch
 from sharegpt4v.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -43,26 +43,41 @@ class Schedule:
 
 
 def batches(
-    samples: Sequence[Sample], recipe: Recipe, seed: int, steps: int, first: int, pad: int, ranks: Ranks
-) -> Iterator[Batch]:
-    """Yield this process's part of the batches of steps `first` to `steps`, packing each epoch anew."""
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    seed: int,
+    steps: int,
+    first: int,
+    pad: int,
+    ranks: Ranks,
+    rows_at_once: int | None = None,
+) -> Iterator[list[Batch]]:
+    """Yield this process's part of the batches of steps `first` to `steps`, packing each epoch anew.
+
+    A part is one batch, or several of `rows_at_once` rows: as many in every process, for they wait for each other.
+    """
     lengths, step, epoch = [len(sample.ids) for sample in samples], 0, 0
     while step < steps:
-        rows = pack(lengths, recipe.sequence_length, seed, epoch)
-        for start in range(0, len(rows), recipe.batch_size):
+        for rows in steps_of_epoch(lengths, recipe, seed, epoch):
             if first <= step < steps:
-                chosen = rows[start : start + recipe.batch_size]
-                row_count = recipe.batch_size // ranks.count
-                part = collate(samples, ranks.share(chosen), row_count, recipe.sequence_length, pad)
-                yield replace(part, learned=sum(samples[index].learned for row in chosen for index in row))
+                mine = ranks.share(rows)
+                most = math.ceil((recipe.batch_size if recipe.batch_of == "rows" else len(rows)) / ranks.count)
+                size = min(rows_at_once or most, most)
+                learned = sum(samples[index].learned for row in rows for index in row)
+                yield [
+                    replace(
+                        collate(samples, mine[start : start + size], size, recipe.sequence_length, pad), learned=learned
+                    )
+                    for start in range(0, most, size)
+                ]
             step += 1
         epoch += 1
 
 
 def step_count(samples: Sequence[Sample], recipe: Recipe, seed: int) -> int:
     """Optimiser steps of the whole run: batches of the first epoch times the number of epochs, at least one."""
-    rows = pack([len(sample.ids) for sample in samples], recipe.sequence_length, seed, 0)
-    return max(1, round(math.ceil(len(rows) / recipe.batch_size) * recipe.epochs))
+    lengths = [len(sample.ids) for sample in samples]
+    return max(1, round(len(steps_of_epoch(lengths, recipe, seed, 0)) * recipe.epochs))
 
 
 def train(
@@ -76,12 +91,13 @@ def train(
     pad: int = 0,
     record: Callable[[dict[str, float]], None] = lambda _: None,
     ranks: Ranks = ALONE,
+    rows_at_once: int | None = None,
 ) -> None:
     """Train `model` in place; resume from the state in `work` when there is one.
 
     `pixels_of` reads the images of a batch, float32 (images, 3, size, size). `record` gets one row per step, in the
-    first of several processes. State is saved every `recipe.checkpoint_minutes` and when a process is asked to end
-    (SIGTERM, as Slurm and Snakemake do).
+    first of several processes. `rows_at_once`: see `batches`. State is saved every `recipe.checkpoint_minutes` and when
+    a process is asked to end (SIGTERM, as Slurm and Snakemake do).
     """
     steps = step_count(samples, recipe, seed)
     schedule = Schedule(steps, round(recipe.warmup_ratio * steps))
@@ -91,11 +107,16 @@ def train(
     stopping = _ask_before_ending()
     model.train()
     saved = time.monotonic()
-    for step, batch in enumerate(batches(samples, recipe, seed, steps, first, pad, ranks), start=first):
-        pixels = pixels_of(batch.images) if pixels_of and batch.images else None
-        loss_here = engine.step(batch, pixels, schedule(step))
+
+    def with_pixels(batch: Batch) -> tuple[Batch, torch.Tensor | None]:
+        return batch, pixels_of(batch.images) if pixels_of and batch.images else None
+
+    dealt = batches(samples, recipe, seed, steps, first, pad, ranks, rows_at_once)
+    for step, parts in enumerate(dealt, start=first):
+        loss_here = engine.step(map(with_pixels, parts), schedule(step))
         overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
-        loss, due, stop, read, tokens = ranks.total(loss_here, overdue, stopping(), batch.samples, batch.ids.numel())
+        counts = sum(part.samples for part in parts), sum(part.ids.numel() for part in parts)
+        loss, due, stop, read, tokens = ranks.total(loss_here, overdue, stopping(), *counts)
         if ranks.rank == 0:
             record(meter.step(step + 1, loss, schedule(step), round(read), round(tokens)))
         if due or stop:

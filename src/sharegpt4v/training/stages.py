@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_json
 from sharegpt4v.ledger import key_of
@@ -27,6 +28,8 @@ from sharegpt4v.training.ranks import ALONE, Ranks
 from sharegpt4v.training.rows import Row, make_samples, read_rows
 from sharegpt4v.training.run import train
 
+COMPUTE = Compute()
+
 
 def train_stage(
     start: Path | tuple[Path, Path],
@@ -38,13 +41,14 @@ def train_stage(
     work: Path,
     stage_name: str,
     ranks: Ranks = ALONE,
+    compute: Compute = COMPUTE,
 ) -> None:
     """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
 
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from is in `<work>/<fingerprint>` until
     `out` is there. `UserError` for a row that is malformed or lacks its image. All of several processes call this
-    alike, and the first one writes.
+    alike, and the first one writes; how the work is divided, `compute`, does not change what comes out.
     """
     placed = read_rows(rows, data, stage_name)
     about = _provenance(start, rows, recipe, seed, stage_name)
@@ -54,11 +58,14 @@ def train_stage(
     device = choose_device()
     model.to(device, torch.float32)
     set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
+    if compute.recompute_activations:
+        model.activation_checkpointing_enable()
     images = (sample.image for sample in samples if sample.image)
     pictures = Pictures(images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
     with Record(state / "metrics.jsonl") as record, _running_on(device, recipe.precision):
         pad = processor.tokenizer.pad_token_id
-        train(model, samples, recipe, seed, state, f"{stage_name} of {out}", pictures, pad, record.log, ranks)
+        what, rows_at_once = f"{stage_name} of {out}", compute.rows_at_once
+        train(model, samples, recipe, seed, state, what, pictures, pad, record.log, ranks, rows_at_once)
     if ranks.rank:
         return
     if device.type == "cuda" and recipe.precision == "bfloat16":

@@ -38,4 +38,5 @@ def run(options: Namespace) -> None:
         layout.work_of("alignment", code_of("verbs.align")),
         "alignment",
         ranks,
+        config.compute,
     )

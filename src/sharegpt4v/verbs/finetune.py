@@ -41,4 +41,5 @@ def run(options: Namespace) -> None:
         layout.work_of("finetuning", code_of("verbs.finetune")),
         "finetuning",
         ranks,
+        config.compute,
     )

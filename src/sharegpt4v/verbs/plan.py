@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
         if layout.is_taken(config, path)
     ]
     spent = {
-        "gpu_hours": hours_spent(Path("logs/benchmarks")),
+        "gpu_hours": hours_spent(Path("logs/benchmarks"), config.compute.processes),
         "usd": usd_spent(estimate.prices),
         "gigabytes": gigabytes_spent(),
     }

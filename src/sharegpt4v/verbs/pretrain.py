@@ -36,4 +36,5 @@ def run(options: Namespace) -> None:
         layout.work_of("pretraining", code_of("verbs.pretrain")),
         "pretraining",
         ranks,
+        config.compute,
     )

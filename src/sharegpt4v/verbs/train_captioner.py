@@ -37,4 +37,5 @@ def run(options: Namespace) -> None:
         layout.work_of("captioner", code_of("verbs.train_captioner")),
         "captioner",
         ranks,
+        config.compute,
     )
