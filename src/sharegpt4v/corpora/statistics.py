@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sharegpt4v.corpora.reading import read_array as read_array
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_csv
 
 COLUMNS = ("name", "source", "visible", "captioned_by", "samples", "average_characters")
-CHUNK = 1 << 20
-LONGEST_ROW = 16 << 20
-SEPARATORS = re.compile(r"[\s,]*")
 
 
 @dataclass(frozen=True)
@@ -84,34 +80,6 @@ def _llava(path: Path) -> Iterator[tuple[int, str]]:
             yield number, next(turn["value"] for turn in row["conversations"] if turn["from"] == "gpt")
         except (KeyError, TypeError, StopIteration):
             raise UserError(f"{path}, row {number}: no answer of 'gpt'; expected a LLaVA row with a caption") from None
-
-
-def read_array(path: Path) -> Iterator[Any]:
-    """Yield the items of a JSON array one by one: the published corpus of 1.5 GB is several times that as objects."""
-    decoder, number, position = json.JSONDecoder(), 0, 1
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(CHUNK).lstrip()
-            if not text.startswith("["):
-                raise UserError(f"{path}: begins with {text[:10]!r}; expected a JSON array of rows")
-            while True:
-                position = SEPARATORS.match(text, position).end()  # type: ignore[union-attr]
-                if text.startswith("]", position):
-                    return
-                try:
-                    item, position = decoder.raw_decode(text, position)
-                except json.JSONDecodeError:
-                    text, position = text[position:], 0
-                    more = file.read(CHUNK)
-                    if not more or len(text) > LONGEST_ROW:
-                        raise UserError(f"{path}, row {number + 1}: broken or cut off; expected JSON") from None
-                    text += more
-                    continue
-                number += 1
-                yield item
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UserError(f"{path}: cannot be read ({reason}); expected a LLaVA JSON there") from None
 
 
 def _read_paper(path: Path) -> dict[str, tuple[str, str]]:

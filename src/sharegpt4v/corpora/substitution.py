@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of, write_array
-from sharegpt4v.corpora.statistics import read_array
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, write_json, write_jsonl
 from sharegpt4v.teacher.prompts import hash_fraction
