@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sharegpt4v.corpora.drawing import shares
 from sharegpt4v.corpora.pretraining import pretraining_corpus
-from sharegpt4v.corpora.substitution import _shares, substitute
+from sharegpt4v.corpora.substitution import substitute
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl, write_json, write_jsonl
 
@@ -102,25 +103,26 @@ def run(folder, sources, seed=0, name="out"):
     arithmetic = substitute(
         folder / "mix.json", folder / "detail.json", folder / "seed.json", sources, QUESTIONS, seed, out
     )
+    assert read_json(folder / f"{name}.arithmetic.json") == {**arithmetic.total(), "sources": arithmetic.sources()}
     return arithmetic, read_json(out)
 
 
 def test_detail_captions_leave_and_as_many_come_in(tmp_path):
     mix = write_world(tmp_path)
     arithmetic, made = run(tmp_path, ["coco"])
-    assert arithmetic == {
-        "rows_before": 66, "detail_rows": 20, "rows_out": 20, "rows_in": 20, "rows_after": 66,
-        "rows_in_per_source": {"coco": 20},
-    }  # fmt: skip
-    assert read_json(tmp_path / "out.arithmetic.json") == arithmetic
+    assert arithmetic.sources() == {
+        "coco": {"rows_before": 61, "rows_out": 20, "rows_in": 20, "rows_after": 61},
+        "text": {"rows_before": 5, "rows_out": 0, "rows_in": 0, "rows_after": 5},
+    }
+    assert arithmetic.total() == {"rows_before": 66, "rows_out": 20, "rows_in": 20, "rows_after": 66}
     places = [n for n in range(len(mix)) if made[n] != mix[n]]
     assert len(made) == len(mix) and places == list(range(0, 60, 3))
     assert all("Right caption" in made[n]["conversations"][1]["value"] for n in places)
     assert all(made[n]["conversations"][0]["value"].removeprefix("<image>\n") in QUESTIONS for n in places)
     assert len({made[n]["image"] for n in places}) == 20
     noted = list(read_jsonl(tmp_path / "out.provenance.jsonl"))
-    assert [(one["row"], one["out"], one["in"]) for one in noted] == [
-        (n, mix[n]["image"], made[n]["image"]) for n in places
+    assert [(one["mix_row"], one["row"], one["out"], one["in"]) for one in noted] == [
+        (n, n, mix[n]["image"], made[n]["image"]) for n in places
     ]
     assert {one["source"] for one in noted} == {"coco"}
 
@@ -129,14 +131,41 @@ def test_quotas_are_scaled_and_small_stands_for_the_rest(tmp_path):
     write_world(tmp_path)
     arithmetic, _ = run(tmp_path, {"coco": 900, "llava": 300, "sam": 450, "small": 200})
     # 20 rows as 9.73, 3.24, 4.86, 2.16
-    assert arithmetic["rows_in_per_source"] == {"coco": 10, "llava": 3, "sam": 5, "wikiart": 2}
+    assert arithmetic.come == {"coco": 10, "llava": 3, "sam": 5, "wikiart": 2}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_all_detail_captions_leave_and_as_many_as_are_asked_for_come_in(tmp_path, indent):
+    mix = write_world(tmp_path)
+    (tmp_path / "mix.json").write_text(json.dumps(mix, indent=indent))
+    arithmetic, made = run(tmp_path, {"coco": 9, "llava": 3, "sam": 4, "small": 1})
+    assert arithmetic.come == {"coco": 9, "llava": 3, "sam": 4, "wikiart": 1}
+    assert arithmetic.total() == {"rows_before": 66, "rows_out": 20, "rows_in": 17, "rows_after": 63}
+    others = [row for number, row in enumerate(mix) if number % 3 or number >= 60]
+    assert [row for row in made if "Right caption" not in row["conversations"][-1]["value"]] == others
+    # what stays is copied, not written anew
+    kept = (tmp_path / "out.json").read_text()
+    assert json.dumps(others[-5:], indent=indent)[1:-1].strip() in kept
+    noted = list(read_jsonl(tmp_path / "out.provenance.jsonl"))
+    assert [one["mix_row"] for one in noted] == list(range(0, 60, 3))
+    assert sum(one["row"] is None and one["in"] is None for one in noted) == 3
+    assert all(made[one["row"]]["image"] == one["in"] for one in noted if one["in"])
+
+
+def test_rows_that_leave_at_the_ends_and_beside_each_other(tmp_path):
+    write_world(tmp_path)
+    details = read_json(tmp_path / "detail.json")
+    stays = llava(None, "Hello.", "Good day.")
+    write_json(tmp_path / "mix.json", [*details[:9], stays, *details[9:]])
+    arithmetic, made = run(tmp_path, {"coco": 1})
+    assert arithmetic.total()["rows_after"] == len(made) == 2 and stays in made
 
 
 def test_what_one_source_lacks_the_others_give(tmp_path):
     write_world(tmp_path, captions=30)  # 15 of coco, 5 of each other source
     arithmetic, _ = run(tmp_path, {"coco": 1, "llava": 1, "sam": 0, "small": 8})
-    assert arithmetic["rows_in"] == arithmetic["rows_out"] == 20
-    assert arithmetic["rows_in_per_source"]["wikiart"] == 5 and "sam" not in arithmetic["rows_in_per_source"]
+    assert arithmetic.come.total() == 10  # as many as are asked for
+    assert arithmetic.come["wikiart"] == 5 and "sam" not in arithmetic.come
 
 
 def test_too_few_seed_captions_replace_as_many_and_no_image_twice(tmp_path):
@@ -144,7 +173,7 @@ def test_too_few_seed_captions_replace_as_many_and_no_image_twice(tmp_path):
     seeds = read_json(tmp_path / "seed.json")
     write_json(tmp_path / "seed.json", [*seeds, *seeds])
     arithmetic, made = run(tmp_path, ["coco"])
-    assert (arithmetic["rows_out"], arithmetic["rows_in"], arithmetic["detail_rows"]) == (6, 6, 20)
+    assert arithmetic.total() == {"rows_before": 66, "rows_out": 6, "rows_in": 6, "rows_after": 66}
     replaced = [row for row, old in zip(made, mix, strict=True) if row != old]
     assert len({row["image"] for row in replaced}) == 6
     assert sum("Blind" in row["conversations"][1]["value"] for row in made) == 14
@@ -173,9 +202,9 @@ def test_nothing_to_replace_is_an_error(tmp_path):
 def test_shares_are_proportional_and_complete(counts, total):
     if not any(counts.values()):
         with pytest.raises(UserError):
-            _shares(counts, total)
+            shares(counts, total)
         return
-    shares = _shares(counts, total)
-    assert sum(shares.values()) == total
+    shared = shares(counts, total)
+    assert sum(shared.values()) == total
     for name, count in counts.items():
-        assert abs(shares[name] - total * count / sum(counts.values())) < 1
+        assert abs(shared[name] - total * count / sum(counts.values())) < 1

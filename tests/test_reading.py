@@ -1,4 +1,4 @@
-"""Arrays of rows are read as a stream: the same rows and their very bytes, and what is broken is told by row and byte."""
+"""Arrays of rows are read as a stream: the rows and their very bytes; what is broken is told by row and byte."""
 
 from __future__ import annotations
 

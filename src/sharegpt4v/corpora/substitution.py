@@ -1,7 +1,8 @@
-"""Equal substitution: detail captions leave an instruction mix, and as many seed captions come in (paper §4.3, §5.4).
+"""Substitution: LLaVA's detail captions leave an instruction mix, and seed captions come in (paper §4.3, §5.4).
 
-All other rows stay as they are, and the new ones stand in the places of the old: a model trained on the result differs
-in its captions and in nothing else.
+Equal substitution (§5.4) lets as many leave as come in: a model trained on the result differs in its captions and in
+nothing else. The paper's own mix (§4.3) lets all leave, and so many of each source come in. The new rows stand in the
+places of the old, and all other rows stay as they are, byte for byte.
 """
 
 from __future__ import annotations
@@ -9,30 +10,30 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
-from sharegpt4v.corpora.reading import read_array
-from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of, write_array
+import orjson
+
+from sharegpt4v.corpora.arithmetic import TEXT, Arithmetic
+from sharegpt4v.corpora.drawing import SeedCaption, draw, read_seed_captions
+from sharegpt4v.corpora.reading import read_array, read_located
+from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import open_atomically, write_json, write_jsonl
+from sharegpt4v.files import open_atomically, write_jsonl
 from sharegpt4v.teacher.prompts import hash_fraction
 
-SMALL = "small"
+COPIED = 1 << 20  # bytes at a time
 
 
-@dataclass(frozen=True)
-class SeedCaption:
-    """A seed caption that may come in."""
+class Piece(NamedTuple):
+    """A detail caption of the mix, with its image, or a stretch of rows without any: its first row, rows and bytes."""
 
-    image: str
-    text: str
-
-    @property
-    def source(self) -> str:
-        """The source of its image."""
-        return source_of(self.image)
+    image: str | None
+    row: int
+    rows: int
+    start: int
+    end: int
 
 
 def substitute(
@@ -43,42 +44,39 @@ def substitute(
     questions: Sequence[str],
     seed: int,
     out: Path,
-) -> dict[str, Any]:
-    """Write `mix` to `out` with the rows that are also in `detail` replaced by seed captions; return the arithmetic.
+) -> Arithmetic:
+    """Write `mix` to `out` without rows that are also in `detail`, and with seed captions; return the row arithmetic.
 
-    `sources` says which captions come in: a list of sources, or a number for each, where `small` stands for all other
-    sources together. Numbers are scaled to the rows that leave; what one source lacks the others give. No image comes
-    in twice: where there are fewer seed captions than detail rows, only as many leave. Rows are the same when their
-    image's file name and last turn are. Beside `out` come `<stem>.arithmetic.json`, which is what is returned, and
-    `<stem>.provenance.jsonl`, a line per replaced row. `UserError` when nothing can be replaced.
+    With a list of `sources` the substitution is equal: as many seed captions of these come in as detail captions
+    leave. With a number for each, where `small` stands for all other sources together, all detail captions leave and
+    that many come in; where fewer leave, in the same proportion as many. What one source lacks the others give. No
+    image comes in twice. Rows are the same when their image's file name and last turn are. Beside `out` come
+    `<stem>.arithmetic.json` and `<stem>.provenance.jsonl`, a line per row that left. `UserError` when nothing can be
+    replaced.
     """
-    rows_before, leaving = _find(mix, _identities(detail))
+    before, pieces = _pieces(mix, _identities(detail))
+    leaving = [piece for piece in pieces if piece.image]
     if not leaving:
         raise UserError(f"{mix}: none of its rows is in {detail}; expected the mix that holds these detail captions")
-    coming = _draw(_read_seed_captions(seed_captions), sources, len(leaving), seed)
+    coming = draw(read_seed_captions(seed_captions), sources, len(leaving), seed)
     if not coming:
         raise UserError(f"{seed_captions}: no captions of {', '.join(sources)}; expected some to come in")
-    places = sorted(sorted(leaving, key=lambda row: hash_fraction(seed, "leaving", str(row)))[: len(coming)])
-    replaced = dict(zip(places, coming, strict=True))
+    places = [piece.row for piece in leaving]
+    filled = sorted(sorted(places, key=lambda row: hash_fraction(seed, "leaving", str(row)))[: len(coming)])
+    replaced: dict[int, SeedCaption | None] = dict(zip(filled, coming, strict=True))
+    if isinstance(sources, Mapping):
+        replaced = dict.fromkeys(places) | replaced
 
-    provenance: list[dict[str, Any]] = []
-    with open_atomically(out) as file:
-        rows_after = write_array(file, _rows(mix, replaced, questions, seed, provenance))
-    per_source = dict(sorted(Counter(one.source for one in coming).items()))
-    arithmetic = {
-        "rows_before": rows_before,
-        "detail_rows": len(leaving),
-        "rows_out": len(places),
-        "rows_in": len(coming),
-        "rows_after": rows_after,
-        "rows_in_per_source": per_source,
-    }
-    write_jsonl(out.with_name(f"{out.stem}.provenance.jsonl"), provenance)
-    write_json(out.with_name(f"{out.stem}.arithmetic.json"), arithmetic)
-    parts = ", ".join(f"{number:,} of {source}" for source, number in per_source.items())
+    arithmetic = Arithmetic(before, come=Counter(one.source for one in coming))
+    arithmetic.out.update(source_of(piece.image) for piece in leaving if piece.image and piece.row in replaced)
+    with open(mix, "rb") as old, open_atomically(out) as file:
+        noted = _write(file, old, pieces, replaced, questions, seed)
+        write_jsonl(out.with_name(f"{out.stem}.provenance.jsonl"), noted)
+        arithmetic.write(out)
+    total, parts = arithmetic.total(), ", ".join(f"{n:,} of {name}" for name, n in sorted(arithmetic.come.items()))
     print(
-        f"{out}: {rows_before:,} rows - {len(places):,} of {len(leaving):,} detail captions + {len(coming):,} seed "
-        f"captions ({parts}) = {rows_after:,} rows",
+        f"{out}: {total['rows_before']:,} rows - {total['rows_out']:,} of {len(leaving):,} detail captions + "
+        f"{total['rows_in']:,} seed captions ({parts}) = {total['rows_after']:,} rows",
         file=sys.stderr,
     )
     return arithmetic
@@ -86,7 +84,7 @@ def substitute(
 
 def _identity(image: str, text: str) -> tuple[str, str]:
     """LLaVA's detail file names images without their folder, its mixes with it."""
-    return PurePosixPath(image).name, text
+    return image.rpartition("/")[2], text
 
 
 def _identities(detail: Path) -> set[tuple[str, str]]:
@@ -94,67 +92,58 @@ def _identities(detail: Path) -> set[tuple[str, str]]:
     return {_identity(*caption_of(row, f"{detail}, row {number}")) for number, row in rows}
 
 
-def _find(mix: Path, detail: set[tuple[str, str]]) -> tuple[int, list[int]]:
-    """Return the number of rows of the mix, and the positions (from 0) of those that are in `detail`."""
-    count, found = 0, []
-    for count, row in enumerate(read_array(mix), start=1):
-        with_image = isinstance(row, dict) and row.get("image")
-        if with_image and _identity(*caption_of(row, f"{mix}, row {count}")) in detail:
-            found.append(count - 1)
-    return count, found
+def _pieces(mix: Path, detail: set[tuple[str, str]]) -> tuple[Counter[str], list[Piece]]:
+    """Return the rows of the mix by source, and the mix cut into the rows that are in `detail` and what is between."""
+    counts: Counter[str] = Counter()
+    pieces: list[Piece] = []
+    where, first, begun, end, number = str(mix), 0, 0, 0, -1
+    for number, (start, content, row) in enumerate(read_located(mix)):
+        image = row.get("image")
+        leaves = image and _identity(*caption_of(row, f"{where}, row {number + 1}")) in detail
+        counts[source_of(image) if image else TEXT] += 1
+        if number == first:
+            begun = start
+        if leaves:
+            if number > first:
+                pieces.append(Piece(None, first, number - first, begun, end))
+            pieces.append(Piece(image, number, 1, start, start + len(content)))
+            first = number + 1
+        end = start + len(content)
+    if number >= first:
+        pieces.append(Piece(None, first, number + 1 - first, begun, end))
+    return counts, pieces
 
 
-def _read_seed_captions(path: Path) -> list[SeedCaption]:
-    """Return the seed captions, one per image: the first where there are several."""
-    captions: dict[str, SeedCaption] = {}
-    for number, row in enumerate(read_array(path), start=1):
-        caption = SeedCaption(*caption_of(row, f"{path}, row {number}"))
-        captions.setdefault(caption.image, caption)
-    return list(captions.values())
-
-
-def _draw(
-    captions: Sequence[SeedCaption], sources: Mapping[str, int] | Sequence[str], wanted: int, seed: int
-) -> list[SeedCaption]:
-    """Draw up to `wanted` captions by the order of a seeded hash of their images."""
-    ordered = sorted(captions, key=lambda one: hash_fraction(seed, "coming in", one.image))
-    if not isinstance(sources, Mapping):
-        return [one for one in ordered if one.source in sources][:wanted]
-    groups: dict[str, list[SeedCaption]] = {group: [] for group, number in sources.items() if number}
-    for one in ordered:
-        group = one.source if one.source in sources else SMALL
-        if group in groups:
-            groups[group].append(one)
-    drawn = {one for group, number in _shares(sources, wanted).items() for one in groups.get(group, [])[:number]}
-    allowed = {one for group in groups.values() for one in group}
-    spare = [one for one in ordered if one in allowed and one not in drawn]
-    drawn.update(spare[: wanted - len(drawn)])
-    return [one for one in ordered if one in drawn]
-
-
-def _shares(counts: Mapping[str, int], total: int) -> dict[str, int]:
-    """Split `total` in proportion to `counts`; what rounding leaves goes to the largest fractions."""
-    whole = sum(counts.values())
-    if not whole:
-        raise UserError("finetuning_sources are all 0; expected captions of at least one source")
-    shares = {name: count * total // whole for name, count in counts.items()}
-    by_fraction = sorted(counts, key=lambda name: counts[name] * total % whole, reverse=True)
-    for name in by_fraction[: total - sum(shares.values())]:
-        shares[name] += 1
-    return shares
-
-
-def _rows(
-    mix: Path,
-    replaced: Mapping[int, SeedCaption],
+def _write(
+    file: IO[bytes],
+    old: IO[bytes],
+    pieces: Sequence[Piece],
+    replaced: Mapping[int, SeedCaption | None],
     questions: Sequence[str],
     seed: int,
-    provenance: list[dict[str, Any]],
-) -> Iterator[Any]:
-    """Yield the rows of the mix with the replaced ones new; note each of those in `provenance`."""
-    for number, row in enumerate(read_array(mix)):
-        if (new := replaced.get(number)) is None:
-            yield row
-            continue
-        provenance.append({"row": number, "out": row["image"], "in": new.image, "source": new.source})
-        yield caption_row(new.image, new.text, choose_question(questions, new.image, seed))
+) -> list[dict[str, Any]]:
+    """Write the pieces of the mix `old` with the new rows; return what became of each row that left."""
+    noted, count = [], 0
+    for piece in pieces:
+        new = replaced.get(piece.row)
+        if piece.row in replaced:
+            now = (
+                {"row": count, "in": new.image, "source": new.source} if new else dict.fromkeys(("row", "in", "source"))
+            )
+            noted.append({"mix_row": piece.row, "out": piece.image} | now)
+            if not new:
+                continue
+        file.write(b",\n" if count else b"[\n")
+        if new:
+            file.write(orjson.dumps(caption_row(new.image, new.text, choose_question(questions, new.image, seed))))
+        else:
+            file.writelines(_bytes(old, piece.start, piece.end))
+        count += piece.rows
+    file.write(b"\n]\n" if count else b"[]\n")
+    return noted
+
+
+def _bytes(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+    file.seek(start)
+    for position in range(start, end, COPIED):
+        yield file.read(min(COPIED, end - position))
