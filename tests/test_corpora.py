@@ -37,8 +37,13 @@ def test_corpus_holds_each_accepted_caption_in_llava_form(tmp_path):
     rows[3]["status"], rows[3]["reason"] = "rejected", "repetition"
     write_jsonl(tmp_path / "0.jsonl", rows[:25])
     write_jsonl(tmp_path / "1.jsonl", rows[25:])
-    counts = pretraining_corpus([tmp_path / "0.jsonl", tmp_path / "1.jsonl"], tmp_path / "out.json", QUESTIONS, seed=0)
-    assert counts == {"coco": 19, "sam": 20}
+    shards = [tmp_path / "0.jsonl", tmp_path / "1.jsonl"]
+    arithmetic = pretraining_corpus(shards, tmp_path / "out.json", QUESTIONS, seed=0)
+    assert arithmetic.sources() == {
+        "coco": {"rows_before": 20, "rows_out": 1, "rows_in": 0, "rows_after": 19},
+        "sam": {"rows_before": 20, "rows_out": 0, "rows_in": 0, "rows_after": 20},
+    }
+    assert read_json(tmp_path / "out.arithmetic.json") == {**arithmetic.total(), "sources": arithmetic.sources()}
     made = read_json(tmp_path / "out.json")
     assert {(row["image"], row["conversations"][1]["value"]) for row in made} == {
         (row["image"], row["caption"]) for row in rows if row["status"] == "accepted"
@@ -48,6 +53,10 @@ def test_corpus_holds_each_accepted_caption_in_llava_form(tmp_path):
     asked = {row["conversations"][0]["value"] for row in made}
     assert asked == {f"<image>\n{question}" for question in QUESTIONS}
     assert not all(row["image"].startswith("sam") for row in made[:10])  # sources are mixed
+    for row, note in zip(made, read_jsonl(tmp_path / "out.provenance.jsonl"), strict=True):
+        theirs = list(read_jsonl(tmp_path / note["shard"]))[note["line"] - 1]
+        assert (theirs["image"], theirs["sha256"]) == (row["image"], note["sha256"])
+        assert theirs["caption"] == row["conversations"][1]["value"]
 
 
 def test_corpus_depends_on_the_seed_and_not_on_the_shards(tmp_path):
