@@ -4,6 +4,8 @@ Rules stand in the order of the pipeline, in workflow/rules. Each runs one verb 
 the config and the hash of the code that it depends on, so that a change makes again what depends on it, and no more.
 """
 
+from re import escape
+
 from snakemake.utils import min_version
 
 from sharegpt4v.failures import tell_failures
@@ -13,9 +15,11 @@ from sharegpt4v.layout import (
     file_source,
     is_taken,
     sizes,
+    substituted,
 )
 from sharegpt4v.workflow import (
     begin,
+    corpora,
     evaluation_manifest,
     finetuning_inputs,
     llm_inputs,
@@ -64,14 +68,14 @@ wildcard_constraints:
     size="[^/]+",
     model="[^/]+",
     shard=r"\d+-of-\d+",
-    mix="[^/+]+",
-    substitution="coco|all",
+    corpus="|".join(map(escape, substituted(run))),
 
 
 # Small things are done where Snakemake runs, and do not wait in a cluster's queue.
 localrules:
     table,
     substitution,
+    mixture,
     datasets,
     figure,
     metrics,

@@ -130,6 +130,8 @@ def test_detail_captions_leave_and_as_many_come_in(tmp_path):
     assert all(made[n]["conversations"][0]["value"].removeprefix("<image>\n") in QUESTIONS for n in places)
     assert len({made[n]["image"] for n in places}) == 20
     noted = list(read_jsonl(tmp_path / "out.provenance.jsonl"))
+    assert [(one["row"], one["mix_row"]) for one in noted] == [(n, n) for n in range(66)]
+    noted = [one for one in noted if "out" in one]
     assert [(one["mix_row"], one["row"], one["out"], one["in"]) for one in noted] == [
         (n, n, mix[n]["image"], made[n]["image"]) for n in places
     ]
@@ -156,9 +158,12 @@ def test_all_detail_captions_leave_and_as_many_as_are_asked_for_come_in(tmp_path
     kept = (tmp_path / "out.json").read_text()
     assert json.dumps(others[-5:], indent=indent)[1:-1].strip() in kept
     noted = list(read_jsonl(tmp_path / "out.provenance.jsonl"))
-    assert [one["mix_row"] for one in noted] == list(range(0, 60, 3))
-    assert sum(one["row"] is None and one["in"] is None for one in noted) == 3
-    assert all(made[one["row"]]["image"] == one["in"] for one in noted if one["in"])
+    assert [one["mix_row"] for one in noted] == list(range(66))
+    assert [one["row"] for one in noted if one["row"] is not None] == list(range(63))
+    assert [one["mix_row"] for one in noted if "out" in one] == list(range(0, 60, 3))
+    assert sum(one["row"] is None and one["in"] is None for one in noted if "out" in one) == 3
+    assert all(made[one["row"]]["image"] == one["in"] for one in noted if one.get("in"))
+    assert all(made[one["row"]] == mix[one["mix_row"]] for one in noted if "out" not in one)
 
 
 def test_rows_that_leave_at_the_ends_and_beside_each_other(tmp_path):

@@ -18,7 +18,7 @@ from sharegpt4v.images.stage import FetchSettings, fetch_source
 from sharegpt4v.layout import sources
 
 CONFIG = PROJECT / "config"
-ONCE = {"vision_tower", "datasets", "metrics", "table", "tracked", "cells", "all"}
+ONCE = {"vision_tower", "mixture", "datasets", "metrics", "table", "tracked", "cells", "all"}
 PAPER = {
     "source": 15, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1, "substituted_mix": 2,
     "pretrained": 1, "finetuned": 3, "answers": 3, "judged": 3, "scores": 3, "submissions": 3, "substitution": 1,

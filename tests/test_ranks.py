@@ -18,7 +18,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.training.launch import launch_command
-from test_training import RECIPE, world  # noqa: F401  (a fixture)
+from test_training import RECIPE, stored, world  # noqa: F401  (a fixture)
 from tiny_llava import write_llava
 
 
@@ -30,16 +30,14 @@ def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, batch_of, processes,
     from sharegpt4v.training.loss import loss_of
     from sharegpt4v.training.pictures import Pictures
     from sharegpt4v.training.ranks import Ranks
-    from sharegpt4v.training.rows import make_samples, read_rows
     from sharegpt4v.training.run import batches, step_count
 
     _, rows, folder = world
     model, processor = load_llava(write_llava(tmp_path))
     recipe = Recipe(**(RECIPE | {"batch_size": 4, "batch_of": batch_of, "sequence_length": 40}))
-    placed = read_rows(rows[:4] + rows[-3:], folder / "data", "rows")  # some with images, some without
-    tokens = image_token_count(model.config)
-    samples = make_samples(placed, processor.tokenizer, recipe, tokens, folder / "data", "rows")
-    pictures = Pictures((s.image for s in samples if s.image), 24, "pad", torch.device("cpu"))
+    some, tokens = rows[:4] + rows[-3:], image_token_count(model.config)  # some with images, some without
+    samples = stored(some, processor.tokenizer, recipe, tokens, folder / "data", tmp_path / "samples")
+    pictures = Pictures(samples.images, 24, "pad", torch.device("cpu"))
     steps = step_count(samples, recipe, 3)
 
     def gradients(ranks, rows_at_once=None):

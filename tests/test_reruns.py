@@ -24,8 +24,8 @@ SCORED = {"scores", "metrics", "figure", *SHOWN}
 ANSWERED = {"answers", "judged", "submissions", *SCORED}
 PAIR = {"substitution"}  # of models without pre-training
 FINETUNED = {"finetuned", *ANSWERED}
-CAPTIONED = {"captions", "pretraining_corpus", "datasets", "pretrained", *FINETUNED}
-MIXED = {"substituted_mix", *PAIR, *FINETUNED}
+CAPTIONED = {"captions", "pretraining_corpus", "mixture", "datasets", "pretrained", *FINETUNED}
+MIXED = {"substituted_mix", "mixture", *PAIR, *FINETUNED}
 ALIGNED = {"alignment", "captioner", *CAPTIONED, *PAIR}
 FETCHED = {"source", "seed_captions", "vision_tower", *ALIGNED, *MIXED}
 ALL = {"mini_world", "tokenizer", "language_model", *FETCHED}
@@ -186,7 +186,7 @@ MIX = "data/sharegpt4v/llava-158k+coco.json"
 TABLES = {"metrics": 1, "table": 1, "substitution": 1, "figure": 2, "tracked": 1, "cells": 1}
 ONE_MODEL = {"finetuned": 1, "answers": 1, "judged": 1, "scores": 1, "submissions": 1}
 OUTPUTS = [
-    ("a row of a mixture", edit(MIX, "image", "picture"), ONE_MODEL | TABLES),
+    ("a row of a mixture", edit(MIX, "image", "picture"), ONE_MODEL | TABLES | {"mixture": 1}),
     ("a mixture touched but equal", touch(MIX), {}),
     ("a manifest touched but equal", touch("data/manifests/coco.parquet"), {}),
     ("a shard lost that nothing needs any more", remove("data/captions/00001-of-00003.jsonl"), {}),

@@ -209,6 +209,16 @@ def test_a_step_is_of_so_many_samples_however_they_go_through_the_memory(world, 
     assert losses["thrifty"] == pytest.approx(losses["all_at_once"], abs=1e-4)
 
 
+def stored(rows, tokenizer, recipe, image_tokens, data, folder):
+    """The samples of rows, by way of their folder."""
+    from sharegpt4v.training.rows import read_rows, tokenise
+    from sharegpt4v.training.samples import Samples, write_samples
+
+    tokens = tokenise(read_rows(rows, data, "rows"), tokenizer, recipe, image_tokens, "finetuning")
+    write_samples(folder, tokens, tokenizer.convert_tokens_to_ids("<image>"), image_tokens)
+    return Samples(folder, data)
+
+
 def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
     import torch
 
@@ -217,16 +227,12 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
     from sharegpt4v.training.loss import loss_of
     from sharegpt4v.training.packing import collate
     from sharegpt4v.training.pictures import Pictures
-    from sharegpt4v.training.rows import make_samples, read_rows
 
     model, processor = load_llava(write_llava(tmp_path))
     model.train()
-    placed = read_rows(world[1][:6] + world[1][-2:], world[2] / "data", "rows")
-    recipe = Recipe(**RECIPE)
-    tokens = image_token_count(model.config)
-    samples = make_samples(placed, processor.tokenizer, recipe, tokens, world[2] / "data", "rows")
-    images = [sample.image for sample in samples if sample.image]
-    pictures = Pictures(images, 24, "pad", torch.device("cpu"))
+    rows, tokens = world[1][:6] + world[1][-2:], image_token_count(model.config)
+    samples = stored(rows, processor.tokenizer, Recipe(**RECIPE), tokens, world[2] / "data", tmp_path / "samples")
+    pictures = Pictures(samples.images, 24, "pad", torch.device("cpu"))
 
     def loss(rows, row_count, capacity):
         batch = collate(samples, rows, row_count, capacity, pad=0)
@@ -272,20 +278,19 @@ def test_rows_for_another_template_are_named(world, tmp_path):
 def test_long_rows_are_cut_and_counted(world, tmp_path, capsys):
     from transformers import AutoTokenizer
 
-    from sharegpt4v.training.rows import make_samples
-
     tokenizer = AutoTokenizer.from_pretrained(world[0][1])
     rows = [
-        ("row 1", row(None, "It is red.")),
-        ("row 2", row(None, "It is red. " * 40)),
-        ("row 3", row(None, "red", question="What color is it? " * 40)),
+        row(None, "It is red."),
+        row(None, "It is red. " * 40),
+        row(None, "red", question="What color is it? " * 40),
     ]
-    samples = make_samples(rows, tokenizer, Recipe(**RECIPE), 4, Path(), "finetuning")
-    assert [len(sample.ids) for sample in samples] == [len(samples[0].ids), 96]
+    samples = stored(rows, tokenizer, Recipe(**RECIPE), 4, Path(), tmp_path / "samples")
+    assert [len(sample.ids) for sample in samples] == [len(samples[0].ids), 96] == samples.lengths
     assert "2 of 3 rows cut to 96 tokens, 1 left out" in capsys.readouterr().err
     with pytest.raises(UserError, match="its image does not fit into 4 tokens"):
         short = Recipe(**(RECIPE | {"sequence_length": 4}))
-        make_samples([("row 1", world[1][0])], tokenizer, short, 4, world[2] / "data", "finetuning")
+        stored([world[1][0]], tokenizer, short, 4, world[2] / "data", tmp_path / "short")
+    assert not (tmp_path / "short").exists()
 
 
 def test_broken_image_is_named(world, tmp_path):
@@ -294,7 +299,7 @@ def test_broken_image_is_named(world, tmp_path):
     from sharegpt4v.training.pictures import Pictures
 
     (tmp_path / "broken.jpg").write_bytes((world[2] / "data" / world[1][0]["image"]).read_bytes()[:300])
-    pictures = Pictures([tmp_path / "broken.jpg"], 24, "pad", torch.device("cpu"))
+    pictures = Pictures(1, 24, "pad", torch.device("cpu"))
     with pytest.raises(UserError, match=r"broken\.jpg: the image cannot be decoded"):
         pictures([tmp_path / "broken.jpg"])
 
@@ -305,7 +310,7 @@ def test_pictures_are_the_same_from_memory(world):
     from sharegpt4v.training.pictures import Pictures
 
     images = [world[2] / "data" / one["image"] for one in world[1] if "image" in one]
-    pictures = Pictures(images, 24, "square", torch.device("cpu"))
+    pictures = Pictures(len(images), 24, "square", torch.device("cpu"))
     first = pictures(images)
     assert first.shape == (24, 3, 24, 24) and first.dtype == torch.float32
     assert pictures.keeps and pictures(images).equal(first)

@@ -32,6 +32,9 @@ COCO_CAPTIONS = DATA / "coco" / "annotations" / "captions_train2017.json"
 DETAIL_CAPTIONS = DATA / "sharegpt4v" / "detail_23k.json"
 SEED_CAPTIONS = DATA / "sharegpt4v" / "sharegpt4v_instruct_gpt4-vision_cap100k.json"
 PRETRAINING_CORPUS = DATA / "sharegpt4v" / "share-captioner_coco_lcs_sam_1246k_1107.json"
+FINETUNING_MIX = DATA / "sharegpt4v" / "sharegpt4v_mix665k_cap23k_coco-ap9k_lcs3k_sam9k_div2k.json"
+PAPER_MIX = ("llava-665k", "all")
+"""LLaVA-1.5's mix, with seed captions of all sources in place of its detail captions (section 4.3)."""
 
 CHECKPOINTS = Path("checkpoints")
 TOWER = Path("checkpoints/base/vision-tower")
@@ -44,6 +47,7 @@ ANSWERS = RESULTS / "answers"
 SCORES = RESULTS / "scores"
 JUDGED = RESULTS / "judged"
 CURVES = RESULTS / "curves.csv"
+MIXTURE = RESULTS / "mixture.csv"
 TRACKED = RESULTS / "tracked.txt"
 MLFLOW_RUNS = RESULTS / "mlflow_runs.json"
 
@@ -79,8 +83,14 @@ def finetuned(model: str) -> Path:
 
 
 def corpus(mix: str, substitution: str) -> Path:
-    """An instruction mix some of whose detail captions were replaced."""
-    return DATA / "sharegpt4v" / f"{mix}+{substitution}.json"
+    """An instruction mix whose detail captions were replaced; the paper's own has the name it was published under."""
+    return FINETUNING_MIX if (mix, substitution) == PAPER_MIX else DATA / "sharegpt4v" / f"{mix}+{substitution}.json"
+
+
+def substituted(config: Config) -> dict[str, tuple[str, str]]:
+    """Return mix and substitution of what can be made by substitution, by the name of its file, without .json."""
+    made = [(mix, substitution) for mix in config.corpora.instruction_mixes for substitution in ("coco", "all")]
+    return {corpus(*one).stem: one for one in made}
 
 
 def caption_shard(shard: str) -> Path:
@@ -113,6 +123,12 @@ def rows_of(config: Config, model: TrainedModel) -> Path:
     if model.substitution == "none":
         return DATA / config.corpora.instruction_mixes[model.mix]
     return corpus(model.mix, model.substitution)
+
+
+def corpora(config: Config) -> list[Path]:
+    """The corpora that a run learns from, each once, in the order of the pipeline."""
+    learned = [rows_of(config, model) for model in config.models]
+    return list(dict.fromkeys([SEED_CAPTIONS, PRETRAINING_CORPUS, *learned]))
 
 
 def metrics_of(model: str) -> Path:

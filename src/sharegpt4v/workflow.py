@@ -66,7 +66,7 @@ STAGES = {
     ),
     "corpus-pretraining": Stage(("seed",), texts=("teacher.prompts",)),
     "corpus-substitution": Stage(
-        ("seed", "corpora.instruction_mixes.{mix}", "corpora.substitution_sources", "corpora.finetuning_sources"),
+        ("seed", "corpora"),
         texts=("config/prompts/detail_questions.txt",),
     ),
     "pretrain": Stage(("seed", "pretraining")),
@@ -77,6 +77,7 @@ STAGES = {
     "submission": Stage(code=BENCHMARKS),
     "table": Stage(("models",), texts=("config/paper/results.csv",)),
     "substitution": Stage(("substitution",)),
+    "mixture": Stage(),
     "datasets": Stage(),
     "figures": Stage(),
     "metrics": Stage(("models",)),
@@ -252,9 +253,9 @@ def tower_inputs(config: Config) -> list[str]:
 
 
 def mix_file(config: Config) -> Callable[[Mapping[str, str]], str]:
-    """Return the function from the name of an instruction mix to what says that it is there."""
-    mixes = config.corpora.instruction_mixes
-    return lambda wildcards: layout.file_source(config, layout.DATA / mixes[dict(wildcards.items())["mix"]])
+    """Return the function from the name of a mix to what says that the mix it is made of is there."""
+    made, mixes = layout.substituted(config), config.corpora.instruction_mixes
+    return lambda wildcards: layout.file_source(config, layout.DATA / mixes[made[dict(wildcards.items())["corpus"]][0]])
 
 
 def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str, Any]]:
@@ -284,7 +285,12 @@ def manifests(config: Config) -> list[str]:
 def mixes(config: Config) -> list[str]:
     """Return the instruction mixes of a run in which detail captions are replaced, each once."""
     substituted = [model for model in config.models if model.substitution != "none"]
-    return list(dict.fromkeys(str(layout.rows_of(config, model)) for model in substituted))
+    return list(dict.fromkeys(layout.file_source(config, layout.rows_of(config, model)) for model in substituted))
+
+
+def corpora(config: Config) -> list[str]:
+    """Return what says that the corpora of a run are there: seed captions, pre-training corpus, instruction data."""
+    return list(dict.fromkeys(layout.file_source(config, path) for path in layout.corpora(config)))
 
 
 def trainings(config: Config) -> list[str]:
@@ -302,7 +308,7 @@ def results_of(config: Config) -> list[str]:
     """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
     names = ["datasets", "curves", *(["substitution"] if config.substitution else [])]
     drawn = [path for name in names for path in (f"results/{name}.csv", f"results/figures/{name}.svg")]
-    return [*drawn, *metrics(config)]
+    return [*drawn, str(layout.MIXTURE), *metrics(config)]
 
 
 def metrics(config: Config) -> list[str]:

@@ -28,7 +28,12 @@ rule pretraining_corpus:
     input:
         expand("data/captions/{shard}.jsonl", shard=shards(run)),
     output:
-        "data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json",
+        multiext(
+            "data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107",
+            ".json",
+            ".arithmetic.json",
+            ".provenance.jsonl",
+        ),
     log:
         "logs/corpora/pretraining.log",
     benchmark:

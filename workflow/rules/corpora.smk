@@ -2,22 +2,22 @@
 
 
 rule substituted_mix:
-    """An instruction mix in which seed captions stand in the places of as many of its detail captions."""
+    """An instruction mix in which seed captions stand in the places of its detail captions."""
     input:
         mix=mix_file(run),
         detail="data/manifests/llava-detail23k.parquet",
         captions=file_source(run, SEED_CAPTIONS),
     output:
         multiext(
-            "data/sharegpt4v/{mix}+{substitution}",
+            "data/sharegpt4v/{corpus}",
             ".json",
             ".arithmetic.json",
             ".provenance.jsonl",
         ),
     log:
-        "logs/corpora/{mix}+{substitution}.log",
+        "logs/corpora/{corpus}.log",
     benchmark:
-        "logs/benchmarks/corpora/{mix}+{substitution}.tsv"
+        "logs/benchmarks/corpora/{corpus}.tsv"
     priority: 60
     threads: 1
     resources:
@@ -26,8 +26,8 @@ rule substituted_mix:
     params:
         **stage_params(run, "corpus-substitution"),
     shell:
-        "s4v corpus substitution --mix {wildcards.mix} --substitution {wildcards.substitution} "
-        "--config .work/config.json 2>&1 | tee -i {log}"
+        "s4v corpus substitution --name {wildcards.corpus} --config .work/config.json "
+        "2>&1 | tee -i {log}"
 
 
 rule all_corpora:

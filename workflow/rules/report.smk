@@ -52,6 +52,28 @@ rule substitution:
         "s4v substitution --config .work/config.json 2>&1 | tee -i {log}"
 
 
+rule mixture:
+    """How many rows of each source the corpora had, lost, got, and have."""
+    input:
+        corpora(run),
+    output:
+        report(
+            "results/mixture.csv", caption="../report/mixture.rst", category="Tables"
+        ),
+    log:
+        "logs/report/mixture.log",
+    benchmark:
+        "logs/benchmarks/report/mixture.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        **stage_params(run, "mixture"),
+    shell:
+        "s4v mixture --config .work/config.json 2>&1 | tee -i {log}"
+
+
 rule datasets:
     """The caption data sets compared."""
     input:

@@ -10,7 +10,7 @@ from sharegpt4v.config.section import CountOrNone, Section, Text
 
 
 class Corpora(Section):
-    """What becomes of LLaVA's 23K detail captions. Counts are kept equal: as many go out as come in."""
+    """What becomes of LLaVA's 23K detail captions."""
 
     instruction_mixes: dict[str, Path] = Field(
         description="Instruction mixes by the name that `models` uses, each a path under `data/` "
@@ -18,9 +18,11 @@ class Corpora(Section):
     )
     substitution_sources: tuple[Text, ...] = Field(
         min_length=1,
-        description="Sources of the new captions for models with `substitution: coco` (paper §5.4: COCO alone).",
+        description="Sources of the new captions for models with `substitution: coco`, where as many go out as come in "
+        "(paper §5.4: COCO alone).",
     )
     finetuning_sources: dict[str, CountOrNone] = Field(
-        description="New captions per source for models with `substitution: all`; `small` stands for all sources of "
-        "seed captions that are not named here, together (paper §4.3: COCO 9K, LCS 3K, SAM 9K, small 2K)."
+        description="New captions per source for models with `substitution: all`, where all detail captions go out; "
+        "`small` stands for all sources of seed captions that are not named here, together, and what one source lacks "
+        "the others give (paper §4.3: COCO 9K, LCS 3K, SAM 9K, small 2K; 23,240 go out)."
     )

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import orjson
 
@@ -20,7 +20,7 @@ from sharegpt4v.corpora.drawing import SeedCaption, draw, read_seed_captions
 from sharegpt4v.corpora.reading import read_array, read_located
 from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import open_atomically, write_jsonl
+from sharegpt4v.files import open_atomically
 from sharegpt4v.teacher.prompts import hash_fraction
 
 COPIED = 1 << 20  # bytes at a time
@@ -51,8 +51,8 @@ def substitute(
     leave. With a number for each, where `small` stands for all other sources together, all detail captions leave and
     that many come in; where fewer leave, in the same proportion as many. What one source lacks the others give. No
     image comes in twice. Rows are the same when their image's file name and last turn are. Beside `out` come
-    `<stem>.arithmetic.json` and `<stem>.provenance.jsonl`, a line per row that left. `UserError` when nothing can be
-    replaced.
+    `<stem>.arithmetic.json` and `<stem>.provenance.jsonl`, a line per row of the mix: where it is in `out`, and what
+    came in its place. `UserError` when nothing can be replaced.
     """
     before, pieces = _pieces(mix, _identities(detail))
     leaving = [piece for piece in pieces if piece.image]
@@ -69,9 +69,9 @@ def substitute(
 
     arithmetic = Arithmetic(before, come=Counter(one.source for one in coming))
     arithmetic.out.update(source_of(piece.image) for piece in leaving if piece.image and piece.row in replaced)
-    with open(mix, "rb") as old, open_atomically(out) as file:
-        noted = _write(file, old, pieces, replaced, questions, seed)
-        write_jsonl(out.with_name(f"{out.stem}.provenance.jsonl"), noted)
+    provenance = out.with_name(f"{out.stem}.provenance.jsonl")
+    with open(mix, "rb") as old, open_atomically(out) as file, open_atomically(provenance) as notes:
+        _write(file, notes, old, pieces, replaced, questions, seed)
         arithmetic.write(out)
     total, parts = arithmetic.total(), ", ".join(f"{n:,} of {name}" for name, n in sorted(arithmetic.come.items()))
     print(
@@ -116,31 +116,37 @@ def _pieces(mix: Path, detail: set[tuple[str, str]]) -> tuple[Counter[str], list
 
 def _write(
     file: IO[bytes],
+    notes: IO[bytes],
     old: IO[bytes],
     pieces: Sequence[Piece],
     replaced: Mapping[int, SeedCaption | None],
     questions: Sequence[str],
     seed: int,
-) -> list[dict[str, Any]]:
-    """Write the pieces of the mix `old` with the new rows; return what became of each row that left."""
-    noted, count = [], 0
+) -> None:
+    """Write the pieces of the mix `old` with the new rows, and to `notes` where each row is from or went."""
+    count = 0
     for piece in pieces:
         new = replaced.get(piece.row)
-        if piece.row in replaced:
-            now = (
-                {"row": count, "in": new.image, "source": new.source} if new else dict.fromkeys(("row", "in", "source"))
-            )
-            noted.append({"mix_row": piece.row, "out": piece.image} | now)
-            if not new:
-                continue
+        if piece.row in replaced and not new:
+            notes.write(_note(None, piece, None))
+            continue
         file.write(b",\n" if count else b"[\n")
         if new:
             file.write(orjson.dumps(caption_row(new.image, new.text, choose_question(questions, new.image, seed))))
+            notes.write(_note(count, piece, new))
         else:
             file.writelines(_bytes(old, piece.start, piece.end))
+            notes.writelines(b'{"row":%d,"mix_row":%d}\n' % (count + n, piece.row + n) for n in range(piece.rows))
         count += piece.rows
     file.write(b"\n]\n" if count else b"[]\n")
-    return noted
+
+
+def _note(row: int | None, piece: Piece, new: SeedCaption | None) -> bytes:
+    """What became of a row that left."""
+    about = {"in": new.image, "source": new.source} if new else {"in": None, "source": None}
+    return orjson.dumps(
+        {"row": row, "mix_row": piece.row, "out": piece.image} | about, option=orjson.OPT_APPEND_NEWLINE
+    )
 
 
 def _bytes(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,10 +20,10 @@ DECODERS = 4
 class Pictures:
     """Decode images batch by batch; a small set is decoded once and stays in memory as 8-bit squares."""
 
-    def __init__(self, images: Iterable[Path], size: int, aspect_ratio: str, device: torch.device) -> None:
-        """`images` are all that will be asked for; `size` is the tower's, in pixels; see `models.pixels`."""
+    def __init__(self, count: int, size: int, aspect_ratio: str, device: torch.device) -> None:
+        """`count` different images will be asked for; `size` is the tower's, in pixels; see `models.pixels`."""
         self.size, self.aspect_ratio, self.device = size, aspect_ratio, device
-        self.keeps = len(set(images)) * size * size * BYTES_PER_PIXEL <= KEPT_BYTES
+        self.keeps = count * size * size * BYTES_PER_PIXEL <= KEPT_BYTES
         self._kept: dict[Path, Image.Image] = {}
         self._pool = ThreadPoolExecutor(DECODERS)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
+from sharegpt4v.errors import UserError
 from sharegpt4v.models.device import choose_device
 
 T = TypeVar("T")
@@ -39,6 +40,24 @@ class Ranks:
         summed = torch.tensor(values, dtype=torch.float64, device=choose_device())
         torch.distributed.all_reduce(summed)
         return [float(value) for value in summed.tolist()]
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Return what `make` gives in the first process; the others wait for it. Every process has to call it.
+
+        A `UserError` there is one in every process.
+        """
+        if self.count == 1:
+            return make()
+        told: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                told[0] = make()
+            except UserError as error:
+                told[1] = str(error)
+        torch.distributed.broadcast_object_list(told, device=choose_device())
+        if told[1] is not None:
+            raise UserError(told[1])
+        return told[0]  # type: ignore[no-any-return]
 
 
 ALONE = Ranks()

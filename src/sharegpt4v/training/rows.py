@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sharegpt4v.config.training import Recipe
+from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json
-from sharegpt4v.training.conversation import IGNORED, IMAGE, Sample, make_sample
+from sharegpt4v.training.conversation import IGNORED, IMAGE, TEMPLATES, encode_all
+from sharegpt4v.training.samples import Tokens
 
 Row = Mapping[str, Any]
+AT_ONCE = 1000  # rows that are tokenised together
 
 
-def read_rows(rows: Path | Sequence[Row], data: Path, what: str) -> list[tuple[str, Row]]:
-    """Return the rows with the place each is named by in errors; `what` names rows that are given directly.
+def read_rows(rows: Path | Sequence[Row], data: Path, what: str) -> Iterator[tuple[str, Row]]:
+    """Yield the rows with the place each is named by in errors; `what` names rows that are given directly.
 
     `UserError` for a row that is not LLaVA's, or whose image is no file below `data`.
     """
     where = str(rows) if isinstance(rows, Path) else what
-    listed = read_json(rows) if isinstance(rows, Path) else rows
-    if not isinstance(listed, Sequence) or not listed:
-        raise UserError(f"{where}: no rows in it; expected a JSON array of LLaVA rows")
     found: set[str] = set()
-    placed = []
-    for number, row in enumerate(listed, start=1):
+    number = 0
+    for number, row in enumerate(read_array(rows) if isinstance(rows, Path) else rows, start=1):
         place = f"{where}, row {number}"
         if not _is_llava(row):
             raise UserError(f"{place}: expected 'conversations' of turns with 'from' and 'value'")
@@ -37,40 +37,42 @@ def read_rows(rows: Path | Sequence[Row], data: Path, what: str) -> list[tuple[s
             if not (data / image).is_file():
                 raise UserError(f"{place}: no image {data / image}; expected a file there, so fetch its source first")
             found.add(image)
-        placed.append((place, row))
-    return placed
+        yield place, row
+    if not number:
+        raise UserError(f"{where}: no rows in it; expected a JSON array of LLaVA rows")
 
 
-def make_samples(
-    rows: Sequence[tuple[str, Row]], tokenizer: Any, recipe: Recipe, image_tokens: int, data: Path, what: str
-) -> list[Sample]:
+def tokenise(
+    rows: Iterable[tuple[str, Row]], tokenizer: Any, recipe: Recipe, image_tokens: int, what: str
+) -> Iterator[Tokens]:
     """Tokenise rows, cut to the recipe's `sequence_length`; print how many were cut.
 
     A row of whose answers nothing is left by the cut is left out, and counted in that line. `UserError` for a row
     that does not fit the recipe's template, or whose `<image>` marks and image do not agree.
     """
     image_id, longest = tokenizer.convert_tokens_to_ids(IMAGE), recipe.sequence_length
-    samples, cut = [], 0
-    for place, row in rows:
-        try:
-            sample = make_sample(row, tokenizer, recipe.template, image_tokens, data, longest + 1)
-        except ValueError as error:
-            raise UserError(f"{place}: does not fit the template '{recipe.template}' ({error})") from None
-        if len(sample.ids) > longest:
-            cut += 1
-            sample = Sample(sample.ids[:longest], sample.labels[:longest], sample.image)
-        _check_image(place, sample.ids.count(image_id), image_tokens, sample, longest)
-        if any(label != IGNORED for label in sample.labels):
-            samples.append(sample)
-    if cut or len(samples) < len(rows):
+    count = made = cut = 0
+    rest = iter(rows)
+    while batch := list(islice(rest, AT_ONCE)):
+        count += len(batch)
+        texts = [_text(place, row, recipe.template) for place, row in batch]
+        for (place, row), (ids, labels) in zip(batch, encode_all(tokenizer, texts, image_tokens=1), strict=True):
+            marks = [index for index, token in enumerate(ids) if token == image_id]
+            _check_image(place, marks, row.get("image"), image_tokens, longest)
+            length = len(ids) + len(marks) * (image_tokens - 1)
+            cut += length > longest
+            learned = [label != IGNORED for label in labels]
+            if any(learned[: len(ids) - max(0, length - longest)]):
+                made += 1
+                yield Tokens(ids, learned, row.get("image"), min(length, longest))
+    if cut or made < count:
         print(
-            f"{what}: {cut:,} of {len(rows):,} rows cut to {longest:,} tokens, {len(rows) - len(samples):,} left out "
+            f"{what}: {cut:,} of {count:,} rows cut to {longest:,} tokens, {count - made:,} left out "
             "because they have no answer to learn (then)",
             file=sys.stderr,
         )
-    if not samples:
+    if not made:
         raise UserError(f"{what}: no row has an answer to learn; expected answers within {longest:,} tokens")
-    return samples
 
 
 def _is_llava(row: Any) -> bool:
@@ -81,11 +83,16 @@ def _is_llava(row: Any) -> bool:
     )
 
 
-def _check_image(place: str, found: int, image_tokens: int, sample: Sample, longest: int) -> None:
-    expected = image_tokens if sample.image else 0
-    if found == expected:
-        return
-    if expected > found and len(sample.ids) == longest:
+def _text(place: str, row: Row, template: str) -> tuple[str, list[tuple[int, int]]]:
+    try:
+        return TEMPLATES[template](row["conversations"])
+    except ValueError as error:
+        raise UserError(f"{place}: does not fit the template '{template}' ({error})") from None
+
+
+def _check_image(place: str, marks: Sequence[int], image: str | None, image_tokens: int, longest: int) -> None:
+    expected = 1 if image else 0
+    if len(marks) != expected:
+        raise UserError(f"{place}: {len(marks)} '<image>' for {expected} images; expected one for each")
+    if marks and marks[0] + image_tokens > longest:
         raise UserError(f"{place}: its image does not fit into {longest:,} tokens; raise sequence_length")
-    marks = found // image_tokens
-    raise UserError(f"{place}: {marks} '<image>' for {1 if sample.image else 0} images; expected one for each")

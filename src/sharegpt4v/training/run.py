@@ -23,6 +23,7 @@ from sharegpt4v.training.engine import engine_for
 from sharegpt4v.training.meter import Meter
 from sharegpt4v.training.packing import Batch, collate, steps_of_epoch
 from sharegpt4v.training.ranks import ALONE, Ranks
+from sharegpt4v.training.samples import lengths_of
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
@@ -56,7 +57,7 @@ def batches(
 
     A part is one batch, or several of `rows_at_once` rows: as many in every process, for they wait for each other.
     """
-    lengths, step, epoch = [len(sample.ids) for sample in samples], 0, 0
+    lengths, step, epoch = lengths_of(samples), 0, 0
     while step < steps:
         for rows in steps_of_epoch(lengths, recipe, seed, epoch):
             if first <= step < steps:
@@ -76,8 +77,7 @@ def batches(
 
 def step_count(samples: Sequence[Sample], recipe: Recipe, seed: int) -> int:
     """Optimiser steps of the whole run: batches of the first epoch times the number of epochs, at least one."""
-    lengths = [len(sample.ids) for sample in samples]
-    return max(1, round(len(steps_of_epoch(lengths, recipe, seed, 0)) * recipe.epochs))
+    return max(1, round(len(steps_of_epoch(lengths_of(samples), recipe, seed, 0)) * recipe.epochs))
 
 
 def train(

@@ -23,10 +23,12 @@ from sharegpt4v.models.device import choose_device
 from sharegpt4v.provenance import provenance
 from sharegpt4v.tracking import Record
 from sharegpt4v.training.checkpoint import new_folder
+from sharegpt4v.training.conversation import IMAGE
 from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import ALONE, Ranks
-from sharegpt4v.training.rows import Row, make_samples, read_rows
+from sharegpt4v.training.rows import Row, read_rows, tokenise
 from sharegpt4v.training.run import train
+from sharegpt4v.training.samples import Samples, write_samples
 
 COMPUTE = Compute()
 
@@ -46,22 +48,31 @@ def train_stage(
     """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
 
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
-    JSON, or its rows; their images are below `data`. The state to resume from is in `<work>/<fingerprint>` until
-    `out` is there. `UserError` for a row that is malformed or lacks its image. All of several processes call this
-    alike, and the first one writes; how the work is divided, `compute`, does not change what comes out.
+    JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
+    `<work>/<fingerprint>` until `out` is there. `UserError` for a row that is malformed or lacks its image. All of
+    several processes call this alike, and the first one reads the rows and writes; how the work is divided, `compute`,
+    does not change what comes out.
     """
-    placed = read_rows(rows, data, stage_name)
-    about = _provenance(start, rows, recipe, seed, stage_name)
+    about = ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name))
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"])
     model, processor = build_llava(*start, seed) if isinstance(start, tuple) else load_llava(start)
-    samples = make_samples(placed, processor.tokenizer, recipe, image_token_count(model.config), data, stage_name)
+    image_tokens = image_token_count(model.config)
+
+    def store() -> Path:
+        """Tokenise the rows, unless an earlier try has."""
+        folder, tokenizer = state / "samples", processor.tokenizer
+        if not folder.exists():
+            tokens = tokenise(read_rows(rows, data, stage_name), tokenizer, recipe, image_tokens, stage_name)
+            write_samples(folder, tokens, tokenizer.convert_tokens_to_ids(IMAGE), image_tokens)
+        return folder
+
+    samples = Samples(ranks.from_first(store), data)
     device = choose_device()
     model.to(device, torch.float32)
     set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
     if compute.recompute_activations:
         model.activation_checkpointing_enable()
-    images = (sample.image for sample in samples if sample.image)
-    pictures = Pictures(images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
+    pictures = Pictures(samples.images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
     with Record(state / "metrics.jsonl") as record, _running_on(device, recipe.precision):
         pad = processor.tokenizer.pad_token_id
         what, rows_at_once = f"{stage_name} of {out}", compute.rows_at_once

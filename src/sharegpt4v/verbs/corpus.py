@@ -1,7 +1,7 @@
 """Make a corpus: the captions for pre-training, or an instruction mix with detail captions replaced.
 
 Examples:  s4v corpus pretraining --shards data/captions/*.jsonl
-           s4v corpus substitution --mix llava-665k --substitution all
+           s4v corpus substitution --name llava-665k+coco
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("kind", choices=["pretraining", "substitution"], help="which corpus")
     parser.add_argument("--shards", type=Path, nargs="+", default=[], metavar="FILE", help="the shards of captions")
-    parser.add_argument("--mix", metavar="NAME", help="a name in corpora.instruction_mixes of the config")
     parser.add_argument(
-        "--substitution", choices=["coco", "all"], help="whose captions come in: those of corpora.substitution_sources "
-        "(paper section 5.4), or corpora.finetuning_sources (section 4.3)",
+        "--name", help="of the mix to make: MIX+coco, where MIX is one of corpora.instruction_mixes of the config and "
+        "captions of corpora.substitution_sources come in (paper section 5.4); MIX+all, with those of "
+        "corpora.finetuning_sources (section 4.3), which of llava-665k has the published name "
+        f"{layout.FINETUNING_MIX.stem}",
     )  # fmt: skip
     add_config(parser)
     add_path(parser, "--captions", layout.SEED_CAPTIONS, "the seed captions that come in")
@@ -42,15 +43,16 @@ def run(options: Namespace) -> None:
         questions = read_questions(layout.of_project(config.teacher.prompts) / "questions.txt")
         pretraining_corpus(options.shards, layout.PRETRAINING_CORPUS, questions, config.seed)
         return
-    mixes = config.corpora.instruction_mixes
-    if options.mix not in mixes or not options.substitution:
-        raise UserError(f"corpus substitution: expected --mix with one of {', '.join(mixes)}, and --substitution")
+    known = layout.substituted(config)
+    if options.name not in known:
+        raise UserError(f"corpus substitution: expected --name with one of {', '.join(known)}")
+    mix, substitution = known[options.name]
     substitute(
-        layout.DATA / mixes[options.mix],
+        layout.DATA / config.corpora.instruction_mixes[mix],
         layout.DETAIL_CAPTIONS,
         options.captions,
-        config.corpora.substitution_sources if options.substitution == "coco" else config.corpora.finetuning_sources,
+        config.corpora.substitution_sources if substitution == "coco" else config.corpora.finetuning_sources,
         read_questions(layout.of_project(DETAIL_QUESTIONS)),
         config.seed,
-        layout.corpus(options.mix, options.substitution),
+        layout.corpus(mix, substitution),
     )

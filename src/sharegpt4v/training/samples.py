@@ -1,0 +1,98 @@
+"""Training samples on disk: tokenised once, then mapped by every process, so that all share the pages and hold none.
+
+A folder of three files without gaps: the ids of all samples, an image's mark once; the paths of their images; a record
+per sample that says where its own end. A negative id is one that is not learned: the id itself is its complement.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+
+from sharegpt4v.files import read_json, write_json
+from sharegpt4v.training.checkpoint import new_folder
+from sharegpt4v.training.conversation import IGNORED, Sample
+
+RECORD = np.dtype([("ids_end", "<i8"), ("image_end", "<i8"), ("length", "<i4")])
+
+
+class Tokens(NamedTuple):
+    """A tokenised row: `learned` is as long as `ids`; `length` is that of the sample, its image's mark expanded."""
+
+    ids: Sequence[int]
+    learned: Sequence[bool]
+    image: str | None
+    length: int
+
+
+class Samples(Sequence[Sample]):
+    """The samples of a folder that `write_samples` made; a sample is read when it is asked for, in microseconds."""
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        """Images are below `data`."""
+        about = read_json(folder / "about.json")
+        self.images: int = about["images"]
+        self._image_id, self._image_tokens, self._data = about["image_id"], about["image_tokens"], data
+        self._ids, self._paths = _mapped(folder / "ids.bin", "<i4"), _mapped(folder / "images.bin", "<u1")
+        self._records = _mapped(folder / "records.bin", RECORD)
+
+    @property
+    def lengths(self) -> list[int]:
+        """The number of ids of each sample."""
+        return self._records["length"].tolist()  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        ids_end, image_end, length = self._records[index].item()
+        ids_start, image_start, _ = self._records[index - 1].item() if index else (0, 0, 0)
+        stored = self._ids[ids_start:ids_end]
+        ids = np.where(stored < 0, ~stored, stored)
+        labels = np.where(stored < 0, IGNORED, stored)
+        path = self._paths[image_start:image_end].tobytes().decode()
+        if path:
+            repeats = np.where(ids == self._image_id, self._image_tokens, 1)
+            ids, labels = np.repeat(ids, repeats), np.repeat(labels, repeats)
+        return Sample(ids[:length].tolist(), labels[:length].tolist(), self._data / path if path else None)
+
+
+def write_samples(folder: Path, rows: Iterable[Tokens], image_id: int, image_tokens: int) -> None:
+    """Write tokenised rows as a stream; the `image_id` of a row stands for `image_tokens` ids of its sample."""
+    images: set[str] = set()
+    ids_end = image_end = 0
+    with new_folder(folder) as new:
+        with (
+            open(new / "ids.bin", "wb") as ids,
+            open(new / "images.bin", "wb") as paths,
+            open(new / "records.bin", "wb") as records,
+        ):
+            for row in rows:
+                stored = np.array(row.ids, "<i4")
+                ids_end += ids.write(np.where(row.learned, stored, ~stored).tobytes()) // stored.itemsize
+                image_end += paths.write((row.image or "").encode())
+                records.write(np.array((ids_end, image_end, row.length), RECORD).tobytes())
+                images.update([row.image] if row.image else [])
+        write_json(new / "about.json", {"image_id": image_id, "image_tokens": image_tokens, "images": len(images)})
+
+
+def lengths_of(samples: Sequence[Sample]) -> list[int]:
+    """Return the number of ids of each sample, without reading those that lie on disk."""
+    return samples.lengths if isinstance(samples, Samples) else [len(sample.ids) for sample in samples]
+
+
+def _mapped(path: Path, kind: Any) -> np.ndarray[Any, Any]:
+    """Map a file into memory; one without content cannot be mapped."""
+    if not os.path.getsize(path):
+        return np.empty(0, kind)
+    return np.memmap(path, kind, "r").view(np.ndarray)
