@@ -7,9 +7,11 @@ and their end marks. The one `<image>` of a text is expanded to as many ids as t
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -97,26 +99,21 @@ def encode_all(
     tokenizer: Any, texts: Sequence[tuple[str, Sequence[tuple[int, int]]]], image_tokens: int
 ) -> list[tuple[list[int], list[int]]]:
     """Do the same for many texts with their spans at once: a fast tokenizer takes them in parallel."""
-    encoded = tokenizer([text for text, _ in texts], add_special_tokens=False, return_offsets_mapping=True)
-    found = zip(encoded["input_ids"], encoded["offset_mapping"], texts, strict=True)
-    image_id, begin = tokenizer.convert_tokens_to_ids(IMAGE), tokenizer.bos_token_id
-    return [_label(tokens, places, spans, begin, image_id, image_tokens) for tokens, places, (_, spans) in found]
-
-
-def _label(
-    tokens: Sequence[int],
-    places: Sequence[tuple[int, int]],
-    spans: Sequence[tuple[int, int]],
-    begin: int,
-    image_id: int,
-    image_tokens: int,
-) -> tuple[list[int], list[int]]:
-    ids, labels, span = [begin], [IGNORED], 0
-    for token, (start, end) in zip(tokens, places, strict=True):
-        while span < len(spans) and start >= spans[span][1]:
-            span += 1
-        learned = span < len(spans) and end > spans[span][0] and token != image_id
-        repeat = image_tokens if token == image_id else 1
-        ids += [token] * repeat
-        labels += [token if learned else IGNORED] * repeat
-    return ids, labels
+    found = tokenizer(
+        [text for text, _ in texts], add_special_tokens=False, return_offsets_mapping=True,
+        return_attention_mask=False, return_token_type_ids=False,
+    )  # fmt: skip
+    image_id, encoded = tokenizer.convert_tokens_to_ids(IMAGE), []
+    for tokens, places, (_, spans) in zip(found["input_ids"], found["offset_mapping"], texts, strict=True):
+        ids, labels = [tokenizer.bos_token_id, *tokens], [IGNORED] * (len(tokens) + 1)
+        for begin, end in spans:
+            first = bisect_right(places, begin, key=itemgetter(1)) + 1
+            last = bisect_left(places, end, key=itemgetter(0)) + 1
+            labels[first:last] = ids[first:last]
+        for mark in reversed(
+            [place for place, token in enumerate(ids) if token == image_id] if image_id in ids else []
+        ):
+            ids[mark : mark + 1] = [image_id] * image_tokens
+            labels[mark : mark + 1] = [IGNORED] * image_tokens
+        encoded.append((ids, labels))
+    return encoded

@@ -57,14 +57,13 @@ def tokenise(
         count += len(batch)
         texts = [_text(place, row, recipe.template) for place, row in batch]
         for (place, row), (ids, labels) in zip(batch, encode_all(tokenizer, texts, image_tokens=1), strict=True):
-            marks = [index for index, token in enumerate(ids) if token == image_id]
-            _check_image(place, marks, row.get("image"), image_tokens, longest)
-            length = len(ids) + len(marks) * (image_tokens - 1)
+            image = row.get("image")
+            _check_image(place, ids, image_id, image, image_tokens, longest)
+            length = len(ids) + (image_tokens - 1 if image else 0)
             cut += length > longest
-            learned = [label != IGNORED for label in labels]
-            if any(learned[: len(ids) - max(0, length - longest)]):
+            if any(label != IGNORED for label in labels[: len(ids) - max(0, length - longest)]):
                 made += 1
-                yield Tokens(ids, learned, row.get("image"), min(length, longest))
+                yield Tokens(ids, labels, image, min(length, longest))
     if cut or made < count:
         print(
             f"{what}: {cut:,} of {count:,} rows cut to {longest:,} tokens, {count - made:,} left out "
@@ -90,9 +89,11 @@ def _text(place: str, row: Row, template: str) -> tuple[str, list[tuple[int, int
         raise UserError(f"{place}: does not fit the template '{template}' ({error})") from None
 
 
-def _check_image(place: str, marks: Sequence[int], image: str | None, image_tokens: int, longest: int) -> None:
-    expected = 1 if image else 0
-    if len(marks) != expected:
-        raise UserError(f"{place}: {len(marks)} '<image>' for {expected} images; expected one for each")
-    if marks and marks[0] + image_tokens > longest:
+def _check_image(
+    place: str, ids: Sequence[int], image_id: int, image: str | None, image_tokens: int, longest: int
+) -> None:
+    marks, expected = ids.count(image_id), 1 if image else 0
+    if marks != expected:
+        raise UserError(f"{place}: {marks} '<image>' for {expected} images; expected one for each")
+    if image and ids.index(image_id) + image_tokens > longest:
         raise UserError(f"{place}: its image does not fit into {longest:,} tokens; raise sequence_length")

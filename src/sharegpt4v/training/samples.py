@@ -21,10 +21,10 @@ RECORD = np.dtype([("ids_end", "<i8"), ("image_end", "<i8"), ("length", "<i4")])
 
 
 class Tokens(NamedTuple):
-    """A tokenised row: `learned` is as long as `ids`; `length` is that of the sample, its image's mark expanded."""
+    """A tokenised row with its image's mark once; `length` is that of the sample, where the mark is expanded."""
 
     ids: Sequence[int]
-    learned: Sequence[bool]
+    labels: Sequence[int]
     image: str | None
     length: int
 
@@ -78,8 +78,8 @@ def write_samples(folder: Path, rows: Iterable[Tokens], image_id: int, image_tok
             open(new / "records.bin", "wb") as records,
         ):
             for row in rows:
-                stored = np.array(row.ids, "<i4")
-                ids_end += ids.write(np.where(row.learned, stored, ~stored).tobytes()) // stored.itemsize
+                stored, labels = np.array(row.ids, "<i4"), np.array(row.labels, "<i4")
+                ids_end += ids.write(np.where(labels == IGNORED, ~stored, stored).tobytes()) // stored.itemsize
                 image_end += paths.write((row.image or "").encode())
                 records.write(np.array((ids_end, image_end, row.length), RECORD).tobytes())
                 images.update([row.image] if row.image else [])
