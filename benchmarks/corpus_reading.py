@@ -4,9 +4,9 @@
 
 draws a corpus of 1,246,901 captions as it was published (1.3 GB, in a temporary folder; `--rows` for fewer), tokenises
 it once, as the first process of a training does, and then lets several processes have it at the same time by mapping
-what was tokenised, and one by loading the JSON, as the original does in every process. For each it prints the seconds to
-open it, the memory that it adds, private and with its part of what is shared, and the time to get a row at random. It
-shows that the order of an epoch is the same in every process, and that the samples are those of tokenising anew.
+what was tokenised, and one by loading the JSON, as the original does in every process. For each it prints the seconds
+to open it, the memory that it adds, private and with its part of what is shared, and the time to get a row at random.
+It shows that the order of an epoch is the same in every process, and that the samples are those of tokenising anew.
 """
 
 from __future__ import annotations

@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import PROJECT
+from sharegpt4v import layout
+from sharegpt4v.config import load
+from sharegpt4v.corpora.arithmetic import write_mixture
 from sharegpt4v.corpora.drawing import shares
 from sharegpt4v.corpora.pretraining import pretraining_corpus
 from sharegpt4v.corpora.substitution import substitute
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl, write_json, write_jsonl
+from sharegpt4v.layout import PAPER_MIX
 
 QUESTIONS = ("What is this?", "Describe it.", "Tell me more.")
 
@@ -222,3 +227,43 @@ def test_shares_are_proportional_and_complete(counts, total):
     assert sum(shared.values()) == total
     for name, count in counts.items():
         assert abs(shared[name] - total * count / sum(counts.values())) < 1
+
+
+# The row arithmetic
+
+
+def test_the_mixture_tells_the_rows_of_corpora_that_were_made_and_of_those_that_were_taken(tmp_path):
+    mix = write_world(tmp_path)
+    run(tmp_path, {"coco": 9, "llava": 3, "sam": 4, "small": 1})
+    write_jsonl(tmp_path / "seed.rejected.jsonl", [{"source": "sam"}] * 2)
+    write_json(tmp_path / "taken.json", mix)
+    (tmp_path / "taken.arithmetic.json").write_text("left by an earlier run")
+    corpora = [("seed.json", True), ("out.json", True), ("taken.json", False)]
+    write_mixture([(tmp_path / name, made) for name, made in corpora], tmp_path / "mixture.csv")
+    assert (tmp_path / "mixture.csv").read_text().splitlines() == [
+        "corpus,source,rows_before,rows_out,rows_in,rows_after",
+        "seed.json,coco,30,0,0,30",
+        "seed.json,llava,10,0,0,10",
+        "seed.json,sam,12,2,0,10",
+        "seed.json,wikiart,10,0,0,10",
+        "seed.json,total,62,2,0,60",
+        "out.json,coco,61,20,9,50",
+        "out.json,llava,0,0,3,3",
+        "out.json,sam,0,0,4,4",
+        "out.json,text,5,0,0,5",
+        "out.json,wikiart,0,0,1,1",
+        "out.json,total,66,20,17,63",
+        "taken.json,coco,61,0,0,61",
+        "taken.json,text,5,0,0,5",
+        "taken.json,total,66,0,0,66",
+    ]
+    with pytest.raises(UserError, match=r"taken\.arithmetic\.json, line 1, column 1: not JSON"):
+        write_mixture([(tmp_path / "taken.json", True)], tmp_path / "mixture.csv")
+
+
+def test_the_papers_own_mix_is_of_665058_rows():
+    mix = load(PROJECT / "config/paper-7b.yaml")
+    assert 665_298 - 23_240 + sum(mix.corpora.finetuning_sources.values()) == 665_058
+    paper = next(model for model in mix.models if model.name == "sharegpt4v-7b")
+    published = "sharegpt4v_mix665k_cap23k_coco-ap9k_lcs3k_sam9k_div2k.json"
+    assert layout.rows_of(mix, paper).name == published and layout.substituted(mix)[published[:-5]] == PAPER_MIX

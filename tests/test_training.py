@@ -219,6 +219,28 @@ def stored(rows, tokenizer, recipe, image_tokens, data, folder):
     return Samples(folder, data)
 
 
+def test_rows_are_tokenised_once_and_every_process_reads_the_same(world, tmp_path, monkeypatch):
+    from transformers import AutoTokenizer
+
+    from sharegpt4v.training import samples as storing
+    from sharegpt4v.training.conversation import IGNORED, encode, v1_text
+
+    tokenizer, rows = AutoTokenizer.from_pretrained(world[0][1]), world[1]
+    samples = stored(rows, tokenizer, Recipe(**RECIPE), 4, world[2] / "data", tmp_path / "samples")
+    image_id = tokenizer.convert_tokens_to_ids("<image>")
+    assert len(samples) == len(rows) and samples.images == 24
+    assert samples.lengths == [len(sample.ids) for sample in samples]
+    for sample, one in zip(samples, rows, strict=True):
+        assert (sample.ids, sample.labels) == encode(tokenizer, *v1_text(one["conversations"]), 4)
+        assert sample.image == (world[2] / "data" / one["image"] if "image" in one else None)
+        assert sample.ids.count(image_id) == (4 if sample.image else 0)
+        assert all(label in (IGNORED, token) for token, label in zip(sample.ids, sample.labels, strict=True))
+    again = storing.Samples(tmp_path / "samples", world[2] / "data")
+    assert again[-1] == samples[len(rows) - 1] and again[1:3] == [samples[1], samples[2]]
+    with pytest.raises(IndexError):
+        samples[len(rows)]
+
+
 def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
     import torch
 
