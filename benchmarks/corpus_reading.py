@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -44,22 +45,25 @@ def main() -> None:
     """Draw, tokenise, let the processes open it, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_246_901)
+    parser.add_argument("--tokenise", type=int, help="only so many rows, and write them again for the rest")
     parser.add_argument("--processes", type=int, default=4, help="that have it at the same time")
     parser.add_argument("--step", choices=["tokenise", "mapped", "json"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        child(options.step, options.folder)
+        child(options)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw(folder, options.rows)
         size = (folder / "corpus.json").stat().st_size / 1e9
-        [made] = together("tokenise", folder, 1)
+        differing = options.tokenise or options.rows
+        [made] = together("tokenise", folder, 1, "--rows", str(options.rows), "--tokenise", str(differing))
         disk = sum(path.stat().st_size for path in (folder / "samples").iterdir()) / 1e9
         print(
-            f"{options.rows:,} rows, {size:.2f} GB of JSON; tokenised once in {made['seconds']:.0f} s "
-            f"({made['processor']:.0f} s of the processor) and at most {made['peak']:,.0f} MB: {disk:.2f} GB"
+            f"{options.rows:,} rows, {size:.2f} GB of JSON; {differing:,} tokenised, all stored, once in "
+            f"{made['seconds']:.0f} s ({made['processor']:.0f} s of the processor) and at most {made['peak']:,.0f} MB: "
+            f"{disk:.2f} GB"
         )
         for step, processes in (("mapped", options.processes), ("json", 1)):
             found = together(step, folder, processes)
@@ -75,9 +79,9 @@ def main() -> None:
         print(f"samples equal to those tokenised anew: {compare(folder)} of {COMPARED}")
 
 
-def together(step: str, folder: Path, count: int) -> list[dict[str, Any]]:
+def together(step: str, folder: Path, count: int, *options: str) -> list[dict[str, Any]]:
     """Start so many processes; when all have opened the corpus let them measure; return what they found."""
-    command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
+    command = [sys.executable, __file__, "--step", step, "--folder", str(folder), *options]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     children = [subprocess.Popen(command, text=True, **pipes) for _ in range(count)]
     for process in children:
@@ -93,12 +97,13 @@ def together(step: str, folder: Path, count: int) -> list[dict[str, Any]]:
     return found
 
 
-def child(step: str, folder: Path) -> None:
+def child(options: argparse.Namespace) -> None:
     """Open the corpus, say so, and when told so measure."""
+    step, folder = options.step, options.folder
     before = psutil.Process().memory_full_info()
     clock, processor = time.perf_counter(), time.process_time()
     if step == "tokenise":
-        tokenise_all(folder)
+        tokenise_all(folder, options.rows, options.tokenise or options.rows)
     rows: Any = {"mapped": mapped, "json": loaded}.get(step, lambda _: None)(folder)
     found = {"seconds": time.perf_counter() - clock, "processor": time.process_time() - processor}
     print("open", flush=True)
@@ -139,12 +144,16 @@ def access(rows: Any, index: int) -> float:
     return time.perf_counter() - start
 
 
-def tokenise_all(folder: Path) -> None:
+def tokenise_all(folder: Path, count: int, differing: int) -> None:
     """As the first process of a training does."""
     from sharegpt4v.training.rows import read_rows, tokenise
 
     tokenizer = tokenizer_of(folder)
-    rows = tokenise(read_rows(folder / "corpus.json", folder, ""), tokenizer, RECIPE, IMAGE_TOKENS, "pre-training")
+    read = islice(read_rows(folder / "corpus.json", folder, ""), differing)
+    rows = tokenise(read, tokenizer, RECIPE, IMAGE_TOKENS, "pre-training")
+    if differing < count:
+        some = list(rows)
+        rows = (some[number % differing] for number in range(count))
     write_samples(folder / "samples", rows, tokenizer.convert_tokens_to_ids(IMAGE), IMAGE_TOKENS)
 
 
