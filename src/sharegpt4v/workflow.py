@@ -30,8 +30,8 @@ _TOKENIZER = str(layout.TOKENIZER / "tokenizer.json")
 RUN_CONFIG = layout.WORK / "config.json"
 
 # How a stage goes about its work; none of it changes what comes out.
-MANNER = {"checkpoint_minutes", "concurrency", "requests_per_minute", "timeout_seconds", "attempts", "budget"}
-MANNER |= {"api_key_variable", "img2dataset", "workers"}
+MANNER = {"checkpoint_minutes", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds"}
+MANNER |= {"mode", "attempts", "budget", "api_key_variable", "img2dataset", "workers"}
 
 # Modules that are imported by name.
 BENCHMARKS = tuple(f"benchmarks.{benchmark.module}" for benchmark in read_catalogue().values())

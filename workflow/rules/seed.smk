@@ -12,6 +12,7 @@ rule seed_captions:
             ".json",
             ".provenance.jsonl",
             ".rejected.jsonl",
+            ".rejected.html",
             ".prompts.json",
         ),
     log:

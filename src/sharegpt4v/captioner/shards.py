@@ -51,9 +51,10 @@ def caption_shard(
         }
         for image in images
     ]
-    rejected = [row for row in rows if row["reason"]]
+    rejected = (row for row in rows if row["reason"])
     path, remedy = work / f"{out.stem}.rejected.jsonl", "train the captioner longer or change captions.quality"
-    refuse_too_many(f"captions {out.stem}", rejected, len(rows), rejected_limit, path, remedy)
+    told = [row["reason"] for row in rows]
+    refuse_too_many(f"captions {out.stem}", told, rejected, rejected_limit, path, remedy)
     write_jsonl(out, rows)
     counts = count_reasons([source_of(image) for image in images], [reasons[image] for image in images])
     print_counts(f"captions {out.stem}", counts)

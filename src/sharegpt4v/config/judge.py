@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from sharegpt4v.config.section import Count, Positive, Section, Text
-from sharegpt4v.config.teacher import Address, VariableName
+from sharegpt4v.config.teacher import Address, Budget, VariableName
 
 
 class Judge(Section):
@@ -23,8 +23,15 @@ class Judge(Section):
     )
     concurrency: Count = Field(default=8, description="Requests under way at a time.")
     requests_per_minute: Count | None = Field(default=None, description="Limit on requests per minute. null: no limit.")
+    tokens_per_minute: Count | None = Field(
+        default=None, description="Limit on tokens of messages and replies per minute. null: no limit."
+    )
     timeout_seconds: Positive = Field(default=120, description="Seconds after which one request is given up.")
     attempts: Count = Field(default=6, description="Attempts per message, the first one counted.")
+    budget: Budget | None = Field(
+        default=None,
+        description="Prices and a limit on what grading one model's answers to one benchmark may cost. null: no limit.",
+    )
     mm_vet_runs: Count = Field(
         default=1, description="Times that MM-Vet is graded (its paper: 5); the score is a mean."
     )

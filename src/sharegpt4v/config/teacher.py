@@ -43,9 +43,12 @@ class Quality(Section):
 
 
 class Budget(Section):
-    """The brake for paid endpoints. Replies that are under way when the limit is reached still cost money."""
+    """The brake for paid endpoints. A request counts with the most that it can cost until its reply is there."""
 
-    limit_usd: Positive = Field(description="No further request is sent once replies have cost this, in US dollars.")
+    limit_usd: Positive = Field(
+        description="No request is sent that could pass this, in US dollars, together with all replies so far and all "
+        "requests under way."
+    )
     prompt_usd_per_million: float = Field(ge=0, description="Price of a million prompt tokens, in US dollars.")
     completion_usd_per_million: float = Field(ge=0, description="Price of a million reply tokens, in US dollars.")
 
@@ -68,8 +71,18 @@ class Teacher(Section):
     image_detail: Literal["high", "low", "auto"] = Field(
         default="high", description="How finely the endpoint looks at an image; it sets the price."
     )
-    concurrency: Count = Field(default=8, description="Requests under way at a time.")
+    mode: Literal["direct", "batch"] = Field(
+        default="direct",
+        description="`batch` hands files of requests to OpenAI's Batch API: answered within a day, at a lower price. "
+        "It may change in the middle of a run.",
+    )
+    concurrency: Count = Field(
+        default=8, description="Requests under way at a time; at least requests per second times seconds of a reply."
+    )
     requests_per_minute: Count | None = Field(default=None, description="Limit on requests per minute. null: no limit.")
+    tokens_per_minute: Count | None = Field(
+        default=None, description="Limit on tokens of prompts and replies per minute. null: no limit."
+    )
     timeout_seconds: Positive = Field(default=120, description="Seconds after which one request is given up.")
     attempts: Count = Field(default=6, description="Attempts per image, the first one counted.")
     budget: Budget | None = Field(default=None, description="Prices and a limit on what is spent. null: no limit.")

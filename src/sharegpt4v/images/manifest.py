@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -65,8 +65,11 @@ def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> Counter[str]:
     return counts
 
 
-def read_manifest(path: Path) -> Iterator[ManifestRow]:
-    """Yield the rows of a manifest in the order of their paths; a missing or foreign file is a `UserError`."""
+def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[ManifestRow]:
+    """Yield the rows of a manifest in the order of their paths; a missing or foreign file is a `UserError`.
+
+    With `columns`, which is several times quicker, the rows have no other fields.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -74,7 +77,7 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
         with pq.ParquetFile(path) as file:
             if file.schema_arrow != _schema():
                 raise UserError(f"{path}: not a manifest of images; delete it and fetch the source again")
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(columns=columns):
                 yield from batch.to_pylist()
     except FileNotFoundError:
         raise UserError(f"{path}: no such manifest; fetch the source first") from None

@@ -44,10 +44,13 @@ class Connection:
             max_retries=0,
             timeout=timeout_seconds,
             # A proxy named in the environment cannot reach this machine's loopback.
-            http_client=openai.DefaultAsyncHttpxClient(
-                trust_env=self._address.hostname not in ("127.0.0.1", "localhost", "::1")
-            ),
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=not self.is_local),
         )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the endpoint is a server on this machine."""
+        return self._address.hostname in ("127.0.0.1", "localhost", "::1")
 
     def one_line(self, text: str) -> str:
         """Return an endpoint's message fit for files and logs: one line, not long, without the secrets."""

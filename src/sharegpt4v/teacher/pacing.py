@@ -1,4 +1,8 @@
-"""When the next request may go: requests per minute, the endpoint's own wishes, and waits after failures."""
+"""When the next request may go: requests and tokens per minute, the endpoint's own wishes, and waits after failures.
+
+Where the endpoint tells its limits (the headers x-ratelimit-limit-*), the lower of both holds. Where it does not, but
+refuses requests as too many, the pace falls, and rises again slowly for as long as nothing is refused.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +14,103 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 LONGEST_BACK_OFF = 60.0
+SHARE = 0.98  # of a limit is used: the endpoint's minutes are not ours, and requests overtake each other on the way
+CATCH_UP = 0.25  # seconds of being late that are made good; more would be bursts, which endpoints refuse
+LOWER, MUCH_LOWER = 0.9, 0.5  # a refusal takes a tenth off the pace; another one within a minute, half
+RISE = 1.0015  # per second without refusal, so that an unknown limit is met about once a minute
+
+
+class Meter:
+    """A pace in units (requests, tokens) per minute, None without a limit; `free` is when the next unit may go."""
+
+    def __init__(self, per_minute: float | None, now: float) -> None:
+        self.per_minute, self.free = per_minute, now
+
+    def take(self, units: float, now: float) -> None:
+        """Let units go now, or give some back if they are negative."""
+        if self.per_minute:
+            seconds = units * 60 / self.per_minute
+            self.free = (max(self.free, now - CATCH_UP) if units > 0 else self.free) + seconds
 
 
 class Pacer:
-    """Let requests go one after another, evenly spaced at `per_minute` (`None`: at once), and hold all when asked.
+    """Let requests go one after another, evenly spaced at the given paces (None: at once), and hold all when asked.
 
-    It is a token bucket of size one: a bucket that saves up tokens would send bursts, which endpoints that count
-    over seconds answer with 429. `clock` and `sleep` are in seconds.
+    Each meter is a token bucket of size one: a bucket that saves up tokens would send bursts, which endpoints that
+    count over seconds answer with 429. `clock` and `sleep` are in seconds.
     """
 
     def __init__(
         self,
-        per_minute: float | None,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.interval = 60.0 / per_minute if per_minute else 0.0
         self._clock, self._sleep = clock, sleep
-        self._next = clock()
+        now = clock()
+        self._requests = Meter(SHARE * requests_per_minute if requests_per_minute else None, now)
+        self._tokens = Meter(SHARE * tokens_per_minute if tokens_per_minute else None, now)
+        self._learned = Meter(None, now)  # of requests, from refusals alone
+        self._held = self._changed = self._rising = now
+        self._sent = 0
+        self._refused: float | None = None
+        self._refused_at = 0.0
         self._one_at_a_time = asyncio.Lock()
 
-    async def turn(self) -> None:
-        """Wait until this caller may send its request."""
+    async def turn(self, tokens: float = 0) -> float:
+        """Wait until this caller may send its request of so many tokens; return the moment."""
         async with self._one_at_a_time:
             # The moment is read anew after each sleep, since a hold may have moved it meanwhile.
-            while (wait := self._next - self._clock()) > 0:
+            while (wait := self._free() - self._clock()) > 0:
                 await self._sleep(wait)
-            self._next = self._clock() + self.interval
+            now = self._clock()
+            self._rise(now)
+            for meter, units in ((self._requests, 1), (self._tokens, tokens), (self._learned, 1)):
+                meter.take(units, now)
+            self._sent += 1
+            return now
+
+    def correct(self, tokens: float, expected: float) -> None:
+        """Count the `tokens` that a request really took in place of those expected."""
+        self._tokens.take(tokens - expected, self._clock())
 
     def hold(self, seconds: float) -> None:
         """Let nobody go for `seconds` from now: the endpoint has asked for it."""
-        self._next = max(self._next, self._clock() + seconds)
+        self._held = max(self._held, self._clock() + seconds)
+
+    def told(self, headers: Mapping[str, str]) -> None:
+        """Keep to the limits that a reply tells of, where they are lower than those known."""
+        for meter, what in ((self._requests, "requests"), (self._tokens, "tokens")):
+            try:
+                limit = SHARE * float(headers.get(f"x-ratelimit-limit-{what}", ""))
+            except ValueError:
+                continue
+            if limit > 0 and (meter.per_minute is None or limit < meter.per_minute):
+                meter.per_minute = limit
+
+    def refused(self, sent: float) -> None:
+        """Slow down: a request sent at that moment was one too many; once for all those sent at the same pace."""
+        now = self._clock()
+        if self._refused is not None and sent <= self._refused:
+            return
+        pace = self._learned.per_minute or 60 * max(1, self._sent - 1) / max(now - self._changed, 0.001)
+        # The time that everybody was held for says nothing about the pace.
+        soon = self._refused is not None and now - max(self._refused, self._held) < 60
+        self._learned.per_minute = pace * (MUCH_LOWER if soon else LOWER)
+        self._refused_at, self._refused, self._rising = pace, now, now
+
+    def _free(self) -> float:
+        return max(self._held, self._requests.free, self._tokens.free, self._learned.free)
+
+    def _rise(self, now: float) -> None:
+        """Quicken the learned pace; forget it at twice the pace that was once refused."""
+        if self._learned.per_minute:
+            self._learned.per_minute *= RISE ** (now - self._rising)
+            self._rising = now
+            if self._learned.per_minute > 2 * self._refused_at:
+                self._learned.per_minute = None
+                self._changed, self._sent = now, 0
 
 
 def back_off(failures: int, first: float) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sharegpt4v.errors import UserError
@@ -55,6 +56,7 @@ class PromptBook:
         return "\n\n".join(parts)
 
 
+@lru_cache(maxsize=64)  # a run has a handful of prompts and asks this for every image
 def prompt_hash(text: str) -> str:
     """Return the 16 hexadecimal digits under which a rendered prompt is known in ledgers and provenance."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +30,7 @@ REASONS = (
     "duplicate",
 )
 OPENING_CHARACTERS = 200
+# Both look at small letters, which is quicker than to tell the program not to care.
 REFUSAL = re.compile(
     r"\b(i'm|i am|we are)( very| really)? sorry\b"
     r"|^sorry\b"
@@ -36,16 +38,14 @@ REFUSAL = re.compile(
     r" (help|assist|identify|recogni[sz]e|provide|describe|process|view|see|access|fulfil|comply|answer|determine)"
     r"|\bi'm (unable|not able) to\b"
     r"|\bas an? (ai|language|artificial)\b"
-    r"|\b(unable|not able) to (process|view|access|analy[sz]e) (the|this|your) (image|picture|request)",
-    re.IGNORECASE,
+    r"|\b(unable|not able) to (process|view|access|analy[sz]e) (the|this|your) (image|picture|request)"
 )
 ECHO = re.compile(
     r"\b(no|any|without|free of|free from|avoids?|avoiding|excludes?|excluding|omits?|omitting)( any| all)?"
     r" (imaginary|imagined|imaginative|fictional|invented|speculative)( or \w+)?"
     r" (content|contents|details?|elements?|information|descriptions?)"
     r"|\bas (you )?(requested|instructed)\b"
-    r"|\b(avoid\w*|without|minimi[sz]\w+)( \w+){0,3} aesthetic (language|description|descriptions|wording|terms)",
-    re.IGNORECASE,
+    r"|\b(avoid\w*|without|minimi[sz]\w+)( \w+){0,3} aesthetic (language|description|descriptions|wording|terms)"
 )
 WORD = re.compile(r"\w+")
 LONGEST_LOOP_WORDS = 25
@@ -100,16 +100,27 @@ def print_counts(what: str, counts: Mapping[str, Mapping[str, int]]) -> None:
         print(f"{what} of {source}: {parts}", file=sys.stderr)
 
 
+def too_many(reasons: Sequence[str | None], limit: float) -> bool:
+    """Say whether more than the fraction `limit` is rejected."""
+    return len(reasons) - reasons.count(None) > limit * len(reasons)
+
+
 def refuse_too_many(
-    what: str, rejected: Sequence[Mapping[str, Any]], images: int, limit: float, path: Path, remedy: str
+    what: str,
+    reasons: Sequence[str | None],
+    rejected: Iterable[Mapping[str, Any]],
+    limit: float,
+    path: Path,
+    remedy: str,
 ) -> None:
-    """Raise a `UserError`, after writing the rejected rows to `path`, when they are more than `limit` of the images."""
-    if len(rejected) <= limit * images:
+    """Raise a `UserError`, after writing the rejected rows to `path`, when they are more than `limit` of all."""
+    if not too_many(reasons, limit):
         return
+    counts = Counter(reason for reason in reasons if reason)
     write_jsonl(path, rejected)
-    common = ", ".join(f"{n:,} {reason}" for reason, n in Counter(row["reason"] for row in rejected).most_common(3))
+    common = ", ".join(f"{n:,} {reason}" for reason, n in counts.most_common(3))
     raise UserError(
-        f"{what}: {len(rejected):,} of {images:,} images have no usable caption ({common}), the limit is "
+        f"{what}: {counts.total():,} of {len(reasons):,} images have no usable caption ({common}), the limit is "
         f"{limit:.1%}; see {path}, then {remedy}"
     )
 
@@ -122,14 +133,15 @@ def reject_reason(
     It depends on its arguments alone. `prompt` may be empty: then only known remarks count as an echo.
     """
     text = caption.strip().replace("’", "'")
-    words = WORD.findall(text.lower())
-    if finish_reason == "content_filter" or REFUSAL.search(text[:OPENING_CHARACTERS]):
+    lowered = text.lower()
+    words = WORD.findall(lowered)
+    if finish_reason == "content_filter" or REFUSAL.search(lowered[:OPENING_CHARACTERS]):
         return "refusal"
     if not words:
         return "empty"
     if finish_reason == "length":
         return "cut off"
-    if ECHO.search(text) or shares_words(words, WORD.findall(prompt.lower()), limits.overlap_words):
+    if ECHO.search(lowered) or shares_words(words, prompt, limits.overlap_words):
         return "prompt echo"
     if names_file(text, image_path):
         return "file name"
@@ -142,10 +154,17 @@ def reject_reason(
     return None
 
 
-def shares_words(words: Sequence[str], prompt: Sequence[str], count: int) -> bool:
+def shares_words(words: Sequence[str], prompt: str, count: int) -> bool:
     """Say whether `count` words in a row stand in both texts."""
-    runs = {tuple(prompt[i : i + count]) for i in range(len(prompt) - count + 1)}
-    return bool(runs) and any(tuple(words[i : i + count]) in runs for i in range(len(words) - count + 1))
+    runs = _runs(prompt, count)
+    return bool(runs) and not runs.isdisjoint(zip(*(words[i:] for i in range(count)), strict=False))
+
+
+@lru_cache(maxsize=64)
+def _runs(text: str, count: int) -> frozenset[tuple[str, ...]]:
+    """Return all runs of `count` words of a text."""
+    words = WORD.findall(text.lower())
+    return frozenset(zip(*(words[i:] for i in range(count)), strict=False))
 
 
 def names_file(text: str, image_path: str) -> bool:
@@ -153,12 +172,18 @@ def names_file(text: str, image_path: str) -> bool:
     path = PurePosixPath(image_path)
     # A stem such as "dog" or "2017" is an ordinary word; one such as "sa_17478" or "000000000009" is not.
     telling = len(path.stem) >= 5 and bool(re.search(r"[\d_]", path.stem))
+    if path.stem.lower() not in text.lower() or not (path.suffix or telling):
+        return False
     names = [re.escape(name) for name in [path.name] * bool(path.suffix) + [path.stem] * telling]
-    return bool(names) and bool(re.search(rf"(?<!\w)({'|'.join(names)})(?!\w)", text, re.IGNORECASE))
+    return bool(re.search(rf"(?<!\w)({'|'.join(names)})(?!\w)", text, re.IGNORECASE))
 
 
 def loops(words: Sequence[str], times: int) -> bool:
     """Say whether some words come `times` times: up to 25 of them in a row, or the same eight anywhere."""
+    # In either case some four words in a row come nearly as often, which few captions have and is quick to see.
+    fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
+    if max(fours.values(), default=0) < min(times - 1, 5):
+        return False
     for length in range(1, min(LONGEST_LOOP_WORDS, len(words) // times) + 1):
         # Single words come twice or thrice for emphasis, so a loop has eight words at least.
         needed, run = max(length * (times - 1), REPEATED_WORDS - length), 0

@@ -1,4 +1,4 @@
-"""One question to the teacher or the judge and its answer, in the form of the chat completions protocol."""
+"""One question to the teacher or the judge, in the form of the chat completions protocol."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from sharegpt4v.teacher.prompts import prompt_hash
 
 
 class AnyRequest(Protocol):
-    """What the client needs of a request: `name` for messages, `identity` for the ledger's key."""
+    """What the client needs of a request: `name` for messages, `identity` for the ledger's key, and its size:
+    `characters` of text, and whether it has an image."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def identity(self) -> tuple[Any, ...]: ...
+
+    @property
+    def characters(self) -> int: ...
+
+    @property
+    def has_image(self) -> bool: ...
 
     def about(self) -> dict[str, Any]:
         """Return what the record of the reply says of the request."""
@@ -27,12 +34,12 @@ class AnyRequest(Protocol):
         """Return the turns to send; `detail` is how finely an image is to be looked at."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One question about one image; `image` is its name in records, `path` the file, `sha256` what it should hold."""
+    """One question about one image: the file `image` below the folder `data`, which should hold what `sha256` says."""
 
     image: str
-    path: Path
+    data: Path
     source: str
     sha256: str
     prompt: str
@@ -44,6 +51,14 @@ class Request:
     @property
     def identity(self) -> tuple[Any, ...]:
         return self.sha256, prompt_hash(self.prompt)
+
+    @property
+    def characters(self) -> int:
+        return len(self.prompt)
+
+    @property
+    def has_image(self) -> bool:
+        return True
 
     def about(self) -> dict[str, Any]:
         """Return the image, its content, the prompt's hash and the source."""
@@ -68,6 +83,14 @@ class TextRequest:
     def identity(self) -> tuple[Any, ...]:
         return "text", prompt_hash(self.prompt), self.system, self.run
 
+    @property
+    def characters(self) -> int:
+        return len(self.prompt) + len(self.system or "")
+
+    @property
+    def has_image(self) -> bool:
+        return False
+
     def about(self) -> dict[str, Any]:
         """Return the name, the prompt's hash and the run."""
         return {"name": self.name, "prompt_hash": prompt_hash(self.prompt), "run": self.run}
@@ -84,14 +107,15 @@ class SetAside(Exception):
 
 def content_of(request: Request, detail: str) -> list[dict[str, Any]]:
     """Return the user turn: the prompt, and the file's own bytes as a data URL."""
+    path = request.data / request.image
     try:
-        data = request.path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise SetAside(f"{request.path}: cannot be read ({error.strerror})") from None
+        raise SetAside(f"{path}: cannot be read ({error.strerror})") from None
     if hashlib.sha256(data).hexdigest() != request.sha256:
-        raise SetAside(f"{request.path}: not the file of the manifest (other SHA-256); make the manifest again")
+        raise SetAside(f"{path}: not the file of the manifest (other SHA-256); make the manifest again")
     if (mime := image_mime(data)) is None:
-        raise SetAside(f"{request.path}: neither JPEG, PNG, GIF nor WebP")
+        raise SetAside(f"{path}: neither JPEG, PNG, GIF nor WebP")
     url = f"data:{mime};base64,{base64.b64encode(data).decode()}"
     return [
         {"type": "text", "text": request.prompt},
@@ -110,18 +134,3 @@ def image_mime(data: bytes) -> str | None:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "image/webp"
     return None
-
-
-def answer_of(completion: Any) -> dict[str, Any]:
-    """Return the part of a record that comes from the answer; some endpoints send 200 with an error inside."""
-    choices = getattr(completion, "choices", None)
-    if not choices:
-        raise SetAside("the answer is not a chat completion; check that base_url ends where /chat/completions begins")
-    message, usage = choices[0].message, completion.usage
-    return {
-        "answered_by": completion.model,
-        "text": message.content or message.refusal or "",
-        "finish_reason": "content_filter" if message.refusal else choices[0].finish_reason,
-        "prompt_tokens": usage.prompt_tokens if usage else 0,
-        "completion_tokens": usage.completion_tokens if usage else 0,
-    }

@@ -30,20 +30,12 @@ def run(options: Namespace) -> None:
     from sharegpt4v.benchmarks.judging import judge
     from sharegpt4v.mini.endpoint import serve
     from sharegpt4v.mini.judge import grade
-    from sharegpt4v.teacher.client import TeacherSettings
+    from sharegpt4v.verbs.endpoints import endpoint_settings
 
     config = config_of(options)
     section = config.judge
     with serve(grade, model=section.model) if section.base_url == "mini" else nullcontext(section.base_url) as url:
-        settings = TeacherSettings(
-            url,
-            section.model,
-            section.api_key_variable,
-            concurrency=section.concurrency,
-            requests_per_minute=section.requests_per_minute,
-            timeout_seconds=section.timeout_seconds,
-            attempts=section.attempts,
-        )
+        settings = endpoint_settings(section, url)
         every = options.benchmark == "all"
         for task in tasks_of(options, config, config.benchmarks.judged, options.out, "{}.json".format):
             judge(*task, layout.WORK / "judge", settings, section.runs(task.benchmark), without_missing=every)

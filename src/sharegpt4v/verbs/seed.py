@@ -15,8 +15,7 @@ from sharegpt4v import layout
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 if TYPE_CHECKING:
-    from sharegpt4v.config.teacher import Quality, Teacher
-    from sharegpt4v.teacher.client import TeacherSettings
+    from sharegpt4v.config.teacher import Quality
     from sharegpt4v.teacher.quality import Limits
 
 
@@ -31,14 +30,16 @@ def run(options: Namespace) -> None:
     from sharegpt4v.images.manifest import manifest_path, read_manifest
     from sharegpt4v.mini.endpoint import serve
     from sharegpt4v.mini.endpoint_answers import describe_by_hash
-    from sharegpt4v.teacher.budget import Budget
     from sharegpt4v.teacher.prompts import PromptBook
     from sharegpt4v.teacher.seed import choose, seed_captions
+    from sharegpt4v.verbs.endpoints import endpoint_settings
 
     config = config_of(options)
     teacher = config.teacher
-    rows = (row for name in teacher.captions for row in read_manifest(manifest_path(layout.DATA, name)))
-    images = choose(rows, teacher.captions, config.seed)
+    images = []
+    for name, count in teacher.captions.items():
+        rows = read_manifest(manifest_path(layout.DATA, name), ("path", "sha256", "status"))
+        images += choose(rows, name, count, config.seed)
     mini = teacher.base_url == "mini"
     with serve(describe_by_hash(layout.SCENES), model=teacher.model) if mini else nullcontext(teacher.base_url) as url:
         seed_captions(
@@ -47,31 +48,19 @@ def run(options: Namespace) -> None:
             options.out,
             layout.WORK / "seed",
             PromptBook.load(layout.of_project(teacher.prompts)),
-            teacher_settings(teacher, url),
+            endpoint_settings(
+                teacher,
+                url,
+                temperature=teacher.temperature,
+                max_tokens=teacher.max_tokens,
+                image_detail=teacher.image_detail,
+                mode=teacher.mode,
+            ),
             limits(teacher.quality),
             seed=config.seed,
             aesthetic_fraction=teacher.aesthetic_fraction,
             rejected_limit=teacher.quality.largest_rejected_fraction,
-            budget=Budget(**teacher.budget.model_dump()) if teacher.budget else None,
         )
-
-
-def teacher_settings(teacher: Teacher, base_url: str) -> TeacherSettings:
-    """Turn the section `teacher` into what the client takes."""
-    from sharegpt4v.teacher.client import TeacherSettings
-
-    return TeacherSettings(
-        base_url,
-        teacher.model,
-        teacher.api_key_variable,
-        teacher.temperature,
-        teacher.max_tokens,
-        teacher.image_detail,
-        teacher.concurrency,
-        teacher.requests_per_minute,
-        teacher.timeout_seconds,
-        teacher.attempts,
-    )
 
 
 def limits(quality: Quality) -> Limits:

@@ -1,0 +1,44 @@
+"""How the teacher or the judge is asked: where, for what, and how hard it may be pressed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sharegpt4v.ledger import key_of
+from sharegpt4v.teacher.budget import Budget
+from sharegpt4v.teacher.request import AnyRequest
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """How to reach the teacher, what to ask it for, and how hard to press. The key itself is never held here."""
+
+    base_url: str
+    model: str
+    api_key_variable: str | None = "OPENAI_API_KEY"  # None: the endpoint wants no key
+    temperature: float | None = None  # None: the endpoint's own default
+    max_tokens: int = 1024
+    image_detail: str = "high"  # high, low or auto
+    concurrency: int = 8
+    requests_per_minute: float | None = None
+    timeout_seconds: float = 120.0
+    attempts: int = 6
+    back_off_seconds: float = 1.0
+    tokens_per_minute: float | None = None
+    image_tokens: int = 0  # what one image is expected to cost
+    budget: Budget | None = None  # None: no limit
+    mode: str = "direct"  # or "batch": OpenAI's Batch API
+    batch_requests: int = 50_000  # of one file of the Batch API, at most
+    batch_bytes: int = 200_000_000
+    poll_seconds: float = 60.0  # between looks at batches; the first come sooner
+
+    def key(self, request: AnyRequest) -> str:
+        """Return the ledger's key of a request: what is asked, the model and what shapes the reply."""
+        shape = {name: getattr(self, name) for name in ("temperature", "max_tokens", "image_detail")}
+        return key_of(*request.identity, self.model, shape)
+
+    def chat(self, request: AnyRequest) -> dict[str, object]:
+        """Return the body of a chat request; `SetAside` when its image cannot be sent."""
+        heat = {} if self.temperature is None else {"temperature": self.temperature}
+        messages = request.messages(self.image_detail)
+        return {"model": self.model, "messages": messages, "max_tokens": self.max_tokens, **heat}
