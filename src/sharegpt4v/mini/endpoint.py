@@ -1,8 +1,9 @@
 """A small OpenAI-compatible server on loopback: the teacher and the judge of the mini preset.
 
 It speaks the part of the protocol that the clients of this package use, `POST /v1/chat/completions` (with or without
-an image as data URL) and `GET /v1/models`, plus `GET /health`, which tells how many requests it has answered. What it
-answers is a function given by the caller. Faults can be ordered, so that tests see the clients meet a bad day.
+an image as data URL), `GET /v1/models` and the Batch API, plus `GET /health`, which tells how many requests it has
+answered. What it answers is a function given by the caller. Faults can be ordered, so that tests see the clients meet a
+bad day.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import orjson
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.responses import Response
 
 Answer = Callable[[bytes | None, str], str]  # image bytes (None without an image), prompt text → reply
 
@@ -38,13 +40,17 @@ class Fault:
     retry_after: str | None = None  # seconds or an HTTP date
     text: str | None = None  # in place of the answer, for example a refusal
     finish_reason: str = "stop"
+    expires_after: int | None = None  # requests of a batch
 
 
 Faults = Callable[[int, bytes | None, str], Fault | None]  # number of the request from 1, image bytes, prompt text
+BatchFaults = Callable[[str, int], Fault | None]  # upload, create, run, look, content or cancel; its number from 1
 
 
 @contextmanager
-def serve(answer: Answer, faults: Faults | None = None, model: str = "mini") -> Iterator[str]:
+def serve(
+    answer: Answer, faults: Faults | None = None, model: str = "mini", batch_faults: BatchFaults | None = None
+) -> Iterator[str]:
     """Serve in a thread on a free port of 127.0.0.1; yield the base URL, `http://127.0.0.1:<port>/v1`.
 
     `answer` runs in the server's own thread, one request at a time: it should be quick. When the block ends, the
@@ -54,7 +60,7 @@ def serve(answer: Answer, faults: Faults | None = None, model: str = "mini") -> 
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     config = uvicorn.Config(
-        application(answer, faults, model),
+        application(answer, faults, model, batch_faults),
         access_log=False,
         log_level="critical",
         log_config=None,
@@ -78,38 +84,60 @@ def serve(answer: Answer, faults: Faults | None = None, model: str = "mini") -> 
         listener.close()
 
 
-def application(answer: Answer, faults: Faults | None, model: str) -> Starlette:
+def application(answer: Answer, faults: Faults | None, model: str, batch_faults: BatchFaults | None) -> Starlette:
     """Return the server as an ASGI application."""
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.routing import Route
+
+    from sharegpt4v.mini.endpoint_batches import BatchDesk
 
     received = served = 0
 
-    async def chat(request: Request) -> Response:
+    async def reply(body: Any) -> tuple[Fault, dict[str, Any]]:
+        """Return what goes wrong with a chat request, and the answer if nothing does."""
         nonlocal received, served
         try:
-            image, prompt = read_question(orjson.loads(await request.body()))
+            image, prompt = read_question(body)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return failure(Fault(status=400, code="invalid_request", message=f"not a chat request: {error}"))
+            return Fault(status=400, code="invalid_request", message=f"not a chat request: {error}"), {}
         received += 1
         fault = (faults(received, image, prompt) if faults else None) or Fault()
         if fault.delay_seconds:
             await asyncio.sleep(fault.delay_seconds)
-        if fault.drop:
-            return Dropped()
-        if fault.status != 200:
-            return failure(fault)
+        if fault.drop or fault.status != 200:
+            return fault, {}
         text = answer(image, prompt) if fault.text is None else fault.text
         served += 1
-        return json(completion(received, model, prompt, text, fault.finish_reason))
+        return fault, completion(received, model, prompt, text, fault.finish_reason)
+
+    async def chat(request: Request) -> Response:
+        try:
+            body = orjson.loads(await request.body())
+        except orjson.JSONDecodeError:
+            body = None
+        return response(*await reply(body))
 
     async def models(request: Request) -> Response:
-        return json({"object": "list", "data": [{"id": model, "object": "model", "created": 0, "owned_by": "mini"}]})
+        data = [{"id": model, "object": "model", "created": 0, "owned_by": "mini"}]
+        return response(Fault(), {"object": "list", "data": data})
 
     async def health(request: Request) -> Response:
-        return json({"status": "ok", "received": received, "served": served})
+        return response(Fault(), {"status": "ok", "received": received, "served": served})
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/models", models),
+            Route("/health", health),
+            *BatchDesk(reply, batch_faults).routes(),
+        ]
+    )
+
+
+def response(fault: Fault, value: Any) -> Response:
+    """Return the HTTP response: the value as JSON, or the fault."""
+    from starlette.responses import Response
 
     class Dropped(Response):
         """An answer that breaks off: more bytes are announced than come, so the server closes the connection."""
@@ -118,21 +146,17 @@ def application(answer: Answer, faults: Faults | None, model: str) -> Starlette:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
             await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
-    def failure(fault: Fault) -> Response:
-        headers = {} if fault.retry_after is None else {"retry-after": fault.retry_after}
-        error = {"message": fault.message, "type": fault.code, "param": None, "code": fault.code}
-        return json({"error": error}, fault.status, headers)
+    if fault.drop:
+        return Dropped()
+    if fault.status == 200:
+        return Response(orjson.dumps(value), media_type="application/json")
+    headers = {} if fault.retry_after is None else {"retry-after": fault.retry_after}
+    return Response(orjson.dumps(error_of(fault)), fault.status, headers, "application/json")
 
-    def json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-        return Response(orjson.dumps(value), status, headers, "application/json")
 
-    return Starlette(
-        routes=[
-            Route("/v1/chat/completions", chat, methods=["POST"]),
-            Route("/v1/models", models),
-            Route("/health", health),
-        ]
-    )
+def error_of(fault: Fault) -> dict[str, Any]:
+    """Return the body of an error."""
+    return {"error": {"message": fault.message, "type": fault.code, "param": None, "code": fault.code}}
 
 
 def read_question(body: dict[str, Any]) -> tuple[bytes | None, str]:
