@@ -83,9 +83,14 @@ class Ledger:
         return orjson.loads(self._file.readline())  # type: ignore[no-any-return]
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Yield the current record of every key, in the order the keys were first written."""
-        for key in self._offsets:
-            yield self[key]
+        """Yield the current record of every key, in the order they were written."""
+        position = 0
+        with open(self.path, "rb") as file:
+            for line in file:
+                record = orjson.loads(line)
+                if self._offsets.get(record["key"]) == position:
+                    yield record
+                position += len(line)
 
     def close(self) -> None:
         """Close the file; everything appended is on disk already."""

@@ -8,33 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from sharegpt4v.corpora.rows import caption_row, choose_question, write_array
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, write_json, write_jsonl
-from sharegpt4v.ledger import Ledger, key_of
-from sharegpt4v.stage_code import code_of
+from sharegpt4v.ledger import Ledger
 from sharegpt4v.teacher.client import ask
+from sharegpt4v.teacher.gate import Gate
 from sharegpt4v.teacher.prompts import PromptBook, asks_aesthetic, hash_fraction, prompt_hash
-from sharegpt4v.teacher.quality import (
-    Limits,
-    count_reasons,
-    print_counts,
-    refuse_too_many,
-    reject_reason,
-    too_many,
-)
+from sharegpt4v.teacher.quality import Limits, count_reasons, print_counts, refuse_too_many, too_many
 from sharegpt4v.teacher.request import Request
 from sharegpt4v.teacher.review import write_review
 from sharegpt4v.teacher.settings import TeacherSettings
-
-UNANSWERED = "unanswered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +87,17 @@ def seed_captions(
     same call again asks only for what is missing. `UserError` when more than the fraction `rejected_limit` of the
     images is set aside: then `out` is not written, and the rejected are in `rejected.jsonl` and `.html` below `work`.
     """
+
+    def beside(ending: str) -> Path:
+        return out.with_name(f"{out.stem}.{ending}")
+
     render = cache(prompts.render)
     requests = [
         Request(image.path, data, image.source, image.sha256, render(image.source, aesthetic))
         for image in images
         for aesthetic in [asks_aesthetic(image.path, seed, aesthetic_fraction)]
     ]
-    gate = _Gate({prompt_hash(request.prompt): request.prompt for request in requests}, limits)
+    gate = Gate({prompt_hash(request.prompt): request.prompt for request in requests}, limits)
     with Ledger(work / "replies.jsonl") as ledger:
         unanswered = asyncio.run(ask(requests, settings, ledger, remarks=gate.remarks))
         keys = [settings.key(request) for request in requests]
@@ -113,63 +109,28 @@ def seed_captions(
                     text = unanswered.get(key) or ledger[key]["text"]
                     yield {"image": request.image, "source": request.source, "reason": reason, "text": text}
 
-        def accepted() -> Iterator[tuple[Request, dict[str, Any]]]:
-            for request, key, reason in zip(requests, keys, reasons, strict=True):
-                if reason is None:
-                    yield request, ledger[key]
-
         counts = count_reasons([image.source for image in images], reasons)
         remedy = "change the prompts, the teacher or the limit"
         if too_many(reasons, rejected_limit):
             write_review(work / "rejected.html", rejected(), data, counts)
         refuse_too_many("seed captions", reasons, rejected(), rejected_limit, work / "rejected.jsonl", remedy)
 
-        write_jsonl(out.with_name(f"{out.stem}.provenance.jsonl"), (_provenance(*pair) for pair in accepted()))
-        write_jsonl(out.with_name(f"{out.stem}.rejected.jsonl"), rejected())
-        write_review(out.with_name(f"{out.stem}.rejected.html"), rejected(), data, counts)
-        write_json(out.with_name(f"{out.stem}.prompts.json"), gate.prompts)
-        # Last, so that where the captions are, everything about them is too.
-        with open_atomically(out) as file:
-            write_array(file, (_row(request, reply, prompts, seed) for request, reply in accepted()))
+        write_jsonl(beside("rejected.jsonl"), rejected())
+        write_review(beside("rejected.html"), rejected(), data, counts)
+        write_json(beside("prompts.json"), gate.prompts)
+        # The captions get their name last, so that where they are, everything about them is too.
+        with open_atomically(out) as file, open_atomically(beside("provenance.jsonl")) as provenance:
+
+            def rows() -> Iterator[dict[str, Any]]:
+                for request, key, reason in zip(requests, keys, reasons, strict=True):
+                    if reason is None:
+                        reply = ledger[key]
+                        provenance.write(orjson.dumps(_provenance(request, reply), option=orjson.OPT_APPEND_NEWLINE))
+                        yield _row(request, reply, prompts, seed)
+
+            write_array(file, rows())
     print_counts("seed captions", counts)
     return SeedSummary(reasons.count(None), len(reasons) - reasons.count(None), counts)
-
-
-class _Gate:
-    """The quality gate, which examines each reply once: what it finds is kept with the reply, for as long as limits
-    and code stay the same."""
-
-    def __init__(self, prompts: Mapping[str, str], limits: Limits) -> None:
-        """`prompts` are the rendered prompts by their hash."""
-        self.prompts, self.limits = dict(sorted(prompts.items())), limits
-        self.version = key_of(asdict(limits), code_of("teacher.quality"))
-
-    def remarks(self, reply: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is to be kept with a reply that has just come; nothing if it is to a prompt of another time."""
-        if reply["prompt_hash"] not in self.prompts:
-            return {}
-        return {"gate": self.version, "reason": self._reason(reply["image"], reply)}
-
-    def reasons(self, requests: Sequence[Request], replies: Iterable[Mapping[str, Any] | None]) -> list[str | None]:
-        """Return why each image has no caption: the gate's reason, or "unanswered"; None when it has one."""
-        copies: Counter[int] = Counter()
-        texts, reasons = list[int](), list[str | None]()
-        for request, reply in zip(requests, replies, strict=True):
-            texts.append(hash(reply["text"].strip()) if reply else 0)
-            if reply is None:
-                reasons.append(UNANSWERED)
-                continue
-            copies[texts[-1]] += 1
-            known = reply.get("gate") == self.version and reply["image"] == request.image
-            reasons.append(reply["reason"] if known else self._reason(request.image, reply))
-        return [
-            reason or ("duplicate" if copies[text] > self.limits.most_copies else None)
-            for text, reason in zip(texts, reasons, strict=True)
-        ]
-
-    def _reason(self, image: str, reply: Mapping[str, Any]) -> str | None:
-        prompt = self.prompts[reply["prompt_hash"]]
-        return reject_reason(reply["text"], prompt, image, self.limits, reply["finish_reason"])
 
 
 def _row(request: Request, reply: Mapping[str, Any], prompts: PromptBook, seed: int) -> dict[str, Any]:

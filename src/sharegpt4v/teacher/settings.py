@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from sharegpt4v.ledger import key_of
 from sharegpt4v.teacher.budget import Budget
@@ -34,8 +35,11 @@ class TeacherSettings:
 
     def key(self, request: AnyRequest) -> str:
         """Return the ledger's key of a request: what is asked, the model and what shapes the reply."""
-        shape = {name: getattr(self, name) for name in ("temperature", "max_tokens", "image_detail")}
-        return key_of(*request.identity, self.model, shape)
+        return key_of(*request.identity, self.model, self._shape)
+
+    @cached_property
+    def _shape(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("temperature", "max_tokens", "image_detail")}
 
     def chat(self, request: AnyRequest) -> dict[str, object]:
         """Return the body of a chat request; `SetAside` when its image cannot be sent."""

@@ -15,8 +15,9 @@ from sharegpt4v import layout
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 if TYPE_CHECKING:
-    from sharegpt4v.config.teacher import Quality
+    from sharegpt4v.config.teacher import Quality, Teacher
     from sharegpt4v.teacher.quality import Limits
+    from sharegpt4v.teacher.settings import TeacherSettings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -32,7 +33,6 @@ def run(options: Namespace) -> None:
     from sharegpt4v.mini.endpoint_answers import describe_by_hash
     from sharegpt4v.teacher.prompts import PromptBook
     from sharegpt4v.teacher.seed import choose, seed_captions
-    from sharegpt4v.verbs.endpoints import endpoint_settings
 
     config = config_of(options)
     teacher = config.teacher
@@ -48,19 +48,20 @@ def run(options: Namespace) -> None:
             options.out,
             layout.WORK / "seed",
             PromptBook.load(layout.of_project(teacher.prompts)),
-            endpoint_settings(
-                teacher,
-                url,
-                temperature=teacher.temperature,
-                max_tokens=teacher.max_tokens,
-                image_detail=teacher.image_detail,
-                mode=teacher.mode,
-            ),
+            settings_of(teacher, url),
             limits(teacher.quality),
             seed=config.seed,
             aesthetic_fraction=teacher.aesthetic_fraction,
             rejected_limit=teacher.quality.largest_rejected_fraction,
         )
+
+
+def settings_of(teacher: Teacher, base_url: str) -> TeacherSettings:
+    """Turn the section `teacher` into what the client takes."""
+    from sharegpt4v.verbs.endpoints import endpoint_settings
+
+    names = ("temperature", "max_tokens", "image_detail", "mode")
+    return endpoint_settings(teacher, base_url, **{name: getattr(teacher, name) for name in names})
 
 
 def limits(quality: Quality) -> Limits:
