@@ -6,9 +6,12 @@ The client is tested against the real server of the mini preset over loopback HT
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import json
+import math
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -26,12 +29,13 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.budget import Budget
+from sharegpt4v.teacher.budget import Budget, Tokens
 from sharegpt4v.teacher.client import TeacherSettings, ask
+from sharegpt4v.teacher.gate import Gate
 from sharegpt4v.teacher.pacing import Pacer, back_off, retry_after
 from sharegpt4v.teacher.prompts import PromptBook, asks_aesthetic, prompt_hash
 from sharegpt4v.teacher.quality import REASONS, Caption, Limits, count_reasons, examine, reject_reason
-from sharegpt4v.teacher.request import Request, image_mime
+from sharegpt4v.teacher.request import Request, TextRequest, image_mime
 from sharegpt4v.teacher.seed import SeedImage, choose, seed_captions
 
 PROMPTS = Path(__file__).parent.parent / "config" / "prompts" / "teacher"
@@ -244,6 +248,7 @@ def test_rejected_above_the_limit_fails_in_one_line_keeps_the_replies_and_writes
         assert "3 of 10 images have no usable caption (3 refusal), the limit is 20.0%" in str(caught.value)
         assert "\n" not in str(caught.value) and not (tmp_path / "seed.json").exists()
         assert {row["reason"] for row in read_jsonl(tmp_path / "work" / "rejected.jsonl")} == {"refusal"}
+        assert (tmp_path / "work" / "rejected.html").read_text().count("<td>refusal</td>") == 3
 
         summary = run_stage(tmp_path, images, settings_for(url), rejected_limit=0.3)
         assert counts(url)["received"] == 10
@@ -252,6 +257,23 @@ def test_rejected_above_the_limit_fails_in_one_line_keeps_the_replies_and_writes
     accepted = {row["image"] for row in read_json(tmp_path / "seed.json")}
     assert {row["image"] for row in rejected} | accepted == {image.path for image in images}
     assert all(row["text"] == "I'm sorry, I can't help with that." for row in rejected)
+    page = (tmp_path / "seed.rejected.html").read_text()
+    pictures = re.findall(r'<img [^>]*src="([^"]*)"', page)
+    assert [tmp_path / picture for picture in pictures] == [tmp_path / "data" / row["image"] for row in rejected]
+    assert "<tr><td>coco</td><td>7</td><td>3</td></tr>" in page
+
+
+def test_a_reply_is_examined_anew_when_the_limits_change_or_for_another_image():
+    request = Request("coco/000000000009.jpg", Path("data"), "coco", "hash", "Describe.")
+    other = dataclasses.replace(request, image="coco/copy.jpg")
+    prompts = {prompt_hash("Describe."): "Describe."}
+    reply = {**request.about(), "text": f"This is 000000000009. {GOOD}", "finish_reason": "stop"}
+    gate = Gate(prompts, Limits())
+    reply |= gate.remarks(reply)
+    assert reply["reason"] == "file name"
+    assert gate.reasons([request, other], [reply, reply]) == ["file name", None]
+    assert gate.reasons([request], [reply | {"reason": "what was found then"}]) == ["what was found then"]
+    assert Gate(prompts, Limits(loops=5)).reasons([request], [reply | {"reason": None}]) == ["file name"]
 
 
 # --- bad days ----------------------------------------------------------------------------------------------------
@@ -452,6 +474,88 @@ def test_no_minute_holds_more_requests_than_allowed():
     assert sent[-1] == pytest.approx((99 * 3 - 3) / 0.98 + 500, abs=0.3)  # and hardly slower than allowed
     for start in sent:
         assert sum(start <= moment < start + 59.999 for moment in sent) <= 20
+
+
+class Timeless:
+    """A clock that only moves when somebody sleeps, and a server with limits on requests and tokens in any minute."""
+
+    def __init__(self, requests: float, tokens: float = math.inf) -> None:
+        self.now, self.limits = 0.0, (requests, tokens)
+        self.passed: list[tuple[float, float]] = []
+        self.refused = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def pacer(self, requests: float | None, tokens: float | None = None) -> Pacer:
+        return Pacer(requests, tokens, lambda: self.now, self.sleep)
+
+    def lets_pass(self, tokens: float) -> bool:
+        minute = [used for moment, used in self.passed if moment > self.now - 60]
+        if len(minute) + 1 > self.limits[0] or sum(minute) + tokens > self.limits[1]:
+            self.refused += 1
+            return False
+        self.passed.append((self.now, tokens))
+        return True
+
+    def share(self) -> tuple[float, float]:
+        """The used part of the requests and the tokens that were allowed."""
+        requests, tokens = len(self.passed), sum(used for _, used in self.passed)
+        return requests / self.limits[0] / self.now * 60, tokens / self.limits[1] / self.now * 60
+
+
+def test_tokens_are_paced_by_an_estimate_that_replies_correct():
+    server, tokens = Timeless(600, 60_000), Tokens(image_tokens=0, max_tokens=1000)
+    pacer, lengths = server.pacer(600, 60_000), random.Random(0)
+    request = TextRequest("a", "x" * 240)  # estimated at 80 + 20 tokens
+
+    async def send() -> None:
+        for _ in range(1500):
+            expected = tokens.expected(tokens.prompt(request))
+            await pacer.turn(expected)
+            record = {"prompt_tokens": 60, "completion_tokens": lengths.randrange(100, 300)}
+            used = sum(record.values())
+            assert server.lets_pass(used)
+            tokens.learn(tokens.prompt(request), record)
+            pacer.correct(used, expected)
+
+    asyncio.run(send())
+    assert 0.95 < server.share()[1] <= 1 and server.refused == 0
+
+
+def test_the_pace_falls_to_what_an_endpoint_of_unknown_limits_bears_and_stays_there():
+    server = Timeless(60)
+    pacer = server.pacer(600)
+
+    async def send() -> None:
+        while len(server.passed) < 1000:
+            sent = await pacer.turn()
+            if not server.lets_pass(0):
+                pacer.refused(sent)
+                pacer.hold(server.passed[-60][0] + 60 - server.now)
+
+    asyncio.run(send())
+    assert server.share()[0] > 0.85 and server.refused < 40
+
+
+def test_the_limits_that_an_endpoint_tells_are_kept_where_they_are_lower(tmp_path):
+    server = Timeless(60)
+    pacer = server.pacer(600)
+    pacer.told({"x-ratelimit-limit-requests": "60", "x-ratelimit-limit-tokens": "soon"})
+    pacer.told({"x-ratelimit-limit-requests": "6000", "x-ratelimit-limit-tokens": "0"})
+    asyncio.run(take_turns(pacer, 50))
+    assert 48 < server.now < 51
+
+    told = Fault(headers={"x-ratelimit-limit-requests": "600"})
+    with serve(describe, lambda number, image, prompt: told) as url:
+        start = time.monotonic()
+        run_stage(tmp_path, make_images(tmp_path / "data", 7), settings_for(url, concurrency=1))
+        assert time.monotonic() - start >= 0.35  # the second one goes at once, and may be late
+
+
+async def take_turns(pacer: Pacer, count: int) -> None:
+    for _ in range(count):
+        await pacer.turn()
 
 
 def test_rate_limit_holds_for_the_real_client_and_counts_retries(tmp_path):

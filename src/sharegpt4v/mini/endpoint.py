@@ -14,9 +14,9 @@ import binascii
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -38,6 +38,7 @@ class Fault:
     code: str = "fault"
     message: str = "a fault that was ordered"
     retry_after: str | None = None  # seconds or an HTTP date
+    headers: Mapping[str, str] = field(default_factory=dict)  # of any reply, such as the endpoint's limits
     text: str | None = None  # in place of the answer, for example a refusal
     finish_reason: str = "stop"
     expires_after: int | None = None  # requests of a batch
@@ -148,10 +149,9 @@ def response(fault: Fault, value: Any) -> Response:
 
     if fault.drop:
         return Dropped()
-    if fault.status == 200:
-        return Response(orjson.dumps(value), media_type="application/json")
-    headers = {} if fault.retry_after is None else {"retry-after": fault.retry_after}
-    return Response(orjson.dumps(error_of(fault)), fault.status, headers, "application/json")
+    headers = dict(fault.headers) | ({} if fault.retry_after is None else {"retry-after": fault.retry_after})
+    content = orjson.dumps(value if fault.status == 200 else error_of(fault))
+    return Response(content, fault.status, headers, "application/json")
 
 
 def error_of(fault: Fault) -> dict[str, Any]:

@@ -7,8 +7,10 @@ refuses requests as too many, the pace falls, and rises again slowly for as long
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -52,10 +54,10 @@ class Pacer:
         self._requests = Meter(SHARE * requests_per_minute if requests_per_minute else None, now)
         self._tokens = Meter(SHARE * tokens_per_minute if tokens_per_minute else None, now)
         self._learned = Meter(None, now)  # of requests, from refusals alone
-        self._held = self._changed = self._rising = now
-        self._sent = 0
+        self._held = self._began = self._rising = now
+        self._minute: deque[float] = deque()  # when the requests of the last minute were sent that were not refused
         self._refused: float | None = None
-        self._refused_at = 0.0
+        self._refused_pace = 0.0
         self._one_at_a_time = asyncio.Lock()
 
     async def turn(self, tokens: float = 0) -> float:
@@ -68,7 +70,9 @@ class Pacer:
             self._rise(now)
             for meter, units in ((self._requests, 1), (self._tokens, tokens), (self._learned, 1)):
                 meter.take(units, now)
-            self._sent += 1
+            self._minute.append(now)
+            while self._minute[0] < now - 60:
+                self._minute.popleft()
             return now
 
     def correct(self, tokens: float, expected: float) -> None:
@@ -92,13 +96,17 @@ class Pacer:
     def refused(self, sent: float) -> None:
         """Slow down: a request sent at that moment was one too many; once for all those sent at the same pace."""
         now = self._clock()
+        with contextlib.suppress(ValueError):
+            self._minute.remove(sent)
         if self._refused is not None and sent <= self._refused:
             return
-        pace = self._learned.per_minute or 60 * max(1, self._sent - 1) / max(now - self._changed, 0.001)
+        accepted = len(self._minute)
+        pace = self._learned.per_minute or accepted * 60 / min(60, max(now - self._began, 0.001))
         # The time that everybody was held for says nothing about the pace.
         soon = self._refused is not None and now - max(self._refused, self._held) < 60
-        self._learned.per_minute = pace * (MUCH_LOWER if soon else LOWER)
-        self._refused_at, self._refused, self._rising = pace, now, now
+        # What went well in the last minute is allowed in a minute, however often more was refused.
+        self._learned.per_minute = max(pace * (MUCH_LOWER if soon else LOWER), accepted * LOWER, 1)
+        self._refused_pace, self._refused, self._rising = pace, now, now
 
     def _free(self) -> float:
         return max(self._held, self._requests.free, self._tokens.free, self._learned.free)
@@ -108,9 +116,8 @@ class Pacer:
         if self._learned.per_minute:
             self._learned.per_minute *= RISE ** (now - self._rising)
             self._rising = now
-            if self._learned.per_minute > 2 * self._refused_at:
+            if self._learned.per_minute > 2 * self._refused_pace:
                 self._learned.per_minute = None
-                self._changed, self._sent = now, 0
 
 
 def back_off(failures: int, first: float) -> float:
