@@ -168,13 +168,22 @@ def test_after_kill_9_at_any_point_the_same_command_goes_on(tmp_path, event):
 
 def test_asking_directly_cancels_the_batches_under_way_and_keeps_what_they_have_got(tmp_path):
     images = make_images(tmp_path / "data", 16)
-    slow = lambda number, image, prompt: Fault(delay_seconds=0.05)  # noqa: E731
-    with serve(describe, slow, batch_faults=only("look", 3, status=401)) as url:
+    cancelled = threading.Event()
+
+    def order(event: str, number: int) -> Fault | None:
+        if event == "cancel":
+            cancelled.set()
+        return Fault(status=401) if event == "look" and number == 3 else None
+
+    slow = lambda number, image, prompt: Fault(delay_seconds=0 if number < 6 or cancelled.is_set() else 1)  # noqa: E731
+    with serve(describe, slow, batch_faults=order) as url:
         with pytest.raises(UserError, match="401"):
             run_stage(tmp_path, images, settings_for(url))
         assert run_stage(tmp_path, images, direct_settings(url)).accepted == 16
         assert counts(url)["received"] == 16
         assert "cancelled" in [batch.status for batch in batches_of(url)]
+    by = [("batch" in row) for row in read_jsonl(tmp_path / "work" / "replies.jsonl")]
+    assert by.count(True) >= 5 and by.count(False) >= 1
 
 
 def test_no_batch_is_handed_in_that_could_pass_the_budget_at_the_batch_price(tmp_path):
