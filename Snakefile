@@ -76,7 +76,6 @@ localrules:
     table,
     substitution,
     mixture,
-    datasets,
     figure,
     metrics,
     tracked,

@@ -10,11 +10,12 @@ from xml.etree import ElementTree
 import pytest
 
 from sharegpt4v.benchmarks.gains import errors_file
+from sharegpt4v.corpora.lexicon import CLASSES
 from sharegpt4v.corpora.statistics import DatasetSource, datasets
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json, write_jsonl
 from sharegpt4v.report.dvc_view import write_curves
-from sharegpt4v.report.figures import curves_figure, datasets_figure, substitution_figure
+from sharegpt4v.report.figures import REPETITIONS, curves_figure, datasets_figure, substitution_figure
 from sharegpt4v.report.timings import collect_timings
 
 PAPER = Path(__file__).parent.parent / "config" / "paper" / "datasets.csv"
@@ -41,17 +42,18 @@ def test_datasets_beside_the_paper(tmp_path):
     write_json(llava, [llava_row("x" * 100), llava_row("y" * 51)])
     out = tmp_path / "results" / "datasets.csv"
     rows = [
-        DatasetSource("COCO-Caption", "COCO", True, "humans", coco, "coco"),
-        DatasetSource("LLaVA-23K", "COCO", False, "GPT-4", llava, "llava"),
-        DatasetSource("mine", "COCO, others", True, "me", llava, "llava"),
+        DatasetSource("COCO-Caption", "COCO", True, "humans", coco, "coco", "coco", "coco"),
+        DatasetSource("LLaVA-23K", "COCO", False, "GPT-4", llava, "llava", "detail", "coco"),
+        DatasetSource("mine", "COCO, others", True, "me", llava, "llava", "mine"),
     ]
     datasets(rows, PAPER, out)
-    assert out.read_text() == (
-        "name,source,visible,captioned_by,samples,average_characters,paper_samples,paper_average_characters\n"
-        "COCO-Caption,COCO,yes,humans,2,5.3,118000,52\n"
-        "LLaVA-23K,COCO,no,GPT-4,2,75.5,23000,609\n"
-        'mine,"COCO, others",yes,me,2,75.5,,\n'
+    lines = out.read_text().splitlines()
+    assert lines[0].startswith(
+        "name,source,visible,captioned_by,samples,average_characters,paper_samples,paper_average_characters,captions,"
     )
+    assert lines[1].startswith("COCO-Caption,COCO,yes,humans,2,5.3,118000,52,3,")
+    assert lines[2].startswith("LLaVA-23K,COCO,no,GPT-4,2,75.5,23000,609,2,")
+    assert lines[3].startswith('mine,"COCO, others",yes,me,2,75.5,,,2,')
 
 
 def test_the_papers_table():
@@ -87,7 +89,7 @@ def test_a_wrong_data_set_is_one_line(tmp_path, format, text, expected):
     if text is not None:
         path.write_text(text)
     with pytest.raises(UserError, match=expected) as caught:
-        datasets([DatasetSource("x", "x", True, "x", path, format)], PAPER, tmp_path / "out.csv")
+        datasets([DatasetSource("x", "x", True, "x", path, format, "x", "x")], PAPER, tmp_path / "out.csv")
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     assert not (tmp_path / "out.csv").exists()
 
@@ -117,8 +119,10 @@ def test_figure_of_the_papers_own_data_sets(tmp_path):
     table, out = tmp_path / "datasets.csv", tmp_path / "figures" / "datasets.svg"
     header, *lines = PAPER.read_text().splitlines()
     numbers = [line.split(",")[-2:] for line in lines]
-    rows = [f"{line},{','.join(number)}" for line, number in zip(lines, numbers, strict=True)]
-    table.write_text("\n".join([f"{header},paper_samples,paper_average_characters", *rows, "mine,x,yes,me,3,10.5,,"]))
+    captions = "28,10,2,12,1,10,37,1.5,0.1,3"
+    rows = [f"{line},{','.join(number)},{captions}" for line, number in zip(lines, numbers, strict=True)]
+    columns = ["paper_samples", "paper_average_characters", *CLASSES, *REPETITIONS]
+    table.write_text("\n".join([f"{header},{','.join(columns)}", *rows, f"mine,x,yes,me,3,10.5,,,{captions}"]))
     datasets_figure(table, out)
     first = out.read_bytes()
     datasets_figure(table, out)

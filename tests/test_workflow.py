@@ -32,11 +32,15 @@ def test_a_run_ends_with_a_table_of_every_model_and_benchmark(smoke: Path) -> No
         "curves.csv",
         "figures/substitution.svg",
         "figures/datasets.svg",
+        "figures/captions/pretraining.svg",
     ):
         assert (smoke / "results" / name).stat().st_size > 0
     assert (smoke / "results/tracked.txt").read_text() == "shown in MLflow at sqlite:///mlflow.db\n"
     with open(smoke / "results/datasets.csv", newline="") as file:
         samples = {row["name"]: int(row["samples"]) for row in csv.DictReader(file)}
+    with open(smoke / "results/captions/seed.csv", newline="") as file:
+        captions = {row["source"]: int(row["captions"]) for row in csv.DictReader(file)}
+    assert {"coco", "llava", "sam", "wikiart"} < set(captions) and captions["all"] == samples["ShareGPT4V"]
     assert samples["BLIP-LCS"] == 40 and 60 <= samples["ShareGPT4V"] <= 64 and samples["ShareGPT4V-PT"] > 0
 
 

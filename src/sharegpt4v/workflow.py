@@ -78,7 +78,7 @@ STAGES = {
     "table": Stage(("models",), texts=("config/paper/results.csv",)),
     "substitution": Stage(("substitution",)),
     "mixture": Stage(),
-    "datasets": Stage(),
+    "datasets": Stage(texts=("config/paper/datasets.csv",)),
     "figures": Stage(),
     "metrics": Stage(("models",)),
     "track": Stage(("tracking",)),
@@ -306,7 +306,8 @@ def scores(config: Config) -> list[str]:
 
 def results_of(config: Config) -> list[str]:
     """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
-    names = ["datasets", "curves", *(["substitution"] if config.substitution else [])]
+    names = ["datasets", "curves", "captions/seed", "captions/pretraining"]
+    names += ["substitution"] if config.substitution else []
     drawn = [path for name in names for path in (f"results/{name}.csv", f"results/figures/{name}.svg")]
     return [*drawn, str(layout.MIXTURE), *metrics(config)]
 

@@ -75,7 +75,7 @@ rule mixture:
 
 
 rule datasets:
-    """The caption data sets compared."""
+    """The caption data sets compared, and what the captions of each are like."""
     input:
         coco="data/manifests/coco-captions.parquet",
         short="data/manifests/llava-captions.parquet",
@@ -86,18 +86,26 @@ rule datasets:
         report(
             "results/datasets.csv", caption="../report/datasets.rst", category="Tables"
         ),
+        report(
+            expand(
+                "results/captions/{set}.csv",
+                set=["coco", "short", "detail", "seed", "pretraining"],
+            ),
+            caption="../report/captions.rst",
+            category="Tables",
+        ),
     log:
         "logs/report/datasets.log",
     benchmark:
         "logs/benchmarks/report/datasets.tsv"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=2500,
         runtime=30,
     params:
         **stage_params(run, "datasets"),
     shell:
-        "s4v datasets 2>&1 | tee -i {log}"
+        "s4v datasets --processes {threads} 2>&1 | tee -i {log}"
 
 
 rule figure:

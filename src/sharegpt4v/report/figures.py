@@ -1,6 +1,7 @@
-"""The figures of the report: what better captions gain (paper, Figure 2), the data sets (Table 1), the losses.
+"""The figures of the report: what better captions gain (paper, Figure 2), the data sets (Table 1), their captions, the
+losses.
 
-The same numbers give the same bytes. The two colours can be told apart by the colour-blind and in grey.
+The same numbers give the same bytes. The colours can be told apart by the colour-blind and in grey.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v.benchmarks.gains import errors_file
+from sharegpt4v.corpora.lexicon import CLASSES
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically
 
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 BEFORE, AFTER, PAPER, TEXT = "#9ecae1", "#08519c", "#d95f02", "#444444"
 LARGEST = {"MME-perception": 2000.0, "MME-cognition": 800.0}  # every other benchmark ends at 100
 BAR = 0.36
+CLASS_COLORS = ("#08519c", "#6baed6", "#c6dbef", "#d95f02", "#fdae6b", "#8c8c8c", "#dedede")
+REPETITIONS = {
+    "repeated_4grams": "runs of four words repeated within a caption",
+    "looping": "captions with eight words in a row twice",
+    "near_duplicates": "captions nearly like another",
+}
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -65,16 +73,18 @@ def substitution_figure(csv_path: Path, out: Path) -> None:
 
 
 def datasets_figure(csv_path: Path, out: Path) -> None:
-    """Draw ``results/datasets.csv``: the average length of a caption, and the number of samples.
+    """Draw ``results/datasets.csv``: the average length of a caption, the number of samples, words and repetitions.
 
     `out` ends in .svg or .png.
     """
-    rows = _read(csv_path, ("name", "samples", "average_characters", "paper_samples", "paper_average_characters"))
+    columns = ("name", "samples", "average_characters", "paper_samples", "paper_average_characters")
+    rows = _read(csv_path, (*columns, *CLASSES, *REPETITIONS))
+    names = [row["name"] for row in rows]
     with _style():
-        figure, ((lengths, samples),) = _figure([len(rows) + 1.6], columns=(1, 1))
+        figure, ((lengths, samples), captions) = _figure([len(rows) + 1.6, len(rows) + 2.6], columns=(1, 1))
         _draw_bars(lengths, rows, "average_characters")
         _draw_bars(samples, rows, "samples")
-        _name_rows(lengths, [row["name"] for row in rows])
+        _name_rows(lengths, names)
         _name_rows(samples, [""] * len(rows))
         lengths.set_xlabel("characters per caption, on average")
         lengths.set_xlim(0, lengths.dataLim.x1 * 1.4)
@@ -82,6 +92,16 @@ def datasets_figure(csv_path: Path, out: Path) -> None:
         samples.set_xscale("log")
         samples.set_xlim(1, max(10, samples.dataLim.x1) ** 1.7)
         lengths.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2)
+        _draw_captions(captions, rows, names)
+        _save(figure, out)
+
+
+def captions_figure(csv_path: Path, out: Path) -> None:
+    """Draw a table of ``results/captions``: words and repetitions of each source. `out` ends in .svg or .png."""
+    rows = _read(csv_path, ("source", "captions", *CLASSES, *REPETITIONS))
+    with _style():
+        figure, (captions,) = _figure([len(rows) + 2.6], columns=(1, 1))
+        _draw_captions(captions, rows, [f"{row['source']} ({int(row['captions']):,})" for row in rows])
         _save(figure, out)
 
 
@@ -160,6 +180,43 @@ def _draw_bars(axes: Axes, rows: Sequence[Row], column: str) -> None:
             f"{value:,.0f}" + (f" (paper {paper:,.0f})" if paper else ""), (max(value, paper), place), (8, 0),
             textcoords="offset points", va="center", fontsize=8, color=TEXT,
         )  # fmt: skip
+
+
+def _draw_captions(panels: Sequence[Axes], rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Of which words the captions are, as one bar each, and how repetitive they are, as three."""
+    words, repetitions = panels
+    lefts = [0.0] * len(rows)
+    for name, color in zip(CLASSES, CLASS_COLORS, strict=True):
+        shares = [float(row[name]) for row in rows]
+        words.barh(range(len(rows)), shares, left=lefts, height=0.6, color=color, label=name)
+        for place, (left, share) in enumerate(zip(lefts, shares, strict=True)):
+            if share >= 5:
+                dark = color in ("#08519c", "#d95f02", "#8c8c8c")
+                words.text(
+                    left + share / 2, place, f"{share:.0f}", ha="center", va="center", fontsize=7,
+                    color="white" if dark else TEXT,
+                )  # fmt: skip
+        lefts = [left + share for left, share in zip(lefts, shares, strict=True)]
+    words.set_xlim(0, 100)
+    words.set_xlabel("% of the words")
+    shifts, colors = (-0.22, 0.0, 0.22), (BEFORE, AFTER, PAPER)
+    for shift, color, (column, label) in zip(shifts, colors, REPETITIONS.items(), strict=True):
+        values = [float(row[column]) for row in rows]
+        places = [place + shift for place in range(len(rows))]
+        repetitions.barh(places, values, height=0.22, color=color, label=label)
+        for at, value in zip(places, values, strict=True):
+            repetitions.annotate(
+                f"{value:.1f}", (value, at), (3, 0), textcoords="offset points", va="center", fontsize=6, color=TEXT
+            )
+    repetitions.set_xlim(0, max(1.0, repetitions.dataLim.x1) * 1.15)
+    repetitions.set_xlabel("%")
+    for axes, columns in ((words, 4), (repetitions, 1)):
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, borderaxespad=0.2, fontsize=7,
+            columnspacing=1, handlelength=1,
+        )  # fmt: skip
+    _name_rows(words, names)
+    _name_rows(repetitions, [""] * len(rows))
 
 
 def _percent(row: Row) -> float:

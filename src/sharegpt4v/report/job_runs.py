@@ -21,7 +21,7 @@ from sharegpt4v.workflow import STAGES
 
 SHOWN = (".csv", ".md", ".svg", ".html")
 ERROR = "standard error"  # before the name, so that a page sorted by name has the columns together
-TABLES = ("*.csv", "*.md", "*.svg", "*.html", "figures/*.svg")
+TABLES = ("*.csv", "*.md", "*.svg", "*.html", "captions/*.csv", "figures/**/*.svg")
 
 
 def pipeline_run(root: Path, config: Config) -> Run:
