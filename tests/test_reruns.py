@@ -144,6 +144,8 @@ FILES = [
     ("the captioner's instruction", append("config/prompts/captioner.txt", " Now.\n"), {"captioner", *CAPTIONED}),
     ("the questions for details", append("config/prompts/detail_questions.txt", "What is it?\n"), MIXED),
     ("the paper's numbers", append("config/paper/results.csv", "New,GQA,1.0,zoo\n"), SHOWN),
+    ("the paper's data sets", append("config/paper/datasets.csv", "New,COCO,yes,us,1,2\n"),
+     {"datasets", "figure", "tracked", "cells"}),
     ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
     ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\n# changed\n"),
      ALL - {"mini_world", "source", "seed_captions", "substituted_mix"}),

@@ -3,8 +3,13 @@
 It is looked up word by word: the tag that a word has most often in the Brown corpus and the Penn Treebank, by the
 lexicon of Brill's tagger as TextBlob brings it. The words around it are not looked at, so a word of two kinds is always
 of its commoner kind ("light" is a noun, "open" an adjective). Words that are not in the lexicon are judged by Brill's
-rules on their endings. Auxiliaries and modals count as verbs, particles ("up", "off") and "to" as prepositions;
-articles, pronouns and conjunctions are "other". `benchmarks/lexical_composition.py` measures it on a treebank.
+rules on their endings. Auxiliaries and modals count as verbs, particles ("up", "off") and "to" as prepositions, "not"
+as an adverb; articles, pronouns and conjunctions are "other".
+
+On the test part of UD English EWT (web texts) 89 % of the words are told right, as many as with the tagger's rules on
+neighbouring words, and the share of every class is within one point of the treebank's, but for 3 points too many
+prepositions: "to" before a verb. `benchmarks/lexical_composition.py` measures it. How the paper told parts of speech is
+not known.
 """
 
 from __future__ import annotations
