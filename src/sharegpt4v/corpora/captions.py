@@ -38,7 +38,7 @@ FORMATS = {
 }
 COLUMNS = tuple(FORMATS)
 
-WORD = re.compile(r"\w++(?:['-]\w++|[.,]\d++)*+")
+WORD = re.compile(r"\w+(?:['-]\w+|[.,]\d+)*")
 SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s+(?![a-z\s])")
 REPEATED, LOOP = 4, 8
 BATCH = 8192
