@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -13,68 +10,15 @@ import pytest
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.catalogue import Download
-from sharegpt4v.images.fetch import fetch, shown
+from sharegpt4v.images.fetch import Refused, fetch, shown
 from sharegpt4v.mini.files_server import serve_folder
-
-CONTENT = bytes(range(256)) * 4_000
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Troublesome(ThreadingHTTPServer):
-    """A server of one file that can cut connections, ignore Range, refuse, and change the file."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.version = CONTENT, '"one"'
-        self.knows_range = True
-        self.cuts: list[int] = []  # bytes after which the next responses are cut
-        self.refusals: list[int] = []  # statuses of the next responses
-        self.ranges: list[str | None] = []  # what was asked for
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/images.zip"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Troublesome
-
-    def do_GET(self) -> None:
-        server, asked = self.server, self.headers.get("Range")
-        server.ranges.append(asked)
-        if server.refusals:
-            self.send_error(server.refusals.pop(0))
-            return
-        start = 0
-        if asked and server.knows_range and self.headers.get("If-Range") in (None, server.version):
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-        if start and start >= len(server.content):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(server.content)}")
-            self.end_headers()
-            return
-        body = server.content[start:]
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", server.version)
-        self.end_headers()
-        self.wfile.write(body[: server.cuts.pop(0)] if server.cuts else body)
-        self.close_connection = True
-
-    def log_message(self, *parts: object) -> None:
-        pass
+from troublesome_server import CONTENT, SHA256, Troublesome, troublesome
 
 
 @pytest.fixture
 def server() -> Iterator[Troublesome]:
-    with Troublesome() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with troublesome() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def fetched(download: Download, folder: Path, tries: int = 3) -> bytes:
@@ -123,6 +67,63 @@ def test_a_download_killed_before_it_got_its_name_gets_it(server: Troublesome, t
     fetch(Download(server.address), tmp_path).rename(tmp_path / "images.zip.part")
     assert fetched(Download(server.address), tmp_path) == CONTENT
     assert server.ranges == [None, f"bytes={len(CONTENT)}-"]
+
+
+def test_redirects_are_followed_also_to_the_rest_of_a_file(server: Troublesome, tmp_path: Path) -> None:
+    server.cuts = [300_000]
+    moved = Download(f"{server.base_url}/moved/images.zip", len(CONTENT), SHA256)
+    assert fetched(moved, tmp_path) == CONTENT
+    assert server.ranges == [None, "bytes=300000-"]
+    with pytest.raises(UserError, match=r"/round: .*redirects; correct the catalogue") as caught:
+        fetch(Download(f"{server.base_url}/round"), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_falls_silent_is_left_and_asked_for_the_rest(server: Troublesome, tmp_path: Path) -> None:
+    server.stalls = [400_000]
+    download = Download(server.address, len(CONTENT), SHA256)
+    assert fetch(download, tmp_path, tries=3, timeout_s=0.2, first_wait_s=0.01).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=400000-"]
+
+
+def test_a_slow_server_is_waited_for(server: Troublesome, tmp_path: Path) -> None:
+    server.stalls = [400_000]
+    assert fetched(Download(server.address), tmp_path) == CONTENT
+    assert server.ranges == [None]
+
+
+def test_a_server_that_claims_more_bytes_than_it_has_is_not_believed(server: Troublesome, tmp_path: Path) -> None:
+    server.knows_range, server.claimed = False, [len(CONTENT) + 1_000] * 3
+    with pytest.raises(UserError, match="2 times in a row after 1,024,000 bytes; they are kept"):
+        fetched(Download(server.address), tmp_path, tries=2)
+    assert not (tmp_path / "images.zip").exists()
+
+
+def test_a_server_that_claims_fewer_bytes_is_found_out_by_the_hash(server: Troublesome, tmp_path: Path) -> None:
+    server.claimed = [500_000]
+    with pytest.raises(UserError, match=f"SHA-256 .*, expected {SHA256}"):
+        fetched(Download(server.address, sha256=SHA256), tmp_path)
+    server.claimed = [500_000]
+    with pytest.raises(UserError, match=r"MD5 .*, expected 00000"):
+        fetched(Download(server.address, sha256="0" * 32), tmp_path)
+
+
+def test_another_piece_than_was_asked_for_is_thrown_away(server: Troublesome, tmp_path: Path) -> None:
+    server.cuts, server.wrong_ranges = [300_000], 1
+    assert fetched(Download(server.address, len(CONTENT), SHA256), tmp_path) == CONTENT
+    assert server.ranges == [None, "bytes=300000-", None]
+
+
+def test_a_link_that_expires_in_the_middle_keeps_what_came_for_a_new_one(server: Troublesome, tmp_path: Path) -> None:
+    server.cuts = [300_000]
+    old, new = (Download(f"{server.base_url}/{path}?oh=secret", name="sa_000000.tar") for path in ("old", "new"))
+    with pytest.raises(UserError):
+        fetched(old, tmp_path, tries=1)
+    server.expired = {"/old"}
+    with pytest.raises(Refused, match=r"sa_000000\.tar: the server answered 403 Forbidden; the link may have expired"):
+        fetched(old, tmp_path)
+    assert fetched(new, tmp_path) == CONTENT
+    assert server.ranges[-1] == "bytes=300000-" and leftovers(tmp_path) == {"sa_000000.tar", "sa_000000.tar.json"}
 
 
 def test_busy_servers_are_tried_again_and_refusals_are_not(server: Troublesome, tmp_path: Path) -> None:

@@ -105,14 +105,17 @@ def test_what_is_missing_comes_with_a_remedy(tmp_path: Path, monkeypatch: pytest
     lacks = {one.what: one for one in missing(config, pending, costs)}
     assert lacks["key of teacher"].remedy == "put the key of https://api.openai.com/v1 into OPENAI_API_KEY"
     assert "raise teacher.budget.limit_usd" in lacks["money"].remedy
-    assert "accept Meta's terms" in lacks["images in data/sam/images"].remedy
+    assert "accept Meta's terms" in lacks["login for sam"].remedy
     assert "room" in lacks and "key of judge" not in lacks and lacks["benchmarks: all"].stops
-    (tmp_path / "data/sam/images").mkdir(parents=True)
-    (tmp_path / "data/sam/images/sa_1.jpg").touch()
     (tmp_path / "data/eval/MME").mkdir(parents=True)
     monkeypatch.setenv("OPENAI_API_KEY", "set")
     lacks = {one.what: one for one in missing(config, pending, costs)}
-    assert not {"key of teacher", "images in data/sam/images"} & set(lacks)
+    assert "key of teacher" not in lacks
+    placed = load(CONFIG / "paper-7b.yaml", {"sources": {"placed": ["sam"]}})
+    assert "images in data/sam/images" in {one.what for one in missing(placed, pending, costs)}
+    (tmp_path / "data/sam/images").mkdir(parents=True)
+    (tmp_path / "data/sam/images/sa_1.jpg").touch()
+    assert not {"login for sam", "images in data/sam/images"} & {one.what for one in missing(placed, pending, costs)}
     (benchmarks,) = (one for what, one in lacks.items() if what.startswith("benchmarks: llava-bench, mmbench,"))
     assert not benchmarks.stops and "their cells stay empty" in benchmarks.remedy
 

@@ -106,7 +106,7 @@ def test_sizes_that_were_only_published_rounded_are_not_checked() -> None:
 def test_images_that_a_person_places_are_taken_in(tmp_path: Path) -> None:
     from PIL import Image
 
-    source = read_catalogue(CONFIG / "sources.tsv")["sam"]
+    source = replace(read_catalogue(CONFIG / "sources.tsv")["sam"], kind="placed")
     with pytest.raises(UserError, match=r"sam: no images in .*accept Meta's terms .*ai.meta.com.* and put them there"):
         fetch_source(source, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1))
     (tmp_path / "data/sam/images").mkdir(parents=True)

@@ -7,6 +7,7 @@ the project (texts, tables, the environment of img2dataset) is taken from the pr
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,7 +180,14 @@ def sources(config: Config) -> dict[str, Source]:
     for name in config.sources.use:
         if name not in catalogue:
             raise UserError(f"{path}: no source {name!r}; expected a row for every name in sources.use")
-    return {name: catalogue[name] for name in config.sources.use} | {
-        name: Source(name, "folder", f"{name}/images", (Download(str(folder)),), licence="not stated; your own images")
-        for name, folder in config.sources.folder_sources.items()
-    }
+    by_hand = {name: replace(catalogue[name], kind="placed") for name in config.sources.placed}
+    return (
+        {name: catalogue[name] for name in config.sources.use}
+        | by_hand
+        | {
+            name: Source(
+                name, "folder", f"{name}/images", (Download(str(folder)),), licence="not stated; your own images"
+            )
+            for name, folder in config.sources.folder_sources.items()
+        }
+    )

@@ -33,6 +33,10 @@ def _sources(config: Config) -> Iterator[Complaint]:
             yield ("sources", "folder_sources", name), "is also a name in sources.use; expected a name of its own"
         if "/" in name or "\\" in name or name.startswith("."):
             yield ("sources", "folder_sources", name), "cannot name a folder; expected a name without slashes"
+    for number, name in enumerate(sources.placed):
+        yield from _unknown(("sources", "placed", number), name, sources.use, "sources.use")
+    for name in sources.link_files:
+        yield from _unknown(("sources", "link_files", name), name, sources.use, "sources.use")
     if config.mini:
         for name in config.mini.images:
             yield from _unknown(("mini", "images", name), name, sources.use, "sources.use")

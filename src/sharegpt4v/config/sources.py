@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -23,14 +24,31 @@ class Sources(Section):
 
     catalogue: Path = Field(description="Path of the table of sources (TSV): address, count, bytes, hash, licence.")
     use: tuple[Text, ...] = Field(description="Names of the rows of the catalogue that this run fetches.")
+    missing: Literal["fail", "drop", "report"] = Field(
+        default="drop",
+        description="What missing and broken images do. fail: one stops its source, and a training whose rows name it. "
+        "drop: they are left out, and rows that name them, up to `largest_bad_fraction`. report: however many.",
+    )
     largest_bad_fraction: Fraction = Field(
-        default=0.02, description="Share of a source's images that may be missing or broken before the run stops."
+        default=0.02,
+        description="Share of a source's images, or of a training's rows, that may be left out before the run stops.",
     )
     smallest_success_rate: Fraction = Field(
         default=0.9, description="Share of a list of web addresses that has to be downloaded for the run to go on."
     )
     img2dataset: Img2Dataset = Field(description="How lists of web addresses are downloaded.")
     workers: Count = Field(default=2, description="Processes that decode and check images.")
+    keep_archives: bool = Field(
+        default=True, description="Whether downloaded archives stay on disk once they are unpacked."
+    )
+    link_files: dict[str, Path] = Field(
+        default={},
+        description="Your files of personal links, by source: `{sam: FILE}` is the text of file names and links that "
+        "Meta gives to those who accept the terms of SA-1B. When the links expire, put a new file there.",
+    )
+    placed: tuple[Text, ...] = Field(
+        default=(), description="Names of sources whose images you have put in place yourself: nothing is fetched."
+    )
     folder_sources: dict[str, Path] = Field(
         default={},
         description="Your own images: a name for each source, and its folder. They join as `data/<name>/images`.",

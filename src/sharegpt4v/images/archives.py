@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import quote
 
@@ -26,6 +26,7 @@ from sharegpt4v.images.listing import has_image_suffix, is_litter, safe_name
 from sharegpt4v.progress import Progress
 
 BLOCK = 1 << 20
+ALL_FOLDERS = "*/"
 UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 
 
@@ -45,6 +46,14 @@ class Unpacked:
     others: int = 0
 
 
+class Damaged(UserError):
+    """An archive that could not be read to its end; `unpacked` is what could."""
+
+    def __init__(self, message: str, unpacked: Unpacked) -> None:
+        super().__init__(message)
+        self.unpacked = unpacked
+
+
 @dataclass(frozen=True)
 class _Member:
     """One member of either kind of archive; `objection` is why it must not be written, empty when it may."""
@@ -58,9 +67,9 @@ class _Member:
 def unpack(archive: Path, folder: Path, *, strip_prefix: str = "", only_images: bool = True) -> Unpacked:
     """Unpack `archive` (zip, or tar under any compression) into `folder`.
 
-    `strip_prefix` is taken off the names that begin with it. With `only_images`, members without the suffix of an image
-    (as SA-1B's mask files) stay in the archive. An archive that ends early or is none is a `UserError`; what could be
-    read is in the folder then.
+    `strip_prefix` is taken off the names that begin with it; ``*/`` is all folders of a name. With `only_images`,
+    members without the suffix of an image (as SA-1B's mask files) stay in the archive. An archive that ends early or is
+    none is `Damaged`; what could be read is in the folder then.
     """
     result = Unpacked()
     try:
@@ -74,9 +83,10 @@ def unpack(archive: Path, folder: Path, *, strip_prefix: str = "", only_images: 
                 _unpack(_tar_members(tar), None, archive, folder, strip_prefix, only_images, result)
     except UNREADABLE as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
+        raise Damaged(
             f"{archive}: not a whole zip or tar archive ({why}); {len(result.members):,} members could be read and are "
-            "kept; delete the archive and run the same command again"
+            "kept; delete the archive and run the same command again",
+            result,
         ) from None
     return result
 
@@ -97,7 +107,7 @@ def _unpack(
             progress.advance()
         name = quote(member.name, safe=" ", errors="surrogateescape")  # leads nowhere
         try:
-            name = safe_name(safe_name(member.name).removeprefix(strip_prefix))
+            name = _without(strip_prefix, safe_name(member.name))
             if is_litter(name):
                 continue
             if member.objection:
@@ -120,6 +130,10 @@ def _unpack(
         result.members[name] = member.size
         result.written += written
         result.kept += not written
+
+
+def _without(strip_prefix: str, name: str) -> str:
+    return PurePosixPath(name).name if strip_prefix == ALL_FOLDERS else safe_name(name.removeprefix(strip_prefix))
 
 
 def _write(member: _Member, target: Path) -> bool:
@@ -171,13 +185,23 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
 
 
 def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
+    yield from _headers(archive)
+    # tarfile takes a torn or wrong header for the end; a whole archive ends with a block of zeros.
+    assert archive.fileobj is not None
+    damage = archive.offset
+    archive.fileobj.seek(damage)
+    if archive.fileobj.read(512) == bytes(512):
+        return
+    # Some archives of SA-1B are reported damaged in the middle: behind that, the next header is looked for.
+    archive.fileobj.seek(damage)
+    with suppress(tarfile.ReadError), tarfile.open(fileobj=archive.fileobj, mode="r:", ignore_zeros=True) as rest:
+        yield from _headers(rest)
+    raise tarfile.ReadError(f"no end mark at byte {damage:,}")
+
+
+def _headers(archive: tarfile.TarFile) -> Iterator[_Member]:
     for info in archive:
         archive.members = []  # type: ignore[attr-defined]  # tarfile remembers every member; there may be millions
         if not info.isdir():
             objection = "" if info.isfile() else "a link or a device"
             yield _Member(info.name, info.size, objection, partial(archive.extractfile, info))
-    # tarfile takes a torn or wrong header for the end; a whole archive ends with a block of zeros.
-    assert archive.fileobj is not None
-    archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(512) != bytes(512):
-        raise tarfile.ReadError(f"no end mark at byte {archive.offset:,}")

@@ -6,6 +6,7 @@ drawn world. Its rows are the download page of the paper's data, as data: addres
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -15,38 +16,45 @@ from sharegpt4v.errors import UserError
 COLUMNS = (
     "name", "kind", "folder", "address", "strip_prefix", "images", "bytes", "sha256", "licence", "login", "about",
 )  # fmt: skip
-KINDS = ("zip", "tar", "urls", "folder", "file", "placed")
+KINDS = ("zip", "tar", "links", "drive", "urls", "ocr-vqa", "folder", "file", "placed")
+CRAWLED = ("urls", "ocr-vqa")  # lists of web addresses, which img2dataset downloads
+DIGESTS = {64: "sha256", 32: "md5"}  # hashes by their number of hexadecimal digits
 MINI = "mini:"
 ABOUT = "~"  # before a number of bytes that was published rounded
 
 
 @dataclass(frozen=True)
 class Download:
-    """One file to fetch: where it is, and its size in bytes and SHA-256 where they are known.
+    """One file to fetch: where it is, and its size in bytes and hash where they are known.
 
     `bytes` is exact and checked; `about_bytes` is a size that was published rounded, and is only planned with.
+    `sha256` may be an MD5, told by its length, where nothing better was published. `name` is for an address that does
+    not end in the file's name, as a personal link.
     """
 
     address: str
     bytes: int | None = None
     sha256: str | None = None
     about_bytes: int | None = None
+    name: str = ""
 
     @property
     def file_name(self) -> str:
-        """The last part of the address, which names the file on disk."""
-        return unquote(PurePosixPath(urlsplit(self.address).path).name)
+        """The name of the file on disk: the last part of the address unless a name is given."""
+        return self.name or unquote(PurePosixPath(urlsplit(self.address).path).name)
 
 
 @dataclass(frozen=True)
 class Source:
     """One row of the catalogue.
 
-    `kind` is "zip", "tar" (one or several archives), "urls" (a URL list), "folder" (the user's own images), "file"
-    (a single annotation file, placed as `folder` under ``data/``) or "placed" (images that a person puts into `folder`,
-    since no program may fetch them). `folder` is relative to ``data/``. `strip_prefix` is taken off the names of
-    archive members that begin with it. `images` is how many images the source should hold: None when unknown, 0 when
-    its files are not images. `login` says what a person must do first; empty when nothing.
+    `kind` is "zip", "tar" (one or several archives), "links" (archives whose personal links are in a file that the
+    user names in ``sources.link_files``; their addresses are their names), "drive" (files or a folder on Google
+    Drive), "urls" (a URL list), "ocr-vqa" (OCR-VQA's own list), "folder" (the user's own images), "file" (a single
+    annotation file, placed as `folder` under ``data/``) or "placed" (images that a person puts into `folder`). `folder`
+    is relative to ``data/``. `strip_prefix` is taken off the names of archive members that begin with it; ``*/`` is all
+    their folders. `images` is how many images the source should hold: None when unknown, 0 when its files are not
+    images. `login` says what a person must do first; empty when nothing.
     """
 
     name: str
@@ -125,11 +133,13 @@ def _source(cells: list[str]) -> Source:
 
 def _downloads(row: dict[str, str]) -> tuple[Download, ...]:
     """The addresses of a row with their sizes and hashes; a folder's address is one path, blanks and all."""
-    addresses = [row["address"]] if row["kind"] == "folder" else row["address"].split()
+    addresses = [row["address"]] if row["kind"] == "folder" else _spelled_out(row["address"])
     _expect(any(addresses), "the address is empty")
-    if row["kind"] in ("urls", "file"):
+    if row["kind"] in (*CRAWLED, "file"):
         _expect(len(addresses) == 1, f"kind {row['kind']} takes one address, not {len(addresses)}")
     sizes = [(_whole(cell.removeprefix(ABOUT), "bytes"), cell.startswith(ABOUT)) for cell in row["bytes"].split()]
+    if len(sizes) == 1 and sizes[0][1]:  # a rounded size of all together
+        sizes = [(sizes[0][0] // len(addresses), True)] * len(addresses)
     exact = [None if about else size for size, about in sizes]
     rounded = [size if about else None for size, about in sizes]
     hashes: list[str | None] = [_hash(cell) for cell in row["sha256"].split()]
@@ -143,6 +153,19 @@ def _downloads(row: dict[str, str]) -> tuple[Download, ...]:
     return downloads
 
 
+def _spelled_out(cell: str) -> list[str]:
+    """The addresses of a cell; `sa_{000000..000050}.tar` stands for all from the first number to the last."""
+    addresses: list[str] = []
+    for address in cell.split():
+        if match := re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", address):
+            before, first, last, after = match.groups()
+            numbers = range(int(first), int(last) + 1)
+            addresses += [f"{before}{number:0{len(first)}d}{after}" for number in numbers]
+        else:
+            addresses.append(address)
+    return addresses
+
+
 def _whole(cell: str, what: str) -> int:
     _expect(cell.isascii() and cell.isdigit(), f"{what} is {cell!r}; expected a whole number")
     return int(cell)
@@ -150,8 +173,8 @@ def _whole(cell: str, what: str) -> int:
 
 def _hash(cell: str) -> str:
     _expect(
-        len(cell) == 64 and all(digit in "0123456789abcdef" for digit in cell.lower()),
-        f"sha256 is {cell!r}; expected 64 hexadecimal digits",
+        len(cell) in DIGESTS and all(digit in "0123456789abcdef" for digit in cell.lower()),
+        f"sha256 is {cell!r}; expected 64 hexadecimal digits, or the 32 of an MD5",
     )
     return cell.lower()
 

@@ -6,6 +6,7 @@ keeps the server's version mark, so that a later run continues the same version 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shutil
@@ -17,12 +18,16 @@ from urllib.parse import urlsplit
 import httpx
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, sha256_of, write_json
-from sharegpt4v.images.catalogue import Download
+from sharegpt4v.files import read_json, write_json
+from sharegpt4v.images.catalogue import DIGESTS, Download
 from sharegpt4v.progress import Progress
 
 LONGEST_WAIT_S = 120.0
 MEGABYTE = 1_000_000
+
+
+class Refused(UserError):
+    """A server that lets nobody have the file, or no longer: a link that has expired, or a login that lacks."""
 
 
 class _TryAgain(Exception):
@@ -44,7 +49,7 @@ def fetch(
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / download.file_name
-    part, mark = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.json")
+    part, mark = target.with_name(f"{target.name}.part"), mark_of(target)
     with _client(download.address, timeout_s) as client:
         if target.exists() and _is_current(client, download, target, mark):
             return target
@@ -56,10 +61,15 @@ def fetch(
             complaint = complaint_about(part, download)
     if complaint:
         part.unlink()
-        raise UserError(f"{shown(download.address)}: {complaint}; correct the catalogue, or fetch from another address")
+        raise UserError(f"{_called(download)}: {complaint}; correct the catalogue, or fetch from another address")
     write_json(mark, _read_mark(mark) | {"sha256": download.sha256})
     os.replace(part, target)
     return target
+
+
+def mark_of(file: Path) -> Path:
+    """Where stands what is known of a fetched file; a file without it was put there by a person."""
+    return file.with_name(f"{file.name}.json")
 
 
 def complaint_about(file: Path, download: Download) -> str:
@@ -67,8 +77,12 @@ def complaint_about(file: Path, download: Download) -> str:
     size = file.stat().st_size
     if download.bytes not in (None, size):
         return f"{size:,} bytes, expected {download.bytes:,}"
-    if download.sha256 and (sha256 := sha256_of(file)) != download.sha256:
-        return f"SHA-256 {sha256}, expected {download.sha256}"
+    if download.sha256:
+        kind = DIGESTS[len(download.sha256)]
+        with open(file, "rb") as opened:
+            found = hashlib.file_digest(opened, kind).hexdigest()
+        if found != download.sha256:
+            return f"{'SHA-256' if kind == 'sha256' else 'MD5'} {found}, expected {download.sha256}"
     return ""
 
 
@@ -76,6 +90,11 @@ def shown(address: str) -> str:
     """An address as it may be printed: without the query and the user name, which can hold secrets."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme else address
+
+
+def _called(download: Download) -> str:
+    """What messages call a download; a personal link, which has a name beside it, is a secret as a whole."""
+    return download.name or shown(download.address)
 
 
 def is_loopback(address: str) -> bool:
@@ -115,6 +134,8 @@ def _transfer(
     while True:
         try:
             return _attempt(client, download, part, mark) or resumed
+        except httpx.TooManyRedirects:
+            raise UserError(f"{_called(download)}: leads in a circle of redirects; correct the catalogue") from None
         except (httpx.TransportError, _TryAgain) as error:
             resumed = True
             reached = part.stat().st_size if part.exists() else 0
@@ -122,7 +143,7 @@ def _transfer(
             furthest = max(furthest, reached)
             if failures >= tries:
                 raise UserError(
-                    f"{shown(download.address)}: {error or type(error).__name__}, {failures} times in a row after "
+                    f"{_called(download)}: {error or type(error).__name__}, {failures} times in a row after "
                     f"{reached:,} bytes; they are kept, run the same command again to go on"
                 ) from None
             wait_s = getattr(error, "wait_s", None) or first_wait_s * 2 ** (failures - 1)
@@ -178,8 +199,10 @@ def _raise_for(response: httpx.Response, download: Download) -> None:
         asked = response.headers.get("Retry-After", "")
         raise _TryAgain(f"the server answered {status}", float(asked) if asked.isdigit() else None)
     if status >= 400:
-        hint = "the link may have expired or need a login" if status in (401, 403) else "correct the catalogue"
-        raise UserError(f"{shown(download.address)}: the server answered {status} {response.reason_phrase}; {hint}")
+        answered = f"{_called(download)}: the server answered {status} {response.reason_phrase}"
+        if status in (401, 403, 410):
+            raise Refused(f"{answered}; the link may have expired or need a login")
+        raise UserError(f"{answered}; correct the catalogue")
 
 
 def _check_total(total: int | None, start: int, download: Download, folder: Path) -> None:
@@ -188,7 +211,7 @@ def _check_total(total: int | None, start: int, download: Download, folder: Path
         return
     if download.bytes not in (None, total):
         raise UserError(
-            f"{shown(download.address)}: the server offers {total:,} bytes, expected {download.bytes:,}; "
+            f"{_called(download)}: the server offers {total:,} bytes, expected {download.bytes:,}; "
             "correct the catalogue, or fetch from another address"
         )
     free = shutil.disk_usage(folder).free

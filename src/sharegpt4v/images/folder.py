@@ -55,5 +55,5 @@ def is_placed(folder: Path) -> bool:
 
 def how_to_place(source: Source) -> str:
     """Say how a person gets the images of a source of kind "placed"."""
-    first = f"{source.login}, " if source.login else ""
-    return f"{first}get them from {source.downloads[0].address} and put them there"
+    first, address = f"{source.login}, " if source.login else "", source.downloads[0].address
+    return f"{first}get them{f' from {address}' if '://' in address else ''} and put them there"

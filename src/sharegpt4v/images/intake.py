@@ -63,7 +63,8 @@ def take_in(source: Source, listing: Listing, data: Path, ledger: Path, workers:
             found = chunk.wait()
             memory.keep(found)
             for name in chunk.names:
-                yield _row(source, name, found.get(name) or chunk.known[name])
+                archive = listing.archives.get(name, "")
+                yield _row(source, name, found.get(name) or chunk.known[name], archive)
             progress.advance(len(chunk.names))
 
 
@@ -114,10 +115,10 @@ def _nothing(status: str, reason: str) -> Finding:
     return {**empty, "status": status, "reason": reason}
 
 
-def _row(source: Source, name: str, finding: Finding) -> ManifestRow:
+def _row(source: Source, name: str, finding: Finding, archive: str) -> ManifestRow:
     columns = {column: finding[column] for column in ManifestRow.__annotations__ if column in finding}
     path = f"{source.folder}/{name}" if name else source.folder
-    row: Any = {"path": path, "source": source.name, "licence": source.licence, **columns}
+    row: Any = {"path": path, "source": source.name, "archive": archive, "licence": source.licence, **columns}
     return cast(ManifestRow, row)
 
 

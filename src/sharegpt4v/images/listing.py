@@ -18,11 +18,13 @@ IMAGE_SUFFIXES = (
 class Listing:
     """The files of one source, as paths relative to the source's folder, with forward slashes.
 
-    `found` should be on disk; `failures` holds what was listed and could not be had, with the reason.
+    `found` should be on disk; `failures` holds what was listed and could not be had, with the reason. `archives` says
+    in which archive a file was, where it was in one.
     """
 
     found: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    archives: dict[str, str] = field(default_factory=dict)
 
 
 def is_litter(name: str) -> bool:

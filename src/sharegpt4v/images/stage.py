@@ -7,40 +7,22 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
-from sharegpt4v.images.archives import unpack
-from sharegpt4v.images.catalogue import MINI, Download, Source, resolve
-from sharegpt4v.images.fetch import complaint_about, fetch, shown
+from sharegpt4v.images.archives import Damaged, unpack
+from sharegpt4v.images.catalogue import CRAWLED, Source
+from sharegpt4v.images.fetch import mark_of
+from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.folder import link_folder, placed
 from sharegpt4v.images.intake import take_in
-from sharegpt4v.images.listing import Listing, link_or_copy
+from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy, safe_name
 from sharegpt4v.images.manifest import manifest_path, write_manifest
-from sharegpt4v.images.urls import Crawler, check_success_rate, fetch_urls, read_url_list
-
-
-@dataclass(frozen=True)
-class FetchSettings:
-    """How sources are fetched.
-
-    `workers`: processes that decode. `tries`, `timeout_s` (seconds), `first_wait_s` (seconds, doubling): see `fetch`.
-    `largest_bad_fraction`: the share (0 to 1) of missing and broken images above which a source is refused.
-    `smallest_success_rate`: the share (0 to 1) of a URL list below which it is. `keep_archives`: whether archives stay
-    on disk once unpacked. `crawler`: how img2dataset is run.
-    """
-
-    workers: int = 2
-    tries: int = 5
-    timeout_s: float = 30.0
-    first_wait_s: float = 1.0
-    largest_bad_fraction: float = 0.02
-    smallest_success_rate: float = 0.9
-    keep_archives: bool = True
-    crawler: Crawler = field(default_factory=Crawler)
+from sharegpt4v.images.obtain import File, files_of
+from sharegpt4v.images.settings import FetchSettings
+from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_ocr_vqa, read_url_list
 
 
 def fetch_source(
@@ -48,19 +30,19 @@ def fetch_source(
 ) -> Path:
     """Bring one source under `data` and return its manifest; `work` holds downloads and what lets the work resume.
 
-    The manifest is written before a source with too many missing or broken images is refused with a `UserError`.
+    The manifest, and the list of findings beside it, are written before a source with too many missing or broken images
+    is refused with a `UserError`.
     """
     room = work / source.name
     listing = _gather(source, data / source.folder, room, settings, mini_base_url)
     memory = room / ("hashed.jsonl" if source.images == 0 else "decoded.jsonl")
     manifest = manifest_path(data, source.name)
     counts = write_manifest(manifest, take_in(source, listing, data, memory, settings.workers))
-    said = ", ".join(f"{counts[status]:,} {status}" for status in ("ok", "broken", "missing"))
-    print(f"{source.name}: {said}; see {manifest}", file=sys.stderr)
-    if source.kind == "urls":
-        check_success_rate(source.name, listing, settings.smallest_success_rate)
-        counts["missing"] -= len(listing.failures)  # dead links have a limit of their own
-    _check_bad_fraction(source, counts, manifest, settings.largest_bad_fraction)
+    counts += write_findings(manifest)
+    said = ", ".join(f"{counts[what]:,} {what}" for what in ("ok", "broken", "missing", "repaired", "duplicate"))
+    print(f"{source.name}: {said}; see {findings_path(manifest)}", file=sys.stderr)
+    if settings.missing != "report":
+        _refuse_bad(source, listing, counts, findings_path(manifest), settings)
     return manifest
 
 
@@ -71,79 +53,84 @@ def _gather(source: Source, folder: Path, room: Path, settings: FetchSettings, m
         return link_folder(Path(first.address).expanduser(), folder)
     if source.kind == "placed":
         return placed(source, folder)
-    if source.kind == "urls":
-        urls = read_url_list(_obtain(source, first, room, settings, mini_base_url), mini_base_url)
+    files = files_of(source, room, settings, mini_base_url)
+    if source.kind in CRAWLED:
+        listed = next(files).obtain()
+        urls = read_ocr_vqa(listed) if source.kind == "ocr-vqa" else read_url_list(listed, mini_base_url)
         return fetch_urls(urls, folder, room, settings.crawler)
     if source.kind == "file":
-        link_or_copy(_obtain(source, first, room, settings, mini_base_url), folder)
+        link_or_copy(next(files).obtain(), folder)
         return Listing([""])
     listing = Listing()
-    for download in source.downloads:
-        unpacked = _unpack_once(source, download, folder, room, settings, mini_base_url)
-        listing.found += unpacked["members"]
-        listing.failures |= unpacked["refused"]
-        if not unpacked["members"]:
-            raise UserError(f"{shown(download.address)}: none of the files that {source.name} needs are in it")
+    for file in files:
+        if has_image_suffix(file.name):  # of a folder on Drive
+            name = safe_name(file.name)
+            link_or_copy(file.obtain(), folder / name)
+            listing.found.append(name)
+        else:
+            _add(listing, file.name, _unpack_once(source, file, folder, room, settings))
     return listing
 
 
-def _unpack_once(
-    source: Source, download: Download, folder: Path, room: Path, settings: FetchSettings, mini_base_url: str | None
-) -> dict[str, Any]:
-    """Unpack one archive unless it was and its files are all there; return its `members` and those `refused`."""
-    record = room / "unpacked" / f"{download.file_name}.json"
+def _add(listing: Listing, archive: str, unpacked: dict[str, Any]) -> None:
+    """List what came out of an archive; what damage it has is a failure under its own name."""
+    listing.found += unpacked["members"]
+    listing.failures |= unpacked["refused"]
+    if unpacked["damage"]:
+        listing.failures[archive] = unpacked["damage"]
+    listing.archives |= dict.fromkeys([archive, *unpacked["members"], *unpacked["refused"]], archive)
+
+
+def _unpack_once(source: Source, file: File, folder: Path, room: Path, settings: FetchSettings) -> dict[str, Any]:
+    """Unpack one archive unless it was and its files are all there; return its `members`, those `refused`, its
+    `damage`."""
+    record = room / "unpacked" / f"{file.name}.json"
     done = read_json(record) if record.exists() else {}
-    complete = bool(done) and all(_has_size(folder / name, size) for name, size in done["members"].items())
     as_asked = [source.folder, source.strip_prefix, source.images != 0]
-    if complete and done["as_asked"] == as_asked and done["removed"]:
+    complete = bool(done) and all(_has_size(folder / name, size) for name, size in done["members"].items())
+    complete = complete and done["as_asked"] == as_asked
+    if complete and done["removed"]:
         return dict(done)
-    archive = _obtain(source, download, room, settings, mini_base_url)
+    archive = file.obtain()
     status = archive.stat()
     version = [status.st_size, status.st_mtime_ns]
-    if not complete or done["as_asked"] != as_asked or done["version"] != version:
-        unpacked = unpack(archive, folder, strip_prefix=source.strip_prefix, only_images=source.images != 0)
-        done = {"members": unpacked.members, "refused": unpacked.refused, "as_asked": as_asked, "version": version}
-    # Only what was downloaded here may be removed here.
-    done["removed"] = not settings.keep_archives and not source.login and not _is_local(download)
+    if not complete or done["version"] != version:
+        done = {"as_asked": as_asked, "version": version, "damage": ""}
+        try:
+            unpacked = unpack(archive, folder, strip_prefix=source.strip_prefix, only_images=source.images != 0)
+        except Damaged as error:
+            # Where it is known how many images there should be, those that damage takes count as missing.
+            counted = settings.missing == "drop" and source.images and error.unpacked.members
+            if not counted and settings.missing != "report":
+                raise
+            unpacked, done["damage"] = error.unpacked, str(error)
+        done |= {"members": unpacked.members, "refused": unpacked.refused}
+    if not done["members"] and not done["damage"]:
+        raise UserError(f"{archive}: none of the files that {source.name} needs are in it")
+    # Only what was downloaded here may be removed here, and damage may be mended by another copy.
+    ours = archive.is_relative_to(room) and mark_of(archive).exists()
+    done["removed"] = ours and not settings.keep_archives and not done["damage"]
     write_json(record, done)
     if done["removed"]:
         archive.unlink()
     return dict(done)
 
 
-def _obtain(source: Source, download: Download, room: Path, settings: FetchSettings, mini_base_url: str | None) -> Path:
-    """Return where a file of the source is: on this machine already, put there by a person, or downloaded now."""
-    downloads = room / "downloads"
-    if not _is_local(download) and not source.login:
-        resolved = replace(download, address=resolve(download.address, mini_base_url))
-        return fetch(
-            resolved, downloads, tries=settings.tries, timeout_s=settings.timeout_s, first_wait_s=settings.first_wait_s
-        )
-    file = Path(download.address).expanduser() if _is_local(download) else downloads / download.file_name
-    if not file.exists():
-        todo = f"{source.login}; put the file there" if source.login else "correct the catalogue"
-        raise UserError(f"{source.name}: {file} is not there; {todo} and run the same command again")
-    if complaint := complaint_about(file, download):
-        raise UserError(f"{file}: {complaint}; get the file again, or correct the catalogue")
-    return file
-
-
-def _is_local(download: Download) -> bool:
-    return not download.address.startswith(MINI) and "://" not in download.address
-
-
 def _has_size(file: Path, size: int) -> bool:
     return file.exists() and file.stat().st_size == size
 
 
-def _check_bad_fraction(source: Source, counts: Counter[str], manifest: Path, largest: float) -> None:
-    """Raise a `UserError` when more than the share `largest` of a source's images is missing or broken."""
-    listed = sum(counts.values())
+def _refuse_bad(source: Source, listing: Listing, counts: Counter[str], where: Path, settings: FetchSettings) -> None:
+    """Raise a `UserError` when more of a source's images are missing or broken than `settings.missing` allows."""
+    drop = settings.missing == "drop"
+    if source.kind in CRAWLED:
+        check_success_rate(source.name, listing, settings.smallest_success_rate if drop else 1.0)
+        counts["missing"] -= len(listing.failures)  # dead links have a limit of their own
+    listed = counts["ok"] + counts["broken"] + counts["missing"]
     never_listed = max(0, (source.images or 0) - listed)
-    bad = counts["missing"] + counts["broken"] + never_listed
-    if bad > largest * (listed + never_listed):
+    missing, largest = counts["missing"] + never_listed, settings.largest_bad_fraction if drop else 0.0
+    if counts["broken"] + missing > largest * (listed + never_listed):
         raise UserError(
-            f"{source.name}: of {listed + never_listed:,} files {counts['broken']:,} are broken and "
-            f"{counts['missing'] + never_listed:,} missing, more than the allowed {largest:.1%}; the reasons are in "
-            f"{manifest}; mend the source, or allow more"
+            f"{source.name}: of {listed + never_listed:,} files {counts['broken']:,} are broken and {missing:,} "
+            f"missing, more than the allowed {largest:.1%}; the reasons are in {where}; mend the source, or allow more"
         )

@@ -1,4 +1,4 @@
-"""URL lists (the paper's web images) through img2dataset, which lives in an environment of its own.
+"""URL lists (the paper's web images, OCR-VQA) through img2dataset, which lives in an environment of its own.
 
 img2dataset exits with 0 whatever happens, never tries a failed URL again, and numbers images by order of arrival. So
 here each run asks only for what is not on disk yet, images are joined to their names by the `name` column, and every
@@ -61,6 +61,23 @@ def read_url_list(path: Path, mini_base_url: str | None = None) -> dict[str, str
         urls[name] = resolve(url, mini_base_url)
     if not urls:
         raise UserError(f"{path}: no URLs in it; expected one per line after the header")
+    return urls
+
+
+def read_ocr_vqa(path: Path) -> dict[str, str]:
+    """Read OCR-VQA's ``dataset.json`` into URL by image name: its `imageURL`s by id.
+
+    Every name ends in ``.jpg``, whatever the image is, because the rows of LLaVA's mix say so.
+    """
+    books, expected = read_json(path), "expected OCR-VQA's dataset.json, an imageURL for each id"
+    urls: dict[str, str] = {}
+    for id, book in (books if isinstance(books, dict) else {}).items():
+        try:
+            urls[safe_name(f"{id}.jpg")] = str(book["imageURL"])
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{path}, {id!r}: an id or an imageURL is amiss; {expected}") from None
+    if not urls:
+        raise UserError(f"{path}: no images in it; {expected}")
     return urls
 
 

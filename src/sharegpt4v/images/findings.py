@@ -1,0 +1,64 @@
+"""What a person should know about the images of a source, beside its manifest in ``data/manifests/NAME.csv``.
+
+A line for each image that is missing or broken, is repaired whenever it is read (see `loading`; no file is changed), or
+has the same content as another. The manifest holds the same for programs.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from sharegpt4v.files import open_atomically
+from sharegpt4v.images.manifest import ManifestRow, read_manifest
+
+COLUMNS = ("path", "finding", "why")
+DIGITS = 16  # of a hash, enough to find what may be equal among millions
+
+
+def findings_path(manifest: Path) -> Path:
+    """Where the list of findings of a manifest stands."""
+    return manifest.with_suffix(".csv")
+
+
+def write_findings(manifest: Path) -> Counter[str]:
+    """Write the list beside `manifest`, as a stream in the order of paths; return how many are repaired, and how many
+    duplicate an image before them."""
+    counts: Counter[str] = Counter()
+    with open_atomically(findings_path(manifest), "w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for path, finding, why in _findings(manifest):
+            table.writerow((path, finding, why))
+            counts[finding] += finding in ("repaired", "duplicate")
+    return +counts
+
+
+def _findings(manifest: Path) -> Iterator[tuple[str, str, str]]:
+    repeated = _repeated(manifest)
+    first: dict[str, str] = {}
+    for row in read_manifest(manifest):
+        if row["status"] != "ok":
+            yield row["path"], row["status"], row["reason"]
+            continue
+        if row["note"]:
+            yield row["path"], "repaired", row["note"]
+        if _beginning(row) in repeated:
+            before = first.setdefault(row["sha256"], row["path"])
+            if before != row["path"]:
+                yield row["path"], "duplicate", f"same content as {before}"
+
+
+def _beginning(row: ManifestRow) -> int:
+    return int(row["sha256"][:DIGITS], 16)
+
+
+def _repeated(manifest: Path) -> set[int]:
+    """The beginnings of hashes that several images have; eight bytes an image are held for it, not its row."""
+    import numpy as np
+
+    usable = (row for row in read_manifest(manifest) if row["status"] == "ok")
+    beginnings = np.sort(np.fromiter(map(_beginning, usable), np.uint64))
+    return set(beginnings[1:][beginnings[1:] == beginnings[:-1]].tolist())
