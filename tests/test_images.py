@@ -563,6 +563,24 @@ def test_too_many_bad_images_stop_the_run_and_the_manifest_says_why(tmp_path: Pa
         fetch_source(short, tmp_path / "data", tmp_path / "work", lenient)
 
 
+def test_what_missing_images_do_is_the_configs_to_say(tmp_path: Path) -> None:
+    members = {f"{number}.png": picture(number) for number in range(200)} | {"cut.png": picture()[:40]}
+    one = source("zip", str(write_zip(tmp_path / "a.zip", members)), images=202)
+
+    def fetched(**how: object) -> int:
+        settings = FetchSettings(workers=1, **how)  # type: ignore[arg-type]
+        return len(rows_of(fetch_source(one, tmp_path / "data", tmp_path / "work", settings)))
+
+    assert fetched() == fetched(missing="drop") == 201
+    with pytest.raises(
+        UserError, match=r"of 202 files 1 are broken and 1 missing, more than the allowed 0\.0%; .*coco\.csv"
+    ):
+        fetched(missing="fail")
+    with pytest.raises(UserError, match="more than the allowed"):
+        fetched(missing="drop", largest_bad_fraction=0.001)
+    assert fetched(missing="report", largest_bad_fraction=0.001) == 201
+
+
 def test_a_source_behind_a_login_says_what_to_do(tmp_path: Path) -> None:
     one = source("zip", "https://h/a.zip", login="accept the terms at https://h and download a.zip")
     with pytest.raises(UserError, match=r"downloads/a\.zip is not there; accept the terms .*; put the file there"):

@@ -18,8 +18,8 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.job_record import recorded
 
 VERBS = (
-    "mini-world", "fetch", "seed", "base", "align", "train-captioner", "caption-shard", "caption", "corpus",
-    "pretrain", "finetune", "answer", "judge", "score", "submission", "table", "substitution", "mixture", "datasets",
+    "mini-world", "fetch", "where", "verify", "seed", "base", "align", "train-captioner", "caption-shard", "caption",
+    "corpus", "pretrain", "finetune", "answer", "judge", "score", "submission", "table", "substitution", "mixture", "datasets",
     "figures", "timings", "metrics", "track", "cells", "pull", "plan", "config", "doctor",
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from sharegpt4v.files import open_atomically
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_PER_GROUP = 50_000
+ROWS_PER_GROUP = 5_000
 
 
 class ManifestRow(TypedDict):
