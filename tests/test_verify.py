@@ -12,11 +12,14 @@ from PIL import Image
 from conftest import PROJECT, copy_of
 from sharegpt4v import layout
 from sharegpt4v.cli import main
+from sharegpt4v.config.sources import Policy
+from sharegpt4v.errors import UserError
 from sharegpt4v.images.catalogue import Download, Source
 from sharegpt4v.images.findings import findings_path
-from sharegpt4v.images.manifest import read_manifest
+from sharegpt4v.images.manifest import read_bad, read_manifest
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
+from sharegpt4v.images.usable import Usable
 from sharegpt4v.images.verify import lines, verify
 from test_images import encoded, odd_images, picture, source, write_tar
 
@@ -143,3 +146,36 @@ def test_what_is_broken_repaired_or_there_twice_is_listed_for_a_person(
     same = ("duplicate", "same content as coco/train2017/a copy.png")
     assert findings["plain.png"] == findings["z copy.png"] == same
     assert "coco: 12 ok, 5 broken, 0 missing, 8 repaired, 2 duplicate; see" in capsys.readouterr().err
+
+
+# What a training does without images
+
+
+def test_rows_without_their_image_are_left_out_as_far_as_the_config_allows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sharegpt4v.training.rows import read_rows
+
+    data = tmp_path / "data"
+    odd_images(data / "coco/train2017")
+    fetch_source(source("placed", "here"), data, tmp_path / "work", FetchSettings(workers=1, missing="report"))
+    named = [f"coco/train2017/{name}" for name in ("plain.png", "grey.jpg", "turned.jpg", "cut.jpg", "gone.jpg")]
+    rows = json.loads(corpus(tmp_path / "rows.json", named).read_text())
+
+    def read(missing: Policy, largest: float = 0.0) -> list[str]:
+        usable = Usable(data, dict(read_bad(data / "manifests/coco.parquet")), missing, largest)
+        return [row["id"] for _, row in read_rows(rows, data, "finetuning", usable)]
+
+    kept = [*named[:3], "text"]
+    assert read("drop", 0.4) == read("report") == kept
+    assert (
+        "finetuning: 2 of 6 rows name an image that is missing or broken, and are left out" in capsys.readouterr().err
+    )
+    with pytest.raises(UserError, match=r"2 of 6 rows .* more than the allowed 30\.0%; `s4v verify` lists them"):
+        read("drop", 0.3)
+    with pytest.raises(UserError, match=r"row 4 \(id coco/.*cut\.jpg\): image .*cut\.jpg cannot be used \("):
+        read("fail")
+    (data / "coco/train2017/cut.jpg").write_bytes(picture())
+    fetch_source(source("placed", "here"), data, tmp_path / "work", FetchSettings(workers=1, missing="report"))
+    with pytest.raises(UserError, match=r"row 5 \(id coco/.*gone\.jpg\): no image .*; expected a file there"):
+        read("fail")

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from sharegpt4v.config.section import Count, CountOrNone, Fraction, Section, Text
 
+Policy = Literal["fail", "drop", "report"]
+
 
 class Img2Dataset(Section):
     """The command img2dataset, which downloads the sources that are lists of web addresses."""
@@ -24,7 +26,7 @@ class Sources(Section):
 
     catalogue: Path = Field(description="Path of the table of sources (TSV): address, count, bytes, hash, licence.")
     use: tuple[Text, ...] = Field(description="Names of the rows of the catalogue that this run fetches.")
-    missing: Literal["fail", "drop", "report"] = Field(
+    missing: Policy = Field(
         default="drop",
         description="What missing and broken images do. fail: one stops its source, and a training whose rows name it. "
         "drop: they are left out, and rows that name them, up to `largest_bad_fraction`. report: however many.",

@@ -87,6 +87,15 @@ def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         raise UserError(f"{path}: not a manifest of images ({error}); delete it and fetch the source again") from None
 
 
+def read_bad(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield path and reason of the images that are missing or broken, without making rows of the others."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["path", "status", "reason"], filters=[("status", "!=", "ok")])
+    for row in table.to_pylist():
+        yield row["path"], row["reason"] or row["status"]
+
+
 def _schema() -> pa.Schema:
     import pyarrow as pa
 

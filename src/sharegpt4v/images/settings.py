@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from sharegpt4v.config.sources import Policy
 from sharegpt4v.images.urls import Crawler
-
-Policy = Literal["fail", "drop", "report"]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.errors import UserError
+from sharegpt4v.images.usable import Usable
 from sharegpt4v.training.conversation import IGNORED, IMAGE, TEMPLATES, encode_all
 from sharegpt4v.training.samples import Tokens
 
@@ -18,13 +19,16 @@ Row = Mapping[str, Any]
 AT_ONCE = 1000  # rows that are tokenised together
 
 
-def read_rows(rows: Path | Sequence[Row], data: Path, what: str) -> Iterator[tuple[str, Row]]:
+def read_rows(
+    rows: Path | Sequence[Row], data: Path, what: str, images: Usable | None = None
+) -> Iterator[tuple[str, Row]]:
     """Yield the rows with the place each is named by in errors; `what` names rows that are given directly.
 
-    `UserError` for a row that is not LLaVA's, or whose image is no file below `data`.
+    `UserError` for a row that is not LLaVA's, or whose image is no file below `data`, unless `images` says that such a
+    row is left out.
     """
+    images = images or Usable(data)
     where = str(rows) if isinstance(rows, Path) else what
-    found: set[str] = set()
     number = 0
     for number, row in enumerate(read_array(rows) if isinstance(rows, Path) else rows, start=1):
         place = f"{where}, row {number}"
@@ -32,14 +36,11 @@ def read_rows(rows: Path | Sequence[Row], data: Path, what: str) -> Iterator[tup
             raise UserError(f"{place}: expected 'conversations' of turns with 'from' and 'value'")
         if isinstance(row.get("id"), str):
             place += f" (id {row['id']})"
-        image = row.get("image")
-        if image and image not in found:
-            if not (data / image).is_file():
-                raise UserError(f"{place}: no image {data / image}; expected a file there, so fetch its source first")
-            found.add(image)
-        yield place, row
+        if not (image := row.get("image")) or images.takes(image, place):
+            yield place, row
     if not number:
         raise UserError(f"{where}: no rows in it; expected a JSON array of LLaVA rows")
+    images.tell(what, number)
 
 
 def tokenise(

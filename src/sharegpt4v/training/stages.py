@@ -17,6 +17,7 @@ import torch
 from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_json
+from sharegpt4v.images.usable import Usable
 from sharegpt4v.ledger import key_of
 from sharegpt4v.models.building import build_llava, image_token_count, load_llava, set_trainable
 from sharegpt4v.models.device import choose_device
@@ -44,17 +45,19 @@ def train_stage(
     stage_name: str,
     ranks: Ranks = ALONE,
     compute: Compute = COMPUTE,
+    images: Usable | None = None,
 ) -> None:
     """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
 
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
-    `<work>/<fingerprint>` until `out` is there. `UserError` for a row that is malformed or lacks its image. All of
-    several processes call this alike, and the first one reads the rows and writes; how the work is divided, `compute`,
-    does not change what comes out.
+    `<work>/<fingerprint>` until `out` is there. `UserError` for a row that is malformed or lacks its image, unless
+    `images` leaves that out. All of several processes call this alike, and the first one reads the rows and writes; how
+    the work is divided, `compute`, does not change what comes out.
     """
     about = ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name))
-    state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"])
+    without = sorted(images.bad) if images else []
+    state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], without)
     model, processor = build_llava(*start, seed) if isinstance(start, tuple) else load_llava(start)
     image_tokens = image_token_count(model.config)
 
@@ -62,7 +65,7 @@ def train_stage(
         """Tokenise the rows, unless an earlier try has."""
         folder, tokenizer = state / "samples", processor.tokenizer
         if not folder.exists():
-            tokens = tokenise(read_rows(rows, data, stage_name), tokenizer, recipe, image_tokens, stage_name)
+            tokens = tokenise(read_rows(rows, data, stage_name, images), tokenizer, recipe, image_tokens, stage_name)
             write_samples(folder, tokens, tokenizer.convert_tokens_to_ids(IMAGE), image_tokens)
         return folder
 

@@ -23,6 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Write checkpoints/aligned/SIZE."""
+    from sharegpt4v.images.usable import usable_images
     from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage
 
@@ -39,4 +40,5 @@ def run(options: Namespace) -> None:
         "alignment",
         ranks,
         config.compute,
+        images=usable_images(config, layout.SHORT_CAPTION_IMAGES),
     )

@@ -25,6 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Write checkpoints/MODEL/finetuned."""
+    from sharegpt4v.images.usable import usable_images
     from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage
 
@@ -42,4 +43,5 @@ def run(options: Namespace) -> None:
         "finetuning",
         ranks,
         config.compute,
+        images=usable_images(config),
     )

@@ -21,6 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Start from checkpoints/aligned/SIZE and write checkpoints/pretrained/SIZE."""
+    from sharegpt4v.images.usable import usable_images
     from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage
 
@@ -37,4 +38,5 @@ def run(options: Namespace) -> None:
         "pretraining",
         ranks,
         config.compute,
+        images=usable_images(config),
     )

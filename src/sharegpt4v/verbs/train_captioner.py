@@ -22,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Start from the aligned model of the captioner's size."""
     from sharegpt4v.captioner.rows import captioner_rows, read_instruction
+    from sharegpt4v.images.usable import usable_images
     from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage
 
@@ -38,4 +39,5 @@ def run(options: Namespace) -> None:
         "captioner",
         ranks,
         config.compute,
+        images=usable_images(config),
     )
