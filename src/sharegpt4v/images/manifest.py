@@ -79,7 +79,7 @@ def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         with pq.ParquetFile(path) as file:
             if file.schema_arrow != _schema():
                 raise UserError(f"{path}: not a manifest of images; delete it and fetch the source again")
-            for batch in file.iter_batches(columns=columns):
+            for batch in file.iter_batches(ROWS_PER_GROUP, columns=columns):
                 yield from batch.to_pylist()
     except FileNotFoundError:
         raise UserError(f"{path}: no such manifest; fetch the source first") from None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sharegpt4v.corpora.statistics import read_array
+from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.files import open_atomically, read_json
 from sharegpt4v.images.catalogue import Source
 from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
