@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sharegpt4v.files import read_json, write_json
 from sharegpt4v.teacher.batch_files import NOT_RUN, Queue, read_results, write_requests
+from sharegpt4v.teacher.batch_folder import BatchFolder
 from sharegpt4v.teacher.insisting import insist
 from sharegpt4v.teacher.reply import Failure
 from sharegpt4v.teacher.request import AnyRequest
@@ -39,8 +39,8 @@ class Batches:
 
     def __init__(self, run: Run, missing: Mapping[str, AnyRequest]) -> None:
         self.run, self.settings, self.missing = run, run.settings, missing
-        self.folder = run.ledger.path.with_suffix(".batches")
-        self.open: dict[str, dict[str, Any]] = {file.stem: read_json(file) for file in self.folder.glob("*.json")}
+        self.folder = BatchFolder(run.ledger.path)
+        self.open = self.folder.states
         self.promises = {name: self._promise(state) for name, state in self.open.items()}
         self.most, self.full = self.settings.batch_requests, False
         self.tries: Counter[str] = Counter()
@@ -52,7 +52,7 @@ class Batches:
 
     def keys(self) -> set[str]:
         """Return the keys of all requests that are under way."""
-        return {key for name in self.open for key in self._asked(name)}
+        return {key for name in self.open for key in self.folder.asked(name)}
 
     async def recover(self) -> None:
         """Find the ids of batches that were being handed in when the run was killed, or forget them."""
@@ -60,24 +60,23 @@ class Batches:
         found = await self._find(lost) if lost else {}
         for name in lost:
             if name in found:
-                self._remember(name, self.open[name] | {"id": found[name]})
+                self.folder.change(name, self.open[name] | {"id": found[name]})
             else:
                 self._forget(name)
 
     async def hand_in(self, queue: Queue) -> bool:
         """Hand in a batch of the first requests of the queue; False when there is none or the budget allows none."""
-        name, path = uuid.uuid4().hex, self.folder / "input.jsonl"
-        self.folder.mkdir(exist_ok=True)
+        name, path = uuid.uuid4().hex, self.folder.path / "input"
+        path.parent.mkdir(exist_ok=True)
         asked, prompt_tokens = write_requests(path, queue, self.run, self.most)
         if asked:
-            write_json(self.folder / f"{name}.asked", asked)
             state = {"id": None, "time": time.time(), "requests": len(asked), "prompt_tokens": prompt_tokens}
-            self._remember(name, state)
+            self.folder.begin(name, state, asked)
             self.promises[name] = self._promise(state)
             with open(path, "rb") as file:
                 upload = (f"{name}.jsonl", file)
                 sent = await insist(self.run, lambda: self.openai.files.create(file=upload, purpose="batch"))
-            self._remember(name, state | {"id": await self._create(name, sent.id)})
+            self.folder.change(name, state | {"id": await self._create(name, sent.id)})
             self.run.say(f"batch {self.open[name]['id']} of {len(asked):,} {self.run.noun} is handed in")
         path.unlink()
         return bool(asked)
@@ -150,7 +149,7 @@ class Batches:
 
     async def _collect(self, name: str, batch: Batch | None, queue: Queue) -> None:
         """Keep the replies of a batch that has ended; the rest is asked again or set aside."""
-        asked, cost = self._asked(name), 0.0
+        asked, cost = self.folder.asked(name), 0.0
         left = dict.fromkeys(asked, Failure(NOT_RUN, "", "its batch ended without it"))
         failed = batch is not None and batch.status == "failed"
         if batch:
@@ -158,10 +157,10 @@ class Batches:
             for file in (batch.output_file_id, batch.error_file_id):
                 if file:
                     cost += await self._keep(file, batch.id, asked, left)
-        self.run.progress.advance(len(asked) - len(left), self.run.purse.note())
         for key, failure in left.items():
             self._leave_or_ask_again(key, failure, queue, counts=not failed)
         self._forget(name, cost)
+        self.run.progress.advance(len(asked) - len(left), self.run.purse.note())
         if batch:
             with contextlib.suppress(Exception):  # the endpoint deletes it by itself after a month
                 await self.openai.files.delete(batch.input_file_id)
@@ -208,16 +207,6 @@ class Batches:
         reply_tokens = state["requests"] * self.settings.max_tokens
         return self.run.purse.promise(self.run.purse.most(state["prompt_tokens"], reply_tokens, batch=True))
 
-    def _asked(self, name: str) -> dict[str, Any]:
-        """Return what the requests of a batch say of themselves, by key."""
-        return dict(read_json(self.folder / f"{name}.asked"))
-
-    def _remember(self, name: str, state: dict[str, Any]) -> None:
-        write_json(self.folder / f"{name}.json", state)
-        self.open[name] = state
-
     def _forget(self, name: str, cost: float = 0.0) -> None:
         self.run.purse.settle(self.promises.pop(name), cost)
-        for kind in ("json", "asked"):
-            (self.folder / f"{name}.{kind}").unlink(missing_ok=True)
-        del self.open[name]
+        self.folder.forget(name)

@@ -34,9 +34,6 @@ class Run:
         self.connection = Connection(settings.base_url, settings.api_key_variable)
         self.tokens = Tokens(settings.image_tokens, settings.max_tokens)
         self.purse = Purse(settings.budget)
-        for record in ledger.records() if settings.budget else ():
-            self.purse.spent += self.purse.cost(record)
-            self.tokens.saw(record)
         self.set_aside: dict[str, str] = {}
         self.stopping = asyncio.Event()
         self.stopped_by: str | None = None
@@ -44,13 +41,16 @@ class Run:
         self._unwritten: list[tuple[str, dict[str, Any]]] = []
 
     def missing(self, requests: Iterable[AnyRequest]) -> dict[str, AnyRequest]:
-        """Return what the ledger does not hold yet, by key, each once."""
+        """Return what the ledger does not hold yet, by key, each once; if there is any, add up what has been spent."""
         total, missing = 0, dict[str, AnyRequest]()
         for request in requests:
             total += 1
             if (key := self.settings.key(request)) not in self.ledger:
                 missing.setdefault(key, request)
         if missing:
+            for record in self.ledger.records() if self.purse.budget else ():
+                self.purse.spent += self.purse.cost(record)
+                self.tokens.saw(record)
             about = f"{len(missing):,} of {total:,} {self.noun}"
             self.say(f"asking {self.settings.model} at {self.connection.shown} about {about}")
         self.progress = Progress(self.title, total, self.noun, done=total - len(missing))
