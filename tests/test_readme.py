@@ -63,13 +63,15 @@ def test_commands_of_s4v_do_what_they_say(smoke: Path, tmp_path: Path, monkeypat
     assert "flower.jpg" in (folder / "captions.jsonl").read_text()
 
 
-def test_the_config_for_own_images_is_one(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    preset = tmp_path / "mine.yaml"
-    preset.write_text(text.replace("base: config.yaml", f"base: {PROJECT / 'config/config.yaml'}"))
-    ended = run(["s4v", "config", str(preset)])
-    assert ended.returncode == 0, ended.stderr
-    assert "photographs: ~/photographs" in ended.stdout
+def test_the_configs_are_such(tmp_path: Path) -> None:
+    told = []
+    for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):
+        preset = tmp_path / "mine.yaml"
+        preset.write_text(text.replace("base: ", f"base: {PROJECT}/config/"))
+        ended = run(["s4v", "config", str(preset)])
+        assert ended.returncode == 0, ended.stderr
+        told.append(ended.stdout)
+    assert "photographs: ~/photographs" in told[0] and "tokens_per_minute: 800000" in told[1]
 
 
 def test_what_else_is_named_is_there() -> None:
