@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sharegpt4v.files import open_atomically
-from sharegpt4v.images.manifest import ManifestRow, read_manifest
+from sharegpt4v.images.manifest import read_hashes, read_manifest
 
 COLUMNS = ("path", "finding", "why")
 DIGITS = 16  # of a hash, enough to find what may be equal among millions
@@ -45,20 +45,19 @@ def _findings(manifest: Path) -> Iterator[tuple[str, str, str]]:
             continue
         if row["note"]:
             yield row["path"], "repaired", row["note"]
-        if _beginning(row) in repeated:
+        if _beginning(row["sha256"]) in repeated:
             before = first.setdefault(row["sha256"], row["path"])
             if before != row["path"]:
                 yield row["path"], "duplicate", f"same content as {before}"
 
 
-def _beginning(row: ManifestRow) -> int:
-    return int(row["sha256"][:DIGITS], 16)
+def _beginning(sha256: str) -> int:
+    return int(sha256[:DIGITS], 16)
 
 
 def _repeated(manifest: Path) -> set[int]:
     """The beginnings of hashes that several images have; eight bytes an image are held for it, not its row."""
     import numpy as np
 
-    usable = (row for row in read_manifest(manifest) if row["status"] == "ok")
-    beginnings = np.sort(np.fromiter(map(_beginning, usable), np.uint64))
+    beginnings = np.sort(np.fromiter(map(_beginning, read_hashes(manifest)), np.uint64))
     return set(beginnings[1:][beginnings[1:] == beginnings[:-1]].tolist())

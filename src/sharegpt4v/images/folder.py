@@ -30,7 +30,9 @@ def link_folder(folder: Path, target: Path) -> Listing:
             path = Path(here, file)
             name = path.relative_to(folder).as_posix()
             try:
-                link_or_copy(path, target / safe_name(name))
+                safe = safe_name(name)
+                if folder != target:
+                    link_or_copy(path, target / safe)
                 listing.found.append(name)
             except (ValueError, OSError) as error:
                 reason = str(getattr(error, "strerror", None) or error)

@@ -87,6 +87,16 @@ def read_manifest(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         raise UserError(f"{path}: not a manifest of images ({error}); delete it and fetch the source again") from None
 
 
+def read_hashes(path: Path) -> Iterator[str]:
+    """Yield the SHA-256 of every usable image of a manifest."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS_PER_GROUP, columns=["sha256", "status"]):
+            hashes = zip(*(batch.column(name).to_pylist() for name in ("sha256", "status")), strict=True)
+            yield from (sha256 for sha256, status in hashes if status == "ok")
+
+
 def read_bad(path: Path) -> Iterator[tuple[str, str]]:
     """Yield path and reason of the images that are missing or broken, without making rows of the others."""
     import pyarrow.parquet as pq

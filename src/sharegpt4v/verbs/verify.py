@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
 
     config = config_of(options)
     mixes = [layout.DATA / mix for mix in config.corpora.instruction_mixes.values()]
-    expected = [layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS, *mixes]
+    expected = list(dict.fromkeys([*layout.corpora(config), *mixes]))
     files = options.files or [file for file in expected if file.is_file()]
     if not files:
         raise UserError(f"none of {', '.join(map(str, expected))} is there; fetch or make one of them first")
