@@ -105,7 +105,7 @@ def test_what_is_missing_comes_with_a_remedy(tmp_path: Path, monkeypatch: pytest
     lacks = {one.what: one for one in missing(config, pending, costs)}
     assert lacks["key of teacher"].remedy == "put the key of https://api.openai.com/v1 into OPENAI_API_KEY"
     assert "raise teacher.budget.limit_usd" in lacks["money"].remedy
-    assert "accept Meta's terms" in lacks["login for sam"].remedy
+    assert "accept Meta's terms" in lacks["links of sam"].remedy and lacks["links of sam"].stops
     assert "room" in lacks and "key of judge" not in lacks and lacks["benchmarks: all"].stops
     (tmp_path / "data/eval/MME").mkdir(parents=True)
     monkeypatch.setenv("OPENAI_API_KEY", "set")
@@ -113,6 +113,13 @@ def test_what_is_missing_comes_with_a_remedy(tmp_path: Path, monkeypatch: pytest
     assert "key of teacher" not in lacks
     placed = load(CONFIG / "paper-7b.yaml", {"sources": {"placed": ["sam"]}})
     assert "images in data/sam/images" in {one.what for one in missing(placed, pending, costs)}
+    (tmp_path / "links.txt").touch()
+    linked = load(CONFIG / "paper-7b.yaml", {"sources": {"link_files": {"sam": "links.txt"}}})
+    assert not {"links of sam", "login for sam"} & {one.what for one in missing(linked, pending, costs)}
+    cheap = load(CONFIG / "paper-7b.yaml", {"teacher": {"mode": "batch", "budget": {"limit_usd": 300}}})
+    dear = load(CONFIG / "paper-7b.yaml", {"teacher": {"budget": {"limit_usd": 300}}})
+    assert "money" in {one.what for one in missing(dear, pending, costs)}
+    assert "money" not in {one.what for one in missing(cheap, pending, costs)}
     (tmp_path / "data/sam/images").mkdir(parents=True)
     (tmp_path / "data/sam/images/sa_1.jpg").touch()
     assert not {"login for sam", "images in data/sam/images"} & {one.what for one in missing(placed, pending, costs)}

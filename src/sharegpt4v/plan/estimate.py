@@ -71,7 +71,8 @@ class Estimate:
 
     def _source_bytes(self, source: Source) -> float:
         size = sum(download.bytes or download.about_bytes or 0 for download in source.downloads)
-        return size * (self.assumed["unpacked_factor"] if source.kind in ("zip", "tar") else 1)
+        unpacked = source.kind in ("zip", "tar", "links") and self.config.sources.keep_archives
+        return size * (self.assumed["unpacked_factor"] if unpacked else 1)
 
     def _images(self, name: str) -> int:
         return expected_images(self.config, name)

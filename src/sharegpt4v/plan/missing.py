@@ -12,7 +12,7 @@ from pathlib import Path
 from sharegpt4v import layout
 from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.config import Config
-from sharegpt4v.images.catalogue import Source
+from sharegpt4v.images.catalogue import CRAWLED, Source
 from sharegpt4v.images.folder import how_to_place, is_placed
 from sharegpt4v.plan.estimate import Cost
 from sharegpt4v.plan.stages import Pending
@@ -52,10 +52,10 @@ def _keys(config: Config, pending: Mapping[str, Pending]) -> Iterator[Missing]:
 def _budget(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, Cost]) -> Iterator[Missing]:
     if "seed captions" not in pending or "seed captions" not in costs:
         return
-    budget, usd = config.teacher.budget, costs["seed captions"].usd
+    teacher, cost = config.teacher, costs["seed captions"]
+    budget, usd = teacher.budget, cost.batch_usd if teacher.mode == "batch" else cost.usd
     if usd is None:
-        model = config.teacher.model
-        yield Missing(f"price of {model}", "add a row to config/prices.tsv to see what it costs", stops=False)
+        yield Missing(f"price of {teacher.model}", "add a row to config/prices.tsv to see what it costs", stops=False)
     elif budget and usd > budget.limit_usd:
         yield Missing("money", f"seed captions cost {usd:,.0f} USD; raise teacher.budget.limit_usd, or ask for fewer")
 
@@ -70,15 +70,27 @@ def _sources(config: Config) -> Iterator[Missing]:
             lacking.setdefault(source.downloads[0].address, []).append(source)
         elif source.kind == "folder" and not Path(source.downloads[0].address).expanduser().is_dir():
             yield Missing(f"folder of {source.name}", f"correct sources.folder_sources.{source.name}")
+        elif source.kind == "links":
+            if not _has_links(config, source):
+                remedy = f"{source.login}, and name that file in sources.link_files.{source.name}"
+                yield Missing(f"links of {source.name}", remedy)
         elif source.kind != "placed" and source.login:
             yield Missing(f"login for {source.name}", source.login, stops=False)
     for sources in lacking.values():
         folders = ", ".join(f"{layout.DATA / source.folder}" for source in sources)
         yield Missing(f"images in {folders}", how_to_place(sources[0]))
-    crawled = [source for source in layout.sources(config).values() if source.kind == "urls"]
+    crawled = [source for source in layout.sources(config).values() if source.kind in CRAWLED]
     command = layout.of_project(config.sources.img2dataset.command)
     if crawled and not command.exists():
         yield Missing(str(command), "`make setup` makes it")
+
+
+def _has_links(config: Config, source: Source) -> bool:
+    """Whether the user's personal links are at hand, or no longer needed, since all that they lead to is here."""
+    file = config.sources.link_files.get(source.name)
+    downloads = layout.WORK / "sources" / source.name / "downloads"
+    here = all((downloads / download.file_name).exists() for download in source.downloads)
+    return here or (file is not None and file.expanduser().is_file())
 
 
 def _base_models(config: Config) -> Iterator[Missing]:

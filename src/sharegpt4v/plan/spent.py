@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from sharegpt4v import layout
 from sharegpt4v.files import read_jsonl
@@ -36,13 +37,18 @@ def usd_spent(prices: dict[str, Price]) -> dict[str, float]:
     out."""
     return {
         stage: sum(
-            prices[reply["model"]].usd(reply["prompt_tokens"], reply["completion_tokens"])
+            _cost(reply, prices[reply["model"]])
             for ledger in sorted(folder.rglob("*.jsonl"))
             for reply in read_jsonl(ledger)
             if reply.get("model") in prices
         )
         for stage, folder in LEDGERS.items()
     }
+
+
+def _cost(reply: Mapping[str, Any], price: Price) -> float:
+    factor = price.batch_factor if "batch" in reply else None
+    return price.usd(reply["prompt_tokens"], reply["completion_tokens"]) * (1.0 if factor is None else factor)
 
 
 def gigabytes_spent() -> dict[str, float]:
