@@ -152,6 +152,8 @@ def test_the_reasons_outlive_a_refused_source(smoke: Path, photographs: Path, tm
     ended = run(snakemake(folder, "data/manifests/photographs.parquet", config=[join]))
     assert ended.returncode == 1
     assert "photographs: of 3 files 1 are broken" in (folder / "logs/sources/photographs.log").read_text()
-    kept = list(read_manifest(folder / ".work/sources/photographs/refused.parquet"))
-    assert [row["path"] for row in kept if row["reason"]] == ["photographs/images/broken.jpg"]
+    with open(folder / "data/manifests/photographs.csv", newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file) if row["finding"] == "broken"] == [
+            "photographs/images/broken.jpg"
+        ]
     assert not (folder / "data/manifests/photographs.parquet").exists()
