@@ -230,6 +230,10 @@ def test_rows_are_tokenised_once_and_every_process_reads_the_same(world, tmp_pat
     image_id = tokenizer.convert_tokens_to_ids("<image>")
     assert len(samples) == len(rows) and samples.images == 24
     assert samples.lengths == [len(sample.ids) for sample in samples]
+    assert samples.learned == [sample.learned for sample in samples]
+    short = Recipe(**(RECIPE | {"sequence_length": max(samples.lengths) - 2}))
+    cut = stored(rows, tokenizer, short, 4, world[2] / "data", tmp_path / "cut")
+    assert cut.learned == [sample.learned for sample in cut] and sum(cut.learned) < sum(samples.learned)
     for sample, one in zip(samples, rows, strict=True):
         assert (sample.ids, sample.labels) == encode(tokenizer, *v1_text(one["conversations"]), 4)
         assert sample.image == (world[2] / "data" / one["image"] if "image" in one else None)

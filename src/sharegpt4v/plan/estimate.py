@@ -140,7 +140,9 @@ class Estimate:
             drawn = sum(mini.images.get(name, 0) for name in ("gqa", "ocr_vqa", "textvqa", "vg"))
             rows = mini.instruction_rows
             return rows.conversations + rows.detail + rows.text_only + drawn
-        known = self.assumed.get(f"rows_{self.config.corpora.instruction_mixes[model.mix].name}")
+        known = self.assumed.get(f"rows_{layout.rows_of(self.config, model).name}")
+        if known is None:  # one that is made: about as many rows as the mix that it is made of
+            known = self.assumed.get(f"rows_{self.config.corpora.instruction_mixes[model.mix].name}")
         return None if known is None else int(known)
 
     def _answers(self) -> Cost:

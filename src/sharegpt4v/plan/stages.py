@@ -25,7 +25,7 @@ RULES = {
     "fine-tuning": ("finetuned",),
     "answers": ("answers",),
     "judge": ("judged",),
-    "tables": ("scores", "submissions", "table", "substitution", "datasets", "figure", "tracked", "cells"),
+    "tables": ("scores", "submissions", "table", "substitution", "mixture", "datasets", "figure", "tracked", "cells"),
 }
 REASONS = {  # Snakemake's words, and ours; the first that holds is told
     "output files have to be generated": "not made yet",

@@ -89,6 +89,7 @@ def collate(samples: Sequence[Sample], rows: Sequence[Sequence[int]], row_count:
     labels = torch.full((row_count, capacity), IGNORED, dtype=torch.long)
     positions = torch.zeros((row_count, capacity), dtype=torch.long)
     images: list[Path] = []
+    learned = 0
     for number in range(row_count):
         start = 0
         for index in rows[number] if number < len(rows) else ():
@@ -98,7 +99,7 @@ def collate(samples: Sequence[Sample], rows: Sequence[Sequence[int]], row_count:
             labels[number, start + 1 : end] = torch.tensor(sample.labels[1:])
             positions[number, start:end] = torch.arange(len(sample.ids))
             images += [sample.image] if sample.image else []
+            learned += sample.learned
             start = end
         positions[number, start:] = torch.arange(capacity - start)
-    learned = sum(samples[index].learned for row in rows for index in row)
     return Batch(ids, labels, positions, images, sum(len(row) for row in rows), learned)

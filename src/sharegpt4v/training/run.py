@@ -23,7 +23,7 @@ from sharegpt4v.training.engine import engine_for
 from sharegpt4v.training.meter import Meter
 from sharegpt4v.training.packing import Batch, collate, steps_of_epoch
 from sharegpt4v.training.ranks import ALONE, Ranks
-from sharegpt4v.training.samples import lengths_of
+from sharegpt4v.training.samples import learned_of, lengths_of
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
@@ -57,14 +57,14 @@ def batches(
 
     A part is one batch, or several of `rows_at_once` rows: as many in every process, for they wait for each other.
     """
-    lengths, step, epoch = lengths_of(samples), 0, 0
+    lengths, learning, step, epoch = lengths_of(samples), learned_of(samples), 0, 0
     while step < steps:
         for rows in steps_of_epoch(lengths, recipe, seed, epoch):
             if first <= step < steps:
                 mine = ranks.share(rows)
                 most = math.ceil((recipe.batch_size if recipe.batch_of == "rows" else len(rows)) / ranks.count)
                 size = min(rows_at_once or most, most)
-                learned = sum(samples[index].learned for row in rows for index in row)
+                learned = sum(learning[index] for row in rows for index in row)
                 yield [
                     replace(
                         collate(samples, mine[start : start + size], size, recipe.sequence_length, pad), learned=learned
@@ -77,7 +77,11 @@ def batches(
 
 def step_count(samples: Sequence[Sample], recipe: Recipe, seed: int) -> int:
     """Optimiser steps of the whole run: batches of the first epoch times the number of epochs, at least one."""
-    return max(1, round(len(steps_of_epoch(lengths_of(samples), recipe, seed, 0)) * recipe.epochs))
+    if recipe.batch_of == "samples":
+        count = math.ceil(len(samples) / recipe.batch_size)
+    else:
+        count = len(steps_of_epoch(lengths_of(samples), recipe, seed, 0))
+    return max(1, round(count * recipe.epochs))
 
 
 def train(

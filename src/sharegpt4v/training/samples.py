@@ -17,7 +17,7 @@ from sharegpt4v.files import read_json, write_json
 from sharegpt4v.training.checkpoint import new_folder
 from sharegpt4v.training.conversation import IGNORED, Sample
 
-RECORD = np.dtype([("ids_end", "<i8"), ("image_end", "<i8"), ("length", "<i4")])
+RECORD = np.dtype([("ids_end", "<i8"), ("image_end", "<i8"), ("length", "<i4"), ("learned", "<i4")])
 
 
 class Tokens(NamedTuple):
@@ -45,6 +45,11 @@ class Samples(Sequence[Sample]):
         """The number of ids of each sample."""
         return self._records["length"].tolist()  # type: ignore[no-any-return]
 
+    @property
+    def learned(self) -> list[int]:
+        """How many labels of each sample are learned."""
+        return self._records["learned"].tolist()  # type: ignore[no-any-return]
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -55,8 +60,8 @@ class Samples(Sequence[Sample]):
     def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
-        ids_end, image_end, length = self._records[index].item()
-        ids_start, image_start, _ = self._records[index - 1].item() if index else (0, 0, 0)
+        ids_end, image_end, length, _ = self._records[index].item()
+        ids_start, image_start, *_ = self._records[index - 1].item() if index else (0, 0)
         stored = self._ids[ids_start:ids_end]
         ids = np.where(stored < 0, ~stored, stored)
         labels = np.where(stored < 0, IGNORED, stored)
@@ -81,7 +86,9 @@ def write_samples(folder: Path, rows: Iterable[Tokens], image_id: int, image_tok
                 stored, labels = np.array(row.ids, "<i4"), np.array(row.labels, "<i4")
                 ids_end += ids.write(np.where(labels == IGNORED, ~stored, stored).tobytes()) // stored.itemsize
                 image_end += paths.write((row.image or "").encode())
-                records.write(np.array((ids_end, image_end, row.length), RECORD).tobytes())
+                cut = len(labels) + (image_tokens - 1 if row.image else 0) - row.length
+                learned = np.count_nonzero(labels[1 : len(labels) - cut] != IGNORED)
+                records.write(np.array((ids_end, image_end, row.length, learned), RECORD).tobytes())
                 images.update([row.image] if row.image else [])
         write_json(new / "about.json", {"image_id": image_id, "image_tokens": image_tokens, "images": len(images)})
 
@@ -89,6 +96,11 @@ def write_samples(folder: Path, rows: Iterable[Tokens], image_id: int, image_tok
 def lengths_of(samples: Sequence[Sample]) -> list[int]:
     """Return the number of ids of each sample, without reading those that lie on disk."""
     return samples.lengths if isinstance(samples, Samples) else [len(sample.ids) for sample in samples]
+
+
+def learned_of(samples: Sequence[Sample]) -> list[int]:
+    """Return how many labels of each sample are learned, without reading those that lie on disk."""
+    return samples.learned if isinstance(samples, Samples) else [sample.learned for sample in samples]
 
 
 def _mapped(path: Path, kind: Any) -> np.ndarray[Any, Any]:
