@@ -1,6 +1,6 @@
 """How fast images are taken in, beside a loop that only decodes them on the same cores, and how much memory both need.
 
-    python benchmarks/intake_speed.py --images 20000 --workers 2
+    python benchmarks/intake_speed.py --images 60000 --workers 2
 
 draws JPEGs of 640 x 480 pixels, a few hundred scenes saved again and again with other pixels, and reads each once so
 that the disk plays no part. Then, in turns and each in a process of its own, workers decode all of them and do nothing
@@ -41,7 +41,7 @@ SOURCE = Source("drawn", "placed", "drawn/images", (Download("here"),), licence=
 def main() -> None:
     """Measure and print; with --only, one measurement inside a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2, help="how often each is measured")
     parser.add_argument("--only", choices=("decode", "intake"), help=argparse.SUPPRESS)

@@ -24,15 +24,16 @@ def link_folder(folder: Path, target: Path) -> Listing:
     listing = Listing()
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_litter(name))
+        inside = Path(here).relative_to(folder)
+        prefix = f"{inside.as_posix()}/" if inside.parts else ""
         for file in sorted(files):
             if file.startswith(".") or is_litter(file) or not has_image_suffix(file):
                 continue
-            path = Path(here, file)
-            name = path.relative_to(folder).as_posix()
+            name = prefix + file
             try:
                 safe = safe_name(name)
                 if folder != target:
-                    link_or_copy(path, target / safe)
+                    link_or_copy(Path(here, file), target / safe)
                 listing.found.append(name)
             except (ValueError, OSError) as error:
                 reason = str(getattr(error, "strerror", None) or error)

@@ -53,7 +53,7 @@ def take_in(source: Source, listing: Listing, data: Path, ledger: Path, workers:
         def begin(chunk: list[str]) -> _Chunk:
             known = {name: _nothing("missing", listing.failures[name]) for name in chunk if name in listing.failures}
             for name in chunk:
-                if name not in known and (finding := memory.recall(name, root / name)):
+                if name in memory and name not in known and (finding := memory.recall(name, root / name)):
                     known[name] = finding
             todo = [name for name in chunk if name not in known]
             files = [root / name for name in todo]
@@ -173,10 +173,11 @@ class _Memory:
         self._line_of = {name: line["key"] for line in self._ledger.records() for name in line["found"]}
         self._line: dict[str, Any] = {"key": None}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._line_of
+
     def recall(self, name: str, file: Path) -> Finding | None:
         """Return what was found in `file`, if it is as it was then."""
-        if name not in self._line_of:
-            return None
         if self._line["key"] != self._line_of[name]:
             self._line = self._ledger[self._line_of[name]]
         finding: Finding = self._line["found"][name]

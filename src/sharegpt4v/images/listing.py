@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 IMAGE_SUFFIXES = (
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif",
@@ -29,13 +29,13 @@ class Listing:
 
 def is_litter(name: str) -> bool:
     """Tell the files that macOS and Windows leave in archives and folders."""
-    path = PurePosixPath(name)
-    return "__MACOSX" in path.parts or path.name in (".DS_Store", "Thumbs.db") or path.name.startswith("._")
+    folders, _, last = name.rpartition("/")
+    return "__MACOSX" in folders.split("/") or last in (".DS_Store", "Thumbs.db", "__MACOSX") or last.startswith("._")
 
 
 def has_image_suffix(name: str) -> bool:
     """Tell whether a name looks like an image; whether it is one is for the intake to find out."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def safe_name(name: str) -> str:
