@@ -29,7 +29,9 @@ class Compute(Section):
         description="Whether the backward pass computes again what it needs, to save memory (paper: yes).",
     )
     wait_minutes: Positive = Field(
-        default=10, description="Minutes that a process waits for the others before all of them give up."
+        default=10,
+        description="Minutes that a process waits for the others before all of them give up; the first one tokenises "
+        "the rows meanwhile.",
     )
 
     @property
