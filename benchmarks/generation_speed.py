@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from sharegpt4v.benchmarks.answering import clean
 from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
@@ -110,8 +111,7 @@ def answers_one_by_one(generator: Generator, requests: Sequence[Request]) -> lis
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-        text = tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
-        texts.append(text.strip().removesuffix("</s>").strip())
+        texts.append(clean(tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)))
     return texts
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from troublesome_server import serving
 
 HOSTS = ("drive.google.com", "drive.usercontent.google.com", "docs.google.com")
 WARNING = (  # in one line, as Drive's own
@@ -141,10 +142,5 @@ def serve_drive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drive
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+        with serving(server):
             yield server
-        finally:
-            server.shutdown()
-            thread.join()

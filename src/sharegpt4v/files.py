@@ -54,8 +54,9 @@ def csv_text(lines: Iterable[Sequence[Any]]) -> str:
 
 
 def write_csv(path: Path | str, lines: Iterable[Sequence[Any]]) -> None:
-    """Write the lines, the first of them the names of the columns, as a CSV table, atomically."""
-    write_text(path, csv_text(lines))
+    """Write the lines, the first of them the names of the columns, as a CSV table, atomically and as a stream."""
+    with open_atomically(path, "w") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

@@ -17,6 +17,7 @@ COLUMNS = (
     "name", "kind", "folder", "address", "strip_prefix", "images", "bytes", "sha256", "licence", "login", "about",
 )  # fmt: skip
 KINDS = ("zip", "tar", "links", "drive", "urls", "ocr-vqa", "folder", "file", "placed")
+ARCHIVES = ("zip", "tar", "links")  # whose archives are known beforehand by name
 CRAWLED = ("urls", "ocr-vqa")  # lists of web addresses, which img2dataset downloads
 DIGESTS = {64: "sha256", 32: "md5"}  # hashes by their number of hexadecimal digits
 MINI = "mini:"

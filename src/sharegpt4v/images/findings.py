@@ -6,12 +6,11 @@ has the same content as another. The manifest holds the same for programs.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sharegpt4v.files import open_atomically
+from sharegpt4v.files import write_csv
 from sharegpt4v.images.manifest import read_hashes, read_manifest
 
 COLUMNS = ("path", "finding", "why")
@@ -27,12 +26,14 @@ def write_findings(manifest: Path) -> Counter[str]:
     """Write the list beside `manifest`, as a stream in the order of paths; return how many are repaired, and how many
     duplicate an image before them."""
     counts: Counter[str] = Counter()
-    with open_atomically(findings_path(manifest), "w") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+
+    def lines() -> Iterator[Sequence[str]]:
+        yield COLUMNS
         for path, finding, why in _findings(manifest):
-            table.writerow((path, finding, why))
             counts[finding] += finding in ("repaired", "duplicate")
+            yield path, finding, why
+
+    write_csv(findings_path(manifest), lines())
     return +counts
 
 

@@ -6,15 +6,14 @@ Here the rows of the published JSON files are held against the manifests and the
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sharegpt4v.corpora.reading import read_array
-from sharegpt4v.files import open_atomically, read_json
-from sharegpt4v.images.catalogue import Source
+from sharegpt4v.files import read_json, write_csv
+from sharegpt4v.images.catalogue import ARCHIVES, Source
 from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
 from sharegpt4v.progress import Progress
 
@@ -45,13 +44,15 @@ def verify(corpora: Sequence[Path], sources: Mapping[str, Source], data: Path, w
     """
     named = _named(corpora)
     counts: Counts = {(name, archive): Counter() for name, one in sources.items() for archive in _archives(one)}
-    with open_atomically(out, "w") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+
+    def lacking() -> Iterator[Sequence[str]]:
+        yield COLUMNS
         for image in _looked_up(named, sources, data, work):
             counts.setdefault((image.source, image.archive), Counter())[image.state] += 1
             if image.state != FOUND:
-                table.writerow(image)
+                yield image
+
+    write_csv(out, lacking())
     return {key: states for key, states in counts.items() if states or key[1]}
 
 
@@ -75,7 +76,7 @@ def _line(name: str, states: Counter[str]) -> str:
 
 def _archives(source: Source) -> list[str]:
     """The archives of a source that are known beforehand by name."""
-    return [download.file_name for download in source.downloads] if source.kind in ("zip", "tar", "links") else []
+    return [download.file_name for download in source.downloads] if source.kind in ARCHIVES else []
 
 
 def _named(corpora: Sequence[Path]) -> set[str]:

@@ -11,7 +11,7 @@ from sharegpt4v.config.judge import Judge
 from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.config.training import Recipe
-from sharegpt4v.images.catalogue import Source
+from sharegpt4v.images.catalogue import ARCHIVES, Source
 from sharegpt4v.plan.flops import all_weights, generated_row, trained_weights, training_row
 from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
 from sharegpt4v.workflow import expected_images, shards
@@ -71,7 +71,7 @@ class Estimate:
 
     def _source_bytes(self, source: Source) -> float:
         size = sum(download.bytes or download.about_bytes or 0 for download in source.downloads)
-        unpacked = source.kind in ("zip", "tar", "links") and self.config.sources.keep_archives
+        unpacked = source.kind in ARCHIVES and self.config.sources.keep_archives
         return size * (self.assumed["unpacked_factor"] if unpacked else 1)
 
     def _images(self, name: str) -> int:
