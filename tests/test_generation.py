@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.models.generation import Generator, Request
@@ -53,20 +54,69 @@ def test_the_image_decides_the_answer(world):
     assert len(set(answers)) > 1
 
 
-def test_engine_writes_what_transformers_writes_by_itself(world):
-    import torch
-    from PIL import Image
+@pytest.mark.parametrize("image_aspect_ratio", ["square", "pad"])
+def test_engine_writes_what_transformers_writes_by_itself(tmp_path, image_aspect_ratio):
+    from transformers import AutoModelForImageTextToText, AutoProcessor
 
+    from sharegpt4v.images.loading import open_rgb
+
+    folder = write_llava(tmp_path, image_aspect_ratio)
+    pictures = [tmp_path / "data" / path for path in write_pictures(tmp_path / "data", 40)]
+    questions = [f"Is there a {' or a '.join(WORDS[: 1 + number % 6])}?" for number in range(40)]
+    requests = [
+        Request(prompt_text(question, True), picture, 16, image_aspect_ratio)
+        for question, picture in zip(questions, pictures, strict=True)
+    ]
+    own = {}
+    Generator(folder, 16).answer(requests, own.__setitem__)
+
+    # Nothing of the project but its folder: weights, processor, chat template, generation settings.
+    processor = AutoProcessor.from_pretrained(folder, backend="pil")
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    conversations = [
+        [{"role": "user", "content": [{"type": "image", "image": open_rgb(picture)}, {"type": "text", "text": text}]}]
+        for text, picture in zip(questions, pictures, strict=True)
+    ]
+    for size in (1, 40):
+        texts = []
+        for first in range(0, 40, size):
+            inputs = processor.apply_chat_template(
+                conversations[first : first + size], add_generation_prompt=True, tokenize=True, return_dict=True,
+                return_tensors="pt", processor_kwargs={"padding": True},
+            )  # fmt: skip
+            with torch.no_grad():
+                ids = model.generate(**inputs, max_new_tokens=16)[:, inputs["input_ids"].shape[1] :]
+            for row in ids:
+                ended = "stop" if model.generation_config.eos_token_id in row else "length"
+                texts.append((processor.decode(row, skip_special_tokens=True).strip(), ended))
+        assert texts == [(own[index].text, own[index].finish_reason) for index in range(40)], size
+    assert len(set(texts)) > 20
+
+
+def test_what_is_no_text_is_never_written(tmp_path):
     from sharegpt4v.models.building import load_llava
+    from sharegpt4v.models.saving import save_llava
 
-    folder, requests = world
-    request = requests[0]
+    folder = write_llava(tmp_path)
     model, processor = load_llava(folder)
-    image = Image.open(request.image).convert("RGB").resize((24, 24), Image.Resampling.BICUBIC)
-    inputs = processor(images=image, text=f"<s>{request.prompt}", return_tensors="pt", add_special_tokens=False)
-    with torch.no_grad():
-        ids = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-    assert answers_of(Generator(folder, 8), requests[:3])[0] == processor.decode(ids, skip_special_tokens=True).strip()
+    tokens = len(processor.tokenizer)
+    image = processor.tokenizer.convert_tokens_to_ids("<image>")
+    model.resize_token_embeddings(tokens + 3, mean_resizing=False)
+    likeliest = model.lm_head.weight.data.norm(dim=1).max() * 10
+    model.lm_head.weight.data[[image, tokens, tokens + 2]] = likeliest * torch.sign(torch.randn(3, 32))
+    save_llava(model, processor, tmp_path / "biased")
+    assert load_llava(tmp_path / "biased")[0].generation_config.suppress_tokens == [image, *range(tokens, tokens + 3)]
+
+    def written(never):
+        generator, ids = Generator(tmp_path / "biased", 4), []
+        generator.never = generator.never if never else generator.never[:0]
+        read = generator._read
+        generator._read = lambda row: ids.extend(row) or read(row)
+        generator.answer([Request(prompt_text(word, False), None, 16) for word in WORDS], lambda index, answer: None)
+        return set(ids)
+
+    no_text = {image, *range(tokens, tokens + 3)}
+    assert written(never=False) & no_text and not written(never=True) & no_text
 
 
 def test_each_request_has_its_own_limit(world):

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from sharegpt4v.config.base_models import Published, Transformer, VisionTower
 from sharegpt4v.errors import UserError
 from sharegpt4v.models.building import build_llava, load_llava
 from sharegpt4v.models.published import take_llm, take_tower
+from sharegpt4v.models.saving import save_llava
 from sharegpt4v.training.conversation import IMAGE, encode, prompt_text, v1_text
 from tiny_llava import PATCH, SIZE, write_tower_and_llm
 
@@ -37,6 +46,9 @@ def vicuna(tmp_path: Path) -> Path:
         bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
     LlamaForCausalLM(config).half().save_pretrained(tmp_path / "vicuna")
+    # As Vicuna has it: sampling is off, and its settings are left.
+    settings = {"bos_token_id": 1, "eos_token_id": 2, "max_length": 4096, "pad_token_id": 0}
+    (tmp_path / "vicuna/generation_config.json").write_text(json.dumps(settings | {"temperature": 0.9, "top_p": 0.6}))
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
     ).save_pretrained(tmp_path / "vicuna")
@@ -60,7 +72,7 @@ def tower_of(folder: Path, image_size: int = SIZE) -> VisionTower:
 
 
 def test_a_language_model_keeps_its_weights_and_learns_what_an_image_is(vicuna: Path, tmp_path: Path) -> None:
-    take_llm(llm_of(vicuna), tmp_path / "out", seed=3)
+    take_llm(llm_of(vicuna), tmp_path / "out")
     before = AutoModelForCausalLM.from_pretrained(vicuna)
     after = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -71,17 +83,24 @@ def test_a_language_model_keeps_its_weights_and_learns_what_an_image_is(vicuna: 
     assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("<unk>", 0)
     text = "A red circle.</s>"
     assert tokenizer(text).input_ids == AutoTokenizer.from_pretrained(vicuna)(text).input_ids
-    take_llm(llm_of(vicuna), tmp_path / "again", seed=3)
+    for part in ("model.embed_tokens", "lm_head"):  # new rows are the mean of the old ones
+        old = before.get_parameter(f"{part}.weight").float()
+        for row in after.get_parameter(f"{part}.weight")[300:]:
+            assert torch.equal(row, old.mean(0).half()), part
+    take_llm(llm_of(vicuna), tmp_path / "again")
     assert (tmp_path / "again/model.safetensors").read_bytes() == (tmp_path / "out/model.safetensors").read_bytes()
+    settings = GenerationConfig.from_pretrained(tmp_path / "out")
+    assert (settings.do_sample, settings.temperature, settings.top_p) == (False, None, None)
+    assert (settings.bos_token_id, settings.eos_token_id, settings.pad_token_id) == (1, 2, 0)
+    assert settings.suppress_tokens == [*range(300, 320)]  # `<image>`, and rows that only fill up
 
 
 def test_taken_parts_join_into_a_llava(vicuna: Path, tmp_path: Path) -> None:
     tower, _ = write_tower_and_llm(tmp_path)
-    take_llm(llm_of(vicuna), tmp_path / "llm", seed=0)
-    take_tower(tower_of(tower), tmp_path / "clip", seed=0)
+    take_llm(llm_of(vicuna), tmp_path / "llm")
+    take_tower(tower_of(tower), tmp_path / "clip")
     model, processor = build_llava(tmp_path / "clip", tmp_path / "llm", seed=0)
-    model.save_pretrained(tmp_path / "llava")
-    processor.save_pretrained(tmp_path / "llava")
+    save_llava(model, processor, tmp_path / "llava")
     model, processor = load_llava(tmp_path / "llava")
     text, spans = v1_text(TURNS)
     ids, labels = encode(processor.tokenizer, text, spans, 4)
@@ -91,7 +110,7 @@ def test_taken_parts_join_into_a_llava(vicuna: Path, tmp_path: Path) -> None:
         [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}],
         add_generation_prompt=True,
     )
-    assert prompt == prompt_text("What is it?", True)
+    assert prompt == f"<s>{prompt_text('What is it?', True)}"
     out = model(input_ids=torch.tensor([ids]), pixel_values=torch.zeros(1, 3, SIZE, SIZE))
     assert out.logits.shape == (1, len(ids), 320) and out.logits.isfinite().all()
 
@@ -100,16 +119,16 @@ def test_what_is_not_as_the_config_says_is_refused(vicuna: Path, tmp_path: Path)
     tower, _ = write_tower_and_llm(tmp_path)
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"vicuna: layers is 2, the config says 5; correct the config"):
-        take_llm(llm_of(vicuna, layers=5), out, 0)
+        take_llm(llm_of(vicuna, layers=5), out)
     with pytest.raises(UserError, match=r"tower: image_size is 24, the config says 48; correct the config"):
-        take_tower(tower_of(tower, 48), out, 0)
+        take_tower(tower_of(tower, 48), out)
     with pytest.raises(UserError, match=r"nobody/nothing: no such folder; expected one, or a Hugging Face id with its"):
-        take_llm(llm_of("nobody/nothing"), out, 0)
+        take_llm(llm_of("nobody/nothing"), out)
     assert not out.exists()
 
 
 def test_a_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"lmsys/nothing at 0{40}: cannot be downloaded") as error:
-        take_llm(llm_of("lmsys/nothing", revision="0" * 40), tmp_path / "out", 0)
+        take_llm(llm_of("lmsys/nothing", revision="0" * 40), tmp_path / "out")
     assert "\n" not in str(error.value)

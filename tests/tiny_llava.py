@@ -34,7 +34,7 @@ def write_tower_and_llm(folder: Path, tied: bool = False) -> tuple[Path, Path]:
     CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=32)).save_pretrained(folder / "tower")
     llm = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=1,
             bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=0,
             initializer_range=0.3, tie_word_embeddings=tied,
         )
@@ -44,16 +44,17 @@ def write_tower_and_llm(folder: Path, tied: bool = False) -> tuple[Path, Path]:
     return folder / "tower", folder / "llm"
 
 
-def write_llava(folder: Path) -> Path:
-    """Write a LLaVA with random weights; return its folder."""
-    from sharegpt4v.models.building import build_llava
+def write_llava(folder: Path, image_aspect_ratio: str = "square") -> Path:
+    """Write a LLaVA with random weights, for images made square that way; return its folder."""
+    from sharegpt4v.models.building import build_llava, processor_for
+    from sharegpt4v.models.saving import save_llava
 
     model, processor = build_llava(*write_tower_and_llm(folder), seed=1)
+    processor = processor_for(model.config, processor.tokenizer, image_aspect_ratio)
     # A projector as loud as the words, so that what is written depends on the picture.
     for parameter in model.model.multi_modal_projector.parameters():
         parameter.data *= 20
-    model.save_pretrained(folder / "llava")
-    processor.save_pretrained(folder / "llava")
+    save_llava(model, processor, folder / "llava")
     return folder / "llava"
 
 

@@ -15,7 +15,7 @@ def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
     """Join a CLIP folder and a Llama folder by a fresh projector; return (model, processor).
 
     Features are those of the last layer but one without the class token; the projector is Linear, GELU, Linear and
-    is drawn from `seed`. The tokenizer in `llm` must hold `<image>`.
+    is drawn from `seed`. The tokenizer in `llm` must hold `<image>`. The processor is for images cut square.
     """
     from transformers import (
         AutoConfig,
@@ -45,18 +45,25 @@ def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
     language = LlamaForCausalLM.from_pretrained(llm)
     model.model.language_model.load_state_dict(language.model.state_dict())
     model.lm_head.load_state_dict(language.lm_head.state_dict())
-    model.generation_config = language.generation_config
-    return model, processor_for(config, tokenizer)
+    return model, processor_for(config, tokenizer, "square")
 
 
-def processor_for(config: Any, tokenizer: Any) -> Any:
-    """The LLaVA processor (image processor, tokenizer, chat template) that belongs to a model."""
+def processor_for(config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
+    """The LLaVA processor (image processor, tokenizer, chat template) of a model tuned on images made square so.
+
+    It gives the pixel values of `sharegpt4v.models.pixels` bit by bit, for images without transparency: transformers
+    and vLLM lay others on white, whereas LLaVA's code drops the alpha channel, so hand over RGB.
+    """
     from transformers import LlavaProcessor
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
     size = config.vision_config.image_size
-    image_processor = CLIPImageProcessorPil(
-        size={"shortest_edge": size}, crop_size={"height": size, "width": size}, image_mean=MEAN, image_std=STD
+    image_processor = LlavaImageProcessorPil(
+        do_pad=image_aspect_ratio == "pad",
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+        image_mean=MEAN,
+        image_std=STD,
     )
     return LlavaProcessor(
         image_processor,

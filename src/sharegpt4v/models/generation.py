@@ -65,6 +65,8 @@ class Generator:
         self.tokenizer = processor.tokenizer
         self.image_tokens = image_token_count(model.config)
         self.size = int(model.config.vision_config.image_size)
+        never = model.generation_config.suppress_tokens or []
+        self.never = torch.tensor(never, dtype=torch.long, device=self.device)
 
     def generate(self, requests: Sequence[Request], on_text: Callable[[int, str], None]) -> None:
         """Call `on_text(index, text)` for every request as its answer exists, in any order.
@@ -153,8 +155,9 @@ class Generator:
     def _continue(self, inputs: dict[str, torch.Tensor], limits: Sequence[int]) -> list[list[int]]:
         """Return the new ids of each row, up to its end mark or its limit: the most likely one at every step.
 
-        As `model.generate` does it, but rows that have ended leave the batch, so that the longest answer does not keep
-        all others. They leave a quarter of the batch at a time, as the cache is copied when they do.
+        As `model.generate` does it, never the `suppress_tokens` of the checkpoint's generation settings; but rows that
+        have ended leave the batch, so that the longest answer does not keep all others. They leave a quarter of the
+        batch at a time, as the cache is copied when they do.
         """
         from transformers import DynamicCache
 
@@ -166,7 +169,7 @@ class Generator:
             logits = self.model(
                 **inputs, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
             ).logits
-            ids = logits[:, -1].argmax(-1)
+            ids = logits[:, -1].index_fill(-1, self.never, -math.inf).argmax(-1)
             for row, new in zip(rows, ids.tolist(), strict=True):
                 if row in unfinished:
                     written[row].append(new)

@@ -15,6 +15,7 @@ import torch
 from sharegpt4v.config.base_models import Published, Transformer, VisionTower
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
+from sharegpt4v.models.decoding import greedy_settings
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.checkpoint import new_folder
 from sharegpt4v.training.conversation import CHAT_TEMPLATE, IMAGE
@@ -23,8 +24,8 @@ FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin"]
 ROWS_PER_BLOCK = 64  # embeddings are padded to a multiple of this, which GPUs multiply faster
 
 
-def take_llm(size: Transformer, out: Path, seed: int) -> None:
-    """Save the published language model of a size, with its tokenizer, as `out`; new embeddings are drawn from `seed`.
+def take_llm(size: Transformer, out: Path) -> None:
+    """Save the published language model of a size, with its tokenizer and greedy generation settings, as `out`.
 
     `UserError` when it cannot be had, or is of another size than the config says.
     """
@@ -41,12 +42,21 @@ def take_llm(size: Transformer, out: Path, seed: int) -> None:
     tokenizer.pad_token, tokenizer.padding_side, tokenizer.chat_template = tokenizer.unk_token, "left", CHAT_TEMPLATE
     model = LlamaForCausalLM.from_pretrained(folder, dtype="auto")
     if len(tokenizer) > model.config.vocab_size:
-        torch.manual_seed(seed)
-        model.resize_token_embeddings(len(tokenizer), pad_to_multiple_of=ROWS_PER_BLOCK)
-    _save(out, size, seed, model, tokenizer)
+        _add_rows(model, len(tokenizer))
+    model.generation_config = greedy_settings(tokenizer, model.config.vocab_size)
+    _save(out, size, model, tokenizer)
 
 
-def take_tower(size: VisionTower, out: Path, seed: int) -> None:
+def _add_rows(model: Any, tokens: int) -> None:
+    """Make both embeddings large enough for `tokens`; the new rows of each are the mean of its old ones."""
+    before = model.config.vocab_size
+    model.resize_token_embeddings(tokens, pad_to_multiple_of=ROWS_PER_BLOCK, mean_resizing=False)
+    for embedding in (model.get_input_embeddings(), model.get_output_embeddings()):
+        rows = embedding.weight.data
+        rows[before:] = rows[:before].mean(0, dtype=torch.float32).to(rows.dtype)
+
+
+def take_tower(size: VisionTower, out: Path) -> None:
     """Save the published CLIP as `out`. `UserError` when it cannot be had, or is of another size than the config's."""
     from transformers import AutoConfig, CLIPModel
 
@@ -55,7 +65,7 @@ def take_tower(size: VisionTower, out: Path, seed: int) -> None:
     _check_size(size, vision, folder)
     for key in ("image_size", "patch_size"):
         _expect_equal(folder, key, getattr(vision, key), getattr(size, key))
-    _save(out, size, seed, CLIPModel.from_pretrained(folder, dtype="auto"))
+    _save(out, size, CLIPModel.from_pretrained(folder, dtype="auto"))
 
 
 def _folder(size: Transformer) -> Path:
@@ -96,9 +106,9 @@ def _expect_equal(folder: Path, key: str, found: int, stated: int) -> None:
         raise UserError(f"{folder}: {key} is {found}, the config says {stated}; correct the config or the checkpoint")
 
 
-def _save(out: Path, size: Transformer, seed: int, *parts: Any) -> None:
+def _save(out: Path, size: Transformer, *parts: Any) -> None:
     assert size.published is not None
     with new_folder(out) as folder:
         for part in parts:
             part.save_pretrained(folder)
-        write_json(folder / "provenance.json", provenance("published", size.published.model_dump(), seed, []))
+        write_json(folder / "provenance.json", provenance("published", size.published.model_dump(), None, []))

@@ -31,5 +31,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+    for path in unfinished.iterdir():
+        path.chmod(0o644)  # safetensors writes for the owner alone
     shutil.rmtree(out, ignore_errors=True)
     unfinished.rename(out)

@@ -19,8 +19,9 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_json
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.ledger import key_of
-from sharegpt4v.models.building import build_llava, image_token_count, load_llava, set_trainable
+from sharegpt4v.models.building import build_llava, image_token_count, load_llava, processor_for, set_trainable
 from sharegpt4v.models.device import choose_device
+from sharegpt4v.models.saving import save_llava
 from sharegpt4v.provenance import provenance
 from sharegpt4v.tracking import Record
 from sharegpt4v.training.checkpoint import new_folder
@@ -59,6 +60,7 @@ def train_stage(
     without = sorted(images.bad) if images else []
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], without)
     model, processor = build_llava(*start, seed) if isinstance(start, tuple) else load_llava(start)
+    processor = processor_for(model.config, processor.tokenizer, recipe.image_aspect_ratio)
     image_tokens = image_token_count(model.config)
 
     def store() -> Path:
@@ -85,8 +87,7 @@ def train_stage(
     if device.type == "cuda" and recipe.precision == "bfloat16":
         model.to(torch.bfloat16)
     with new_folder(out) as folder:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
+        save_llava(model, processor, folder)
         shutil.copy(state / "metrics.jsonl", folder)
         write_json(folder / "provenance.json", about)
     shutil.rmtree(state)

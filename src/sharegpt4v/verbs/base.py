@@ -35,12 +35,12 @@ def run(options: Namespace) -> None:
     if options.kind == "tokenizer":
         make_tokenizer(layout.TOKENIZER, models.tokenizer.vocabulary, config.seed)
     elif options.kind == "tower" and models.vision_tower.published:
-        take_tower(models.vision_tower, layout.TOWER, config.seed)
+        take_tower(models.vision_tower, layout.TOWER)
     elif options.kind == "tower":
         captions, images = layout.SHORT_CAPTIONS, layout.SHORT_CAPTION_IMAGES
         make_tower(captions, images, layout.TOWER, models.vision_tower, options.tokenizer, config.seed)
     elif options.size in models.llm and models.llm[options.size].published:
-        take_llm(models.llm[options.size], layout.llm(options.size), config.seed)
+        take_llm(models.llm[options.size], layout.llm(options.size))
     elif options.size in models.llm:
         size = models.llm[options.size]
         settings = f"{size.model_dump_json()}{models.llm_training.model_dump_json()}{config.seed}"
