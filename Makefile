@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and \
 	"Python 3.11 is needed, this is " + sys.version.split()[0] + "; name one by make PYTHON=/path/to/python3.11")'
 
-.PHONY: help setup table test lint browse
+.PHONY: help setup table test lint browse vllm
 
 help:
 	@echo "make table    everything from images to results/table.csv, on the mini preset (or CONFIG=FILE)"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint     the checks of style, types and rules"
 	@echo "make browse   MLflow in the browser: curves, scores, figures (of a run in another folder: RUN=FOLDER)"
 	@echo "make setup    only the environments .venv and .venv-img2dataset"
+	@echo "make vllm     the environment .venv-vllm, which only benchmarks/engines_equal.py needs"
 
 setup: .venv/installed .venv-img2dataset/installed
 
@@ -39,6 +40,19 @@ setup: .venv/installed .venv-img2dataset/installed
 	$(CHECK_PYTHON)
 	test -x .venv-img2dataset/bin/pip || $(PYTHON) -m venv .venv-img2dataset
 	.venv-img2dataset/bin/python -m pip install --quiet --require-hashes -r envs/img2dataset.lock
+	@touch $@
+
+vllm: .venv-vllm/installed
+
+# vLLM's CPU build; --no-deps, as it asks for torch by a name that only the build installed here has.
+.venv-vllm/installed: envs/vllm.lock envs/torchvision_operators.py
+	$(CHECK_PYTHON)
+	test -x .venv-vllm/bin/pip || $(PYTHON) -m venv .venv-vllm
+	@echo "installing vLLM into .venv-vllm; this takes some minutes, once"
+	.venv-vllm/bin/python -m pip install --quiet torch==2.13.0
+	.venv-vllm/bin/python -m pip install --quiet --no-deps --require-hashes -r envs/vllm.lock
+	cp envs/torchvision_operators.py .venv-vllm/lib/python3.11/site-packages
+	echo "import torchvision_operators" > .venv-vllm/lib/python3.11/site-packages/torchvision_operators.pth
 	@touch $@
 
 table: setup
