@@ -84,14 +84,15 @@ def test_taken_parts_join_into_a_llava(vicuna: Path, tmp_path: Path) -> None:
     processor.save_pretrained(tmp_path / "llava")
     model, processor = load_llava(tmp_path / "llava")
     text, spans = v1_text(TURNS)
-    ids, labels = encode(processor.tokenizer, text, spans, 4)
+    sample = encode(processor.tokenizer, text, spans, 4)
+    ids, labels = sample.ids, sample.labels
     assert ids.count(300) == 4 and ids[0] == 1
     assert processor.tokenizer.decode([label for label in labels if label >= 0]).strip() == "A red circle.</s>"
     prompt = processor.apply_chat_template(
         [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}],
         add_generation_prompt=True,
     )
-    assert prompt == prompt_text("What is it?", True)
+    assert prompt == f"<s>{prompt_text('What is it?', True)}"
     out = model(input_ids=torch.tensor([ids]), pixel_values=torch.zeros(1, 3, SIZE, SIZE))
     assert out.logits.shape == (1, len(ids), 320) and out.logits.isfinite().all()
 
