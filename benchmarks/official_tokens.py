@@ -6,7 +6,10 @@ gave them under transformers 4.31 with the vocabulary in FOLDER/tokenizer.model.
 `template` and `conversations`: the text that an evaluation script asks, with its ids. All goes through the code that
 training and answering use. One quirk of 4.31 is read as today's tokenizers give it: after `</s>` it cuts `USER` in two.
 
-Example:  python benchmarks/official_tokens.py official.jsonl.gz --vocabulary vicuna-7b-v1.5
+`benchmarks/official_prompts.jsonl` has the first prompts of each benchmark of the mini preset, with the ids that
+ShareGPT4V's own evaluation scripts asked a model for, run unchanged on the same files with Llama's vocabulary.
+
+Example:  python benchmarks/official_tokens.py benchmarks/official_prompts.jsonl --vocabulary vicuna-7b-v1.5
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from conftest import PROJECT
+from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.errors import UserError
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece, without_mark
 from sharegpt4v.training.conversation import IGNORED, IMAGE, SYSTEM, encode, prompt_ids, prompt_text, v1_text
@@ -216,6 +217,19 @@ def test_prompts_have_the_official_ids(tokenizer: Any, original: SentencePiecePr
         assert prompt_ids(tokenizer, prompt_text(question, True), 576) == expected
         alone = [begin, *original.encode(f"{SYSTEM} USER: {question} ASSISTANT:")]
         assert prompt_ids(tokenizer, prompt_text(question, False), 576) == alone
+
+
+def test_the_prompts_of_all_benchmarks_are_asked_piece_by_piece(
+    tokenizer: Any, original: SentencePieceProcessor
+) -> None:
+    image_id, seen = tokenizer.convert_tokens_to_ids(IMAGE), set()
+    for line in (PROJECT / "benchmarks/official_prompts.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        pieces = [original.encode(piece) for piece in row["prompt"].split(IMAGE)]
+        expected = [original.bos_id(), *pieces[0], *([image_id, *pieces[1]] if row["image"] else [])]
+        assert prompt_ids(tokenizer, row["prompt"], 1) == expected
+        seen.add(row["benchmark"])
+    assert {name.removesuffix("-test") for name in seen} == {name for name in read_catalogue() if "test" not in name}
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
