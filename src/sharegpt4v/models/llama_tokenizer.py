@@ -12,6 +12,7 @@ leftmost. All runs of blanks have one score, so a run grows from its left end.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_sentencepiece(model_file: Path, image_mark: str) -> Any:
     It adds no begin mark. `UserError` when the file is no BPE model of sentencepiece, or when a text is encoded
     otherwise than by sentencepiece.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
@@ -44,6 +45,9 @@ def read_sentencepiece(model_file: Path, image_mark: str) -> Any:
     vocabulary = {piece.piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(BPE(vocabulary, _merges(pieces), unk_token=UNKNOWN, fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = _normaliser(image_mark)
+    if not any(re.search("[^▁]▁", piece) for piece in vocabulary):
+        # No piece goes on over a blank, so each word is encoded by itself, known ones looked up: a few times faster.
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("▁+[^▁]*|[^▁]+"), "isolated")
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
