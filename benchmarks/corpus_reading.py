@@ -29,12 +29,12 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.ledger import key_of
 from sharegpt4v.training.conversation import IMAGE, encode, plain_text
-from sharegpt4v.training.samples import Samples, write_samples
+from sharegpt4v.training.samples import Samples, Tally, write_samples
 
 IMAGES = 1000  # different ones, for there have to be files
 IMAGE_TOKENS = 576
 RECIPE = Recipe(
-    learning_rate=2e-5, batch_size=256, batch_of="samples", sequence_length=2623, template="plain",
+    learning_rate=2e-5, batch_size=256, batch_of="samples", sequence_length=2048, template="plain",
     image_aspect_ratio="square", precision="bfloat16",
 )  # fmt: skip
 ACCESSES = 2000
@@ -120,10 +120,11 @@ def child(options: argparse.Namespace) -> None:
     found |= {"private": (after.uss - before.uss) / 1e6, "proportional": (after.pss - before.pss) / 1e6}
     found["peak"] = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1000
     if step == "mapped":
-        from sharegpt4v.training.packing import steps_of_epoch
+        from sharegpt4v.training.batching import Dealer
 
         worked = time.process_time()
-        steps = steps_of_epoch(rows.lengths, RECIPE, 42, 1)
+        dealer = Dealer.of(rows, RECIPE, 42, RECIPE.sequence_length - 1 + IMAGE_TOKENS)
+        steps = list(dealer.steps(0, dealer.step_count()))
         found["ordering"] = time.process_time() - worked
         found["order"] = key_of(steps)
     print(json.dumps(found), flush=True)
@@ -154,13 +155,13 @@ def tokenise_all(folder: Path, count: int, differing: int) -> None:
     """As the first process of a training does."""
     from sharegpt4v.training.rows import read_rows, tokenise
 
-    tokenizer = tokenizer_of(folder)
-    read = islice(read_rows(folder / "corpus.json", folder, ""), differing)
-    rows = tokenise(read, tokenizer, RECIPE, IMAGE_TOKENS, "pre-training")
+    tokenizer, tally = tokenizer_of(folder), Tally()
+    read = (row for _, row in islice(read_rows(folder / "corpus.json", folder, ""), differing))
+    rows = tokenise(read, tokenizer, RECIPE.template, RECIPE.sequence_length, "pre-training", tally)
     if differing < count:
         some = list(rows)
         rows = (some[number % differing] for number in range(count))
-    write_samples(folder / "samples", rows, tokenizer.convert_tokens_to_ids(IMAGE), IMAGE_TOKENS)
+    write_samples(folder / "samples", rows, tokenizer.convert_tokens_to_ids(IMAGE), IMAGE_TOKENS, tally)
 
 
 def compare(folder: Path) -> int:
@@ -168,8 +169,8 @@ def compare(folder: Path) -> int:
     samples, tokenizer = Samples(folder / "samples", folder), tokenizer_of(folder)
     equal = 0
     for sample, row in zip(samples, read_array(folder / "corpus.json"), strict=False):
-        ids, labels = encode(tokenizer, *plain_text(row["conversations"]), IMAGE_TOKENS)
-        equal += (sample.ids, sample.labels, sample.image) == (ids, labels, folder / row["image"])
+        anew = encode(tokenizer, *plain_text(row["conversations"]), IMAGE_TOKENS)
+        equal += (sample.ids, sample.labels, sample.image) == (anew.ids, anew.labels, folder / row["image"])
         if equal == COMPARED:
             break
     return equal

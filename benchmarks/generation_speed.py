@@ -23,7 +23,7 @@ from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.models.generation import Generator, Request
 from sharegpt4v.models.pixels import to_pixels
-from sharegpt4v.training.conversation import encode, prompt_text
+from sharegpt4v.training.conversation import prompt_ids, prompt_text
 
 INSTRUCTION = "Analyze the image in a comprehensive and detailed manner."
 CAPTION_TOKENS = 1024
@@ -99,7 +99,7 @@ def answers_one_by_one(generator: Generator, requests: Sequence[Request]) -> lis
     model, tokenizer = generator.model, generator.tokenizer
     texts = []
     for request in requests:
-        ids = torch.tensor([encode(tokenizer, request.prompt, (), generator.image_tokens)[0]]).to(generator.device)
+        ids = torch.tensor([prompt_ids(tokenizer, request.prompt, generator.image_tokens)]).to(generator.device)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         if request.image is not None:
             pixels = to_pixels([open_rgb(request.image)], generator.size, request.image_aspect_ratio)

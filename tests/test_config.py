@@ -300,8 +300,12 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
             "line 2: alignment trains nothing; expected train_projector, train_llm or tune_vit_from_layer to be set",
         ),
         (
-            ["captioner:", "  recipe:", "    sequence_length: 16"],
-            "line 4: captioner.recipe.sequence_length is 16; expected more than 16, the visual tokens of one image",
+            ["captioner:", "  recipe:", "    loss_parts: 2"],
+            "line 4: captioner.recipe.loss_parts is for steps of samples; expected batch_of: samples beside it",
+        ),
+        (
+            ["pretraining: {batch_of: samples, batch_size: 4, loss_parts: 5}"],
+            "line 2: pretraining.loss_parts is 5; expected at most 4, the samples of a step",
         ),
         (
             ["base_models:", "  vision_tower:", "    patch_size: 10"],

@@ -65,11 +65,12 @@ def test_recipes_are_the_papers(preset: str) -> None:
         (config.pretraining, 256, "plain", "square", 12),
         (config.finetuning, 128, "v1", "pad", None),
     ):
+        assert recipe.loss_parts == 16 and recipe.group_by_modality_length == (recipe == config.finetuning)
         assert (recipe.learning_rate, recipe.vision_learning_rate, recipe.projector_learning_rate) == (2e-5, None, None)
         assert (recipe.batch_size, recipe.epochs, recipe.warmup_ratio, recipe.weight_decay) == (batch, 1, 0.03, 0)
         assert (recipe.template, recipe.image_aspect_ratio, recipe.tune_vit_from_layer) == (template, ratio, layer)
         assert recipe.train_projector and recipe.train_llm and recipe.gradient_clip is None
-        assert (recipe.precision, recipe.sequence_length) == ("bfloat16", 2048 - 1 + 576)
+        assert (recipe.precision, recipe.sequence_length) == ("bfloat16", 2048)
     alignment = config.alignment  # LLaVA-1.5's
     assert (alignment.learning_rate, alignment.batch_size, alignment.epochs) == (1e-3, 256, 1)
     assert not alignment.train_llm and alignment.tune_vit_from_layer is None

@@ -103,7 +103,8 @@ def test_taken_parts_join_into_a_llava(vicuna: Path, tmp_path: Path) -> None:
     save_llava(model, processor, tmp_path / "llava")
     model, processor = load_llava(tmp_path / "llava")
     text, spans = v1_text(TURNS)
-    ids, labels = encode(processor.tokenizer, text, spans, 4)
+    sample = encode(processor.tokenizer, text, spans, 4)
+    ids, labels = sample.ids, sample.labels
     assert ids.count(300) == 4 and ids[0] == 1
     assert processor.tokenizer.decode([label for label in labels if label >= 0]).strip() == "A red circle.</s>"
     prompt = processor.apply_chat_template(

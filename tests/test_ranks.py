@@ -22,27 +22,34 @@ from test_training import RECIPE, stored, world  # noqa: F401  (a fixture)
 from tiny_llava import write_llava
 
 
-@pytest.mark.parametrize(("batch_of", "processes", "rows_at_once"), [("rows", 4, None), ("samples", 2, 1)])
-def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, batch_of, processes, rows_at_once):  # noqa: F811
+@pytest.mark.parametrize(
+    ("processes", "rows_at_once", "more"),
+    [
+        (4, None, {"batch_of": "rows"}),
+        (2, 1, {"batch_of": "samples"}),
+        (4, 1, {"batch_of": "samples", "loss_parts": 2, "group_by_modality_length": True}),
+    ],
+)
+def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, processes, rows_at_once, more):  # noqa: F811
     import torch
 
     from sharegpt4v.models.building import image_token_count, load_llava
+    from sharegpt4v.training.batching import Dealer, batches
     from sharegpt4v.training.loss import loss_of
     from sharegpt4v.training.pictures import Pictures
     from sharegpt4v.training.ranks import Ranks
-    from sharegpt4v.training.run import batches, step_count
 
     _, rows, folder = world
     model, processor = load_llava(write_llava(tmp_path))
-    recipe = Recipe(**(RECIPE | {"batch_size": 4, "batch_of": batch_of, "sequence_length": 40}))
+    recipe = Recipe(**(RECIPE | {"batch_size": 4, "sequence_length": 37, **more}))
     some, tokens = rows[:4] + rows[-3:], image_token_count(model.config)  # some with images, some without
     samples = stored(some, processor.tokenizer, recipe, tokens, folder / "data", tmp_path / "samples")
     pictures = Pictures(samples.images, 24, "pad", torch.device("cpu"))
-    steps = step_count(samples, recipe, 3)
+    dealer = Dealer.of(samples, recipe, 3, recipe.sequence_length - 1 + tokens)
 
     def gradients(ranks, rows_at_once=None):
         """Of each batch the loss and the gradients of this part, and how many images it has."""
-        for dealt in batches(samples, recipe, 3, steps, 0, 0, ranks, rows_at_once):
+        for dealt in batches(samples, dealer, 0, dealer.step_count(), 0, ranks, rows_at_once):
             model.zero_grad()
             total = 0.0
             for batch in dealt:
@@ -61,7 +68,7 @@ def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, batch_of, processes,
             assert all(name in share[1] for share in shares), name
             assert torch.allclose(gradient, sum(share[1][name] for share in shares), atol=1e-5), name
         imageless += sum(1 for share in shares if not share[2])
-    assert imageless or batch_of == "samples"
+    assert imageless or more == {"batch_of": "samples"}
 
 
 def test_two_processes_make_the_model_of_one_even_when_killed(smoke: Path, tmp_path: Path) -> None:

@@ -110,11 +110,13 @@ def _recipe(config: Config, location: Location, recipe: Recipe) -> Iterator[Comp
         )
     if not (recipe.train_projector or recipe.train_llm or first is not None):
         yield location, "trains nothing; expected train_projector, train_llm or tune_vit_from_layer to be set"
-    visual_tokens = (tower.image_size // tower.patch_size) ** 2
-    if recipe.sequence_length <= visual_tokens:
+    if recipe.batch_of == "rows" and (recipe.loss_parts > 1 or recipe.group_by_modality_length):
+        key = "loss_parts" if recipe.loss_parts > 1 else "group_by_modality_length"
+        yield (*location, key), "is for steps of samples; expected batch_of: samples beside it"
+    if recipe.loss_parts > recipe.batch_size:
         yield (
-            (*location, "sequence_length"),
-            f"is {recipe.sequence_length}; expected more than {visual_tokens}, the visual tokens of one image",
+            (*location, "loss_parts"),
+            f"is {recipe.loss_parts}; expected at most {recipe.batch_size}, the samples of a step",
         )
 
 

@@ -36,6 +36,16 @@ class Recipe(Section):
         description="What `batch_size` counts: samples, as the paper does, or the packed rows that they fill, which "
         "makes all steps equally long.",
     )
+    loss_parts: Count = Field(
+        default=1,
+        description="Parts of a step's samples: the loss is the mean over parts of the mean over each part's learned "
+        "tokens (paper: 16, one per GPU of the released runs). 1: the mean over all learned tokens.",
+    )
+    group_by_modality_length: bool = Field(
+        default=False,
+        description="Whether a step holds rows with images or rows of text alone, in parts of like length "
+        "(released scripts: in fine-tuning).",
+    )
     warmup_ratio: Fraction = Field(
         default=0.03, description="Share of the steps in which the learning rate rises (paper: 0.03)."
     )
@@ -44,7 +54,8 @@ class Recipe(Section):
         default=None, description="Largest gradient norm. null: not clipped (paper)."
     )
     sequence_length: Count = Field(
-        description="Tokens per packed row, visual tokens counted (paper: 2,048 of text and 576 visual ones)."
+        description="Tokens after which a conversation is cut, an image counted as one (paper: 2,048). A packed row is "
+        "as long as one such conversation with its visual tokens."
     )
     template: Literal["plain", "v1"] = Field(
         description="`plain`: image and caption, no question (paper §4.2). `v1`: conversations (paper §4.3)."

@@ -16,7 +16,7 @@ from torch.nn import functional
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.mini.text import PHASES, row
 from sharegpt4v.progress import Progress
-from sharegpt4v.training.conversation import Sample, encode
+from sharegpt4v.training.conversation import encode
 from sharegpt4v.training.run import Schedule, train
 
 
@@ -121,7 +121,7 @@ def train_llm(tokenizer: Any, size: Any, training: Any, seed: int, work: Path) -
     )
     for number, (count, share) in enumerate(PHASES):
         texts = [row(index, count, seed) for index in range(max(8, round(training.rows * share)))]
-        samples = [Sample(*encode(tokenizer, text, spans, 0)) for text, spans in texts]
+        samples = [encode(tokenizer, text, spans, 0) for text, spans in texts]
         what = f"language model, phase {number + 1} of {len(PHASES)}"
         train(model, samples, recipe, seed, work / f"phase{number}", what)
     return model

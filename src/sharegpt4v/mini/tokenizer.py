@@ -16,6 +16,7 @@ from sharegpt4v.training.conversation import CHAT_TEMPLATE, IMAGE, SYSTEM
 PHRASES = (
     SYSTEM,
     " USER:",
+    "USER:",  # of a later round
     " ASSISTANT:",
     " Please answer yes or no.",
     "Analyze the image in a comprehensive and detailed manner.",

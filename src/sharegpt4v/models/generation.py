@@ -20,7 +20,7 @@ from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.models.building import image_token_count, load_llava
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.pixels import to_pixels, to_square
-from sharegpt4v.training.conversation import encode
+from sharegpt4v.training.conversation import prompt_ids
 
 PROMPT_STEP = 8  # prompts are padded to a multiple of this: the first step with a new shape is a slow one
 DECODERS = 4
@@ -133,7 +133,7 @@ class Generator:
         return to_square(open_rgb(request.image), self.size, request.image_aspect_ratio)
 
     def _ids(self, request: Request) -> list[int]:
-        return encode(self.tokenizer, request.prompt, (), self.image_tokens)[0]
+        return prompt_ids(self.tokenizer, request.prompt, self.image_tokens)
 
     @torch.inference_mode()
     def _answer_batch(self, requests: Sequence[Request], images: Sequence[Image.Image]) -> list[Answer]:

@@ -16,6 +16,7 @@ from sharegpt4v.config.base_models import Published, Transformer, VisionTower
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.models.decoding import greedy_settings
+from sharegpt4v.models.llama_tokenizer import read_sentencepiece
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.checkpoint import new_folder
 from sharegpt4v.training.conversation import CHAT_TEMPLATE, IMAGE
@@ -29,22 +30,34 @@ def take_llm(size: Transformer, out: Path) -> None:
 
     `UserError` when it cannot be had, or is of another size than the config says.
     """
-    from transformers import AutoConfig, AutoTokenizer, LlamaForCausalLM
+    from transformers import AutoConfig, LlamaForCausalLM
 
     folder = _folder(size)
     _check_size(size, AutoConfig.from_pretrained(folder), folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, extra_special_tokens={"image_token": IMAGE})
-    except (ValueError, ImportError) as error:
-        why = str(error).strip().partition("\n")[0]
-        raise UserError(f"{folder}: no tokenizer to read ({why}); Vicuna's needs `pip install sentencepiece`") from None
-    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
-    tokenizer.pad_token, tokenizer.padding_side, tokenizer.chat_template = tokenizer.unk_token, "left", CHAT_TEMPLATE
+    tokenizer = _tokenizer(folder)
     model = LlamaForCausalLM.from_pretrained(folder, dtype="auto")
     if len(tokenizer) > model.config.vocab_size:
         _add_rows(model, len(tokenizer))
     model.generation_config = greedy_settings(tokenizer, model.config.vocab_size)
     _save(out, size, model, tokenizer)
+
+
+def _tokenizer(folder: Path) -> Any:
+    """Vicuna's, converted from its sentencepiece model where the folder has that; padding is the unknown token."""
+    from transformers import AutoTokenizer
+
+    if (folder / "tokenizer.model").is_file():
+        tokenizer = read_sentencepiece(folder / "tokenizer.model", IMAGE)
+    else:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, extra_special_tokens={"image_token": IMAGE})
+        except (ValueError, ImportError) as error:
+            why = str(error).strip().partition("\n")[0]
+            raise UserError(f"{folder}: no tokenizer to read ({why}); expected tokenizer.model or .json") from None
+        tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
+        tokenizer.pad_token, tokenizer.padding_side = tokenizer.unk_token, "left"
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
 
 
 def _add_rows(model: Any, tokens: int) -> None:

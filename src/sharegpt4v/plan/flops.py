@@ -46,7 +46,7 @@ def training_row(models: BaseModels, size: str, recipe: Recipe, text_tokens: flo
     """Operations of one row of training: an image with so many tokens of text, cut to the recipe's length."""
     tower, llm = models.vision_tower, models.llm[size]
     visual = visual_tokens(tower)
-    tokens = min(visual + text_tokens, recipe.sequence_length)
+    tokens = visual + min(text_tokens, recipe.sequence_length - 1)
     share = trained_blocks(tower, recipe.tune_vit_from_layer) / tower.layers
     projector = 2 * visual * (tower.hidden_size * llm.hidden_size + llm.hidden_size**2)
     return (

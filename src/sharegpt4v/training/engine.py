@@ -19,7 +19,6 @@ import torch
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, read_json, write_json
-from sharegpt4v.models.device import choose_device
 from sharegpt4v.training.loss import Loss, loss_of
 from sharegpt4v.training.packing import Batch
 from sharegpt4v.training.ranks import Ranks
@@ -51,12 +50,16 @@ def engine_for(model: Any, recipe: Recipe, work: Path, ranks: Ranks) -> Engine:
     """Return what trains `model` in place, with its state in the folder `work`."""
     optimiser = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, 0.999), eps=1e-8)
     if ranks.count == 1:
-        return TorchEngine(model, optimiser, recipe.gradient_clip, work)
+        return TorchEngine(model, optimiser, recipe, work)
     return DeepSpeedEngine(model, optimiser, recipe, work, ranks)
 
 
 def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Trainable parameters by learning rate (tower, projector, rest) and weight decay (none on vectors)."""
+    """Trainable parameters by learning rate (tower, projector, rest) and weight decay.
+
+    As in the released code, biases and layer norms have no decay, and Llama's RMS norms have.
+    """
+    layer_norms = {name for name, module in model.named_modules() if isinstance(module, torch.nn.LayerNorm)}
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -66,7 +69,8 @@ def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, A
             rate = recipe.vision_learning_rate or rate
         elif "multi_modal_projector" in name:
             rate = recipe.projector_learning_rate or rate
-        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+        decays = "bias" not in name and name.rpartition(".")[0] not in layer_norms
+        decay = recipe.weight_decay if decays else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "initial_lr": rate, "weight_decay": decay}
@@ -77,18 +81,21 @@ def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, A
 class TorchEngine:
     """One process: the state is one file of weights, optimiser moments and the number of finished steps."""
 
-    def __init__(self, model: Any, optimiser: torch.optim.Optimizer, clip: float | None, work: Path) -> None:
-        self.model, self.optimiser, self.clip, self.path = model, optimiser, clip, work / "state.pt"
+    def __init__(self, model: Any, optimiser: torch.optim.Optimizer, recipe: Recipe, work: Path) -> None:
+        self.model, self.optimiser, self.recipe, self.path = model, optimiser, recipe, work / "state.pt"
 
     def step(self, parts: Iterable[Part], factor: float) -> float:
         _set_rates(self.optimiser.param_groups, factor)
         total = 0.0
         for batch, pixels in parts:
-            loss = loss_of(self.model, batch, pixels)
+            # For each forward by itself: within one context autocast keeps its copies of the weights, step after step.
+            in_half = self.recipe.precision == "bfloat16"
+            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=in_half):
+                loss = loss_of(self.model, batch, pixels)
             loss.backward()
             total += loss.item()
-        if self.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        if self.recipe.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return total
@@ -114,12 +121,12 @@ class DeepSpeedEngine:
     """
 
     def __init__(self, model: Any, optimiser: torch.optim.Optimizer, recipe: Recipe, work: Path, ranks: Ranks) -> None:
-        deepspeed, device = _deepspeed(), choose_device()
+        deepspeed = _deepspeed()
         self.ranks, self.folder = ranks, work / f"state-of-{ranks.count}"
         settings = {
             "train_micro_batch_size_per_gpu": 1,  # it only counts by this
             "gradient_clipping": recipe.gradient_clip or 0.0,
-            "bf16": {"enabled": device.type == "cuda" and recipe.precision == "bfloat16"},
+            "bf16": {"enabled": recipe.precision == "bfloat16"},
             "zero_optimization": {"stage": 2},
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,

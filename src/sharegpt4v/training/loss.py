@@ -23,7 +23,7 @@ class Loss(torch.nn.Module):
 
 
 def loss_of(model: Any, batch: Batch, pixels: torch.Tensor | None) -> torch.Tensor:
-    """Mean cross-entropy over the learned tokens of a batch; of a part of one, what it adds to that mean.
+    """Cross-entropy of the learned tokens, each times its weight: what these rows add to the loss of the step.
 
     The vocabulary is only scored at positions that are learned from: most of a row is image and prompt.
     """
@@ -38,7 +38,8 @@ def loss_of(model: Any, batch: Batch, pixels: torch.Tensor | None) -> torch.Tens
     targets = batch.labels[:, 1:]
     learned = targets != IGNORED
     logits = model.lm_head(hidden[learned]).float()
-    return torch.nn.functional.cross_entropy(logits, targets[learned], reduction="sum") / max(1, batch.learned)
+    losses = torch.nn.functional.cross_entropy(logits, targets[learned], reduction="none")
+    return (losses * batch.weights[:, 1:][learned]).sum()
 
 
 def _beside_a_blank_image(model: Any, ids: torch.Tensor) -> torch.Tensor:

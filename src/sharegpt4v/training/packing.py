@@ -1,45 +1,36 @@
-"""Packing samples into rows of one constant length, and rows into the batches of the steps.
+"""Packing samples into rows, and rows into the batches that go through the model.
 
-Hardly a position is padding, and rows of one length give batches of few shapes, for a step with a new tensor shape is
-a slow one. Positions restart at 0 with each sample; without an attention mask transformers derives from them that
-samples do not see each other (the model must be called with `use_cache=False`). The order is a pure function of seed
-and epoch.
+Positions restart at 0 with each sample; without an attention mask transformers derives from them that samples do not
+see each other (the model must be called with `use_cache=False`). Where steps are of so many rows, rows have one
+constant length, for a step with a new tensor shape is a slow one on a CPU. Where they are of so many samples, each
+process gets samples of an even total length and lays them out one after another, so that hardly a position is padding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import torch
 
 from sharegpt4v.training.conversation import IGNORED, Sample
 
-if TYPE_CHECKING:
-    from sharegpt4v.config.training import Recipe
-
 OPEN_ROWS = 64  # rows kept open while packing: enough that the last fragments find a place
+ROUNDED_TO = 64  # tokens: lengths that GPUs multiply fast, and fewer different ones
 
 
-def steps_of_epoch(lengths: Sequence[int], recipe: Recipe, seed: int, epoch: int) -> list[list[list[int]]]:
-    """Deal sample indices into the steps of an epoch: for each its rows, for each row its samples.
-
-    `lengths` are in tokens. A step takes `recipe.batch_size` samples and the rows that they fill, or as many rows and
-    the samples that fill them: see `recipe.batch_of`.
-    """
+def rows_of_steps(
+    lengths: Sequence[int], batch_size: int, capacity: int, seed: int, epoch: int
+) -> list[list[list[int]]]:
+    """Deal sample indices into the steps of an epoch: for each its `batch_size` rows, for each row its samples."""
     order = list(range(len(lengths)))
     Random(f"{seed}/{epoch}").shuffle(order)
-    size = recipe.batch_size
-    if recipe.batch_of == "samples":
-        return [
-            pack(lengths, order[start : start + size], recipe.sequence_length) for start in range(0, len(order), size)
-        ]
-    rows = pack(lengths, order, recipe.sequence_length)
+    rows = pack(lengths, order, capacity)
     Random(f"{seed}/{epoch}/rows").shuffle(rows)
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
 
 def pack(lengths: Sequence[int], order: Sequence[int], capacity: int) -> list[list[int]]:
@@ -65,41 +56,78 @@ def pack(lengths: Sequence[int], order: Sequence[int], capacity: int) -> list[li
     return full + [row for _, row in open_rows]
 
 
+def deal(lengths: Sequence[int], samples: Sequence[int], processes: int, capacity: int | None) -> list[list[list[int]]]:
+    """Deal the samples of a step to processes: for each its rows, one for each time of going through the model.
+
+    All have as many rows, of total lengths as even as may be, and of at most `capacity` tokens (None: one row each). A
+    row is empty only when there are fewer samples than rows.
+    """
+    count = 1
+    if capacity:
+        room = max(capacity, *(lengths[index] for index in samples))
+        count = -(-sum(lengths[index] for index in samples) // (processes * room))
+        while max(_totals(lengths, _even_rows(lengths, samples, processes * count))) > room:
+            count += 1
+    rows = _even_rows(lengths, samples, processes * count)
+    # Rows that go through at the same time are alike; every other time the order of the processes turns round.
+    return [
+        [rows[time * processes + (process if time % 2 == 0 else processes - 1 - process)] for time in range(count)]
+        for process in range(processes)
+    ]
+
+
+def _even_rows(lengths: Sequence[int], samples: Sequence[int], count: int) -> list[list[int]]:
+    """Deal samples, the longest first, each to the row that is shortest so far; rows are sorted by length."""
+    rows: list[tuple[int, int, list[int]]] = [(0, number, []) for number in range(count)]
+    for index in sorted(samples, key=lambda index: (-lengths[index], index)):
+        total, number, row = rows[0]
+        heapq.heapreplace(rows, (total + lengths[index], number, [*row, index]))
+    return [row for _, _, row in sorted(rows, key=lambda one: (-one[0], one[1]))]
+
+
+def _totals(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> list[int]:
+    return [sum(lengths[index] for index in row) for row in rows]
+
+
 @dataclass
 class Batch:
-    """Tensors of shape (rows, length), the images in the order their ids appear, the number of samples.
+    """What goes through the model at once: tensors of shape (rows, length), the images in the order of their ids.
 
-    `learned` is the number of tokens to learn that the mean of the loss is over: of a part, those of the whole batch.
+    `weights` say how much the loss at each label counts; those of all parts of a step add up to 1. `samples` is how
+    many there are.
     """
 
     ids: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
+    weights: torch.Tensor
     images: list[Path]
     samples: int
-    learned: int
 
 
-def collate(samples: Sequence[Sample], rows: Sequence[Sequence[int]], row_count: int, capacity: int, pad: int) -> Batch:
-    """Lay packed `rows` out as one batch of `row_count` rows; missing rows and row ends are padding.
+def collate(
+    samples: Sequence[Sample], rows: Sequence[Sequence[int]], capacity: int, pad: int, weights: Mapping[int, float]
+) -> Batch:
+    """Lay packed `rows` out as one batch of rows of `capacity` tokens; row ends are padding.
 
-    The first label of each sample is ignored: its token is predicted from the sample before it.
+    `weights` holds for each sample what each of its learned tokens counts. The first label of each sample is ignored:
+    its token is predicted from the sample before it.
     """
-    ids = torch.full((row_count, capacity), pad, dtype=torch.long)
-    labels = torch.full((row_count, capacity), IGNORED, dtype=torch.long)
-    positions = torch.zeros((row_count, capacity), dtype=torch.long)
+    ids = torch.full((len(rows), capacity), pad, dtype=torch.long)
+    labels = torch.full((len(rows), capacity), IGNORED, dtype=torch.long)
+    positions = torch.zeros((len(rows), capacity), dtype=torch.long)
+    counting = torch.zeros((len(rows), capacity))
     images: list[Path] = []
-    learned = 0
-    for number in range(row_count):
+    for number, row in enumerate(rows):
         start = 0
-        for index in rows[number] if number < len(rows) else ():
+        for index in row:
             sample = samples[index]
             end = start + len(sample.ids)
             ids[number, start:end] = torch.tensor(sample.ids)
             labels[number, start + 1 : end] = torch.tensor(sample.labels[1:])
             positions[number, start:end] = torch.arange(len(sample.ids))
+            counting[number, start:end] = weights[index]
             images += [sample.image] if sample.image else []
-            learned += sample.learned
             start = end
         positions[number, start:] = torch.arange(capacity - start)
-    return Batch(ids, labels, positions, images, sum(len(row) for row in rows), learned)
+    return Batch(ids, labels, positions, counting, images, sum(len(row) for row in rows))

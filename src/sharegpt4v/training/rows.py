@@ -1,19 +1,18 @@
-"""From LLaVA rows to training samples; a row that cannot be learned from is told, never skipped silently."""
+"""From LLaVA rows to training samples; a row that cannot be learned from is counted, never skipped silently."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.config.training import Recipe
 from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.usable import Usable
-from sharegpt4v.training.conversation import IGNORED, IMAGE, TEMPLATES, encode_all
-from sharegpt4v.training.samples import Tokens
+from sharegpt4v.models.llama_tokenizer import without_mark
+from sharegpt4v.training.conversation import IGNORED, IMAGE, TEMPLATES, Text, encode_all
+from sharegpt4v.training.samples import Tally, Tokens
 
 Row = Mapping[str, Any]
 AT_ONCE = 1000  # rows that are tokenised together
@@ -44,35 +43,52 @@ def read_rows(
 
 
 def tokenise(
-    rows: Iterable[tuple[str, Row]], tokenizer: Any, recipe: Recipe, image_tokens: int, what: str
+    rows: Iterable[Row], tokenizer: Any, template: str, longest: int, what: str, tally: Tally
 ) -> Iterator[Tokens]:
-    """Tokenise rows, cut to the recipe's `sequence_length`; print how many were cut.
+    """Tokenise rows as the official code does, each cut to `longest` tokens, an image's mark counted once.
 
-    A row of whose answers nothing is left by the cut is left out, and counted in that line. `UserError` for a row
-    that does not fit the recipe's template, or whose `<image>` marks and image do not agree.
+    A row that ends a run of the official code, or of which it learns nothing, is left out; `tally` counts them by
+    reason. An image whose row lacks the mark is dropped, as there. `UserError` when no row is left.
     """
-    image_id, longest = tokenizer.convert_tokens_to_ids(IMAGE), recipe.sequence_length
-    count = made = cut = 0
-    rest = iter(rows)
+    rest, text_alone = iter(rows), None
     while batch := list(islice(rest, AT_ONCE)):
-        count += len(batch)
-        texts = [_text(place, row, recipe.template) for place, row in batch]
-        for (place, row), (ids, labels) in zip(batch, encode_all(tokenizer, texts, image_tokens=1), strict=True):
+        tally.read += len(batch)
+        kept: list[tuple[Row, Text]] = []
+        for row in batch:
+            try:
+                kept.append((row, TEMPLATES[template](row["conversations"], bool(row.get("image")))))
+            except ValueError as error:
+                tally.left_out[str(error)] += 1
+        encoded = encode_all(tokenizer, [text for _, text in kept])
+        for (row, (text, spans)), (ids, labels) in zip(kept, encoded, strict=True):
             image = row.get("image")
-            _check_image(place, ids, image_id, image, image_tokens, longest)
-            length = len(ids) + (image_tokens - 1 if image else 0)
-            cut += length > longest
-            if any(label != IGNORED for label in labels[: len(ids) - max(0, length - longest)]):
-                made += 1
-                yield Tokens(ids, labels, image, min(length, longest))
-    if cut or made < count:
-        print(
-            f"{what}: {cut:,} of {count:,} rows cut to {longest:,} tokens, {count - made:,} left out "
-            "because they have no answer to learn (then)",
-            file=sys.stderr,
-        )
-    if not made:
-        raise UserError(f"{what}: no row has an answer to learn; expected answers within {longest:,} tokens")
+            if IMAGE in text and not image:
+                text_alone = text_alone or without_mark(tokenizer, IMAGE)
+                ids, labels = encode_all(text_alone, [(text, spans)])[0]
+            is_read = bool(spans) and spans[-1][1] == len(text) and tokenizer.pad_token_id not in ids
+            marks = ids.count(tokenizer.convert_tokens_to_ids(IMAGE)) if image else 0
+            if reason := _why_left_out(labels, marks, is_read, longest):
+                tally.left_out[reason] += 1
+                continue
+            tally.cut += len(ids) > longest
+            yield Tokens(ids[:longest], labels[:longest], image if marks else None)
+    if tally.left_out.total() == tally.read:
+        raise UserError(f"{what}: no row has an answer to learn ({tally}); expected answers within {longest:,} tokens")
+
+
+def _why_left_out(labels: Sequence[int], marks: int, is_read: bool, longest: int) -> str | None:
+    """Why the official code learns nothing from a row, or ends at it; None when it learns something.
+
+    A row whose rounds it cannot read to the end is not learned, unless what it read reaches the cut.
+    """
+    if marks > 1:
+        return "several <image> marks for one image"
+    read = next((place for place in range(len(labels), 0, -1) if labels[place - 1] != IGNORED), 1)
+    if not is_read and read < longest:
+        return "an empty turn, a mark such as </s> or ASSISTANT: in a turn, or a last question without an answer"
+    if all(label == IGNORED for label in labels[:longest]):
+        return f"no answer within {longest:,} tokens"
+    return None
 
 
 def _is_llava(row: Any) -> bool:
@@ -81,20 +97,3 @@ def _is_llava(row: Any) -> bool:
         isinstance(turn, Mapping) and isinstance(turn.get("from"), str) and isinstance(turn.get("value"), str)
         for turn in turns
     )
-
-
-def _text(place: str, row: Row, template: str) -> tuple[str, list[tuple[int, int]]]:
-    try:
-        return TEMPLATES[template](row["conversations"])
-    except ValueError as error:
-        raise UserError(f"{place}: does not fit the template '{template}' ({error})") from None
-
-
-def _check_image(
-    place: str, ids: Sequence[int], image_id: int, image: str | None, image_tokens: int, longest: int
-) -> None:
-    marks, expected = ids.count(image_id), 1 if image else 0
-    if marks != expected:
-        raise UserError(f"{place}: {marks} '<image>' for {expected} images; expected one for each")
-    if image and ids.index(image_id) + image_tokens > longest:
-        raise UserError(f"{place}: its image does not fit into {longest:,} tokens; raise sequence_length")

@@ -1,7 +1,6 @@
 """The training loop of every stage: packed batches, AdamW with a cosine schedule, resumable to the step.
 
-A run is a pure function of its samples, recipe and seed: the order of each epoch is derived from seed and epoch, so
-a run continued from a checkpoint takes the same steps as one that was never stopped (paper section 4, LLaVA's recipe).
+A run continued from a checkpoint takes the same steps as one that was never stopped (paper section 4, LLaVA's recipe).
 Several processes take the steps of one, each with a part of every batch.
 """
 
@@ -11,19 +10,19 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sharegpt4v.training.batching import Dealer, batches
 from sharegpt4v.training.conversation import Sample
 from sharegpt4v.training.engine import engine_for
 from sharegpt4v.training.meter import Meter
-from sharegpt4v.training.packing import Batch, collate, steps_of_epoch
+from sharegpt4v.training.packing import Batch
 from sharegpt4v.training.ranks import ALONE, Ranks
-from sharegpt4v.training.samples import learned_of, lengths_of
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
@@ -31,57 +30,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then a cosine down to zero at the last step."""
+    """Linear warm-up from zero, then a cosine down to zero after the last step, as transformers' cosine schedule."""
 
     steps: int
     warmup: int
 
+    @classmethod
+    def of(cls, steps: int, warmup_ratio: float) -> Schedule:
+        """Warm up for a share of the steps, rounded up."""
+        return cls(steps, math.ceil(warmup_ratio * steps))
+
     def __call__(self, step: int) -> float:
-        """The factor on the learning rate at `step`, counted from 0."""
+        """The factor on the learning rate at `step`, counted from 0: the first step of a warm-up has none."""
         if step < self.warmup:
-            return (step + 1) / self.warmup
+            return step / self.warmup
         return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup)))
-
-
-def batches(
-    samples: Sequence[Sample],
-    recipe: Recipe,
-    seed: int,
-    steps: int,
-    first: int,
-    pad: int,
-    ranks: Ranks,
-    rows_at_once: int | None = None,
-) -> Iterator[list[Batch]]:
-    """Yield this process's part of the batches of steps `first` to `steps`, packing each epoch anew.
-
-    A part is one batch, or several of `rows_at_once` rows: as many in every process, for they wait for each other.
-    """
-    lengths, learning, step, epoch = lengths_of(samples), learned_of(samples), 0, 0
-    while step < steps:
-        for rows in steps_of_epoch(lengths, recipe, seed, epoch):
-            if first <= step < steps:
-                mine = ranks.share(rows)
-                most = math.ceil((recipe.batch_size if recipe.batch_of == "rows" else len(rows)) / ranks.count)
-                size = min(rows_at_once or most, most)
-                learned = sum(learning[index] for row in rows for index in row)
-                yield [
-                    replace(
-                        collate(samples, mine[start : start + size], size, recipe.sequence_length, pad), learned=learned
-                    )
-                    for start in range(0, most, size)
-                ]
-            step += 1
-        epoch += 1
-
-
-def step_count(samples: Sequence[Sample], recipe: Recipe, seed: int) -> int:
-    """Optimiser steps of the whole run: batches of the first epoch times the number of epochs, at least one."""
-    if recipe.batch_of == "samples":
-        count = math.ceil(len(samples) / recipe.batch_size)
-    else:
-        count = len(steps_of_epoch(lengths_of(samples), recipe, seed, 0))
-    return max(1, round(count * recipe.epochs))
 
 
 def train(
@@ -96,15 +59,18 @@ def train(
     record: Callable[[dict[str, float]], None] = lambda _: None,
     ranks: Ranks = ALONE,
     rows_at_once: int | None = None,
+    image_tokens: int = 1,
 ) -> None:
     """Train `model` in place; resume from the state in `work` when there is one.
 
     `pixels_of` reads the images of a batch, float32 (images, 3, size, size). `record` gets one row per step, in the
-    first of several processes. `rows_at_once`: see `batches`. State is saved every `recipe.checkpoint_minutes` and when
+    first of several processes. `rows_at_once`: see `Dealer.rows`. A row may be as long as `recipe.sequence_length` with
+    one mark expanded to `image_tokens`. State is saved every `recipe.checkpoint_minutes` and when
     a process is asked to end (SIGTERM, as Slurm and Snakemake do).
     """
-    steps = step_count(samples, recipe, seed)
-    schedule = Schedule(steps, round(recipe.warmup_ratio * steps))
+    dealer = Dealer.of(samples, recipe, seed, recipe.sequence_length - 1 + image_tokens)
+    steps = dealer.step_count()
+    schedule = Schedule.of(steps, recipe.warmup_ratio)
     engine = engine_for(model, recipe, work, ranks)
     first = engine.load()
     meter = Meter(what, steps, first)
@@ -115,7 +81,7 @@ def train(
     def with_pixels(batch: Batch) -> tuple[Batch, torch.Tensor | None]:
         return batch, pixels_of(batch.images) if pixels_of and batch.images else None
 
-    dealt = batches(samples, recipe, seed, steps, first, pad, ranks, rows_at_once)
+    dealt = batches(samples, dealer, first, steps, pad, ranks, rows_at_once)
     for step, parts in enumerate(dealt, start=first):
         loss_here = engine.step(map(with_pixels, parts), schedule(step))
         overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60

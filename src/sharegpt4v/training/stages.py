@@ -7,8 +7,8 @@ killed continues from its last saved state when it is called again, and ends wit
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import ALONE, Ranks
 from sharegpt4v.training.rows import Row, read_rows, tokenise
 from sharegpt4v.training.run import train
-from sharegpt4v.training.samples import Samples, write_samples
+from sharegpt4v.training.samples import Samples, Tally, write_samples
 
 COMPUTE = Compute()
 
@@ -67,8 +67,11 @@ def train_stage(
         """Tokenise the rows, unless an earlier try has."""
         folder, tokenizer = state / "samples", processor.tokenizer
         if not folder.exists():
-            tokens = tokenise(read_rows(rows, data, stage_name, images), tokenizer, recipe, image_tokens, stage_name)
-            write_samples(folder, tokens, tokenizer.convert_tokens_to_ids(IMAGE), image_tokens)
+            tally, read = Tally(), (row for _, row in read_rows(rows, data, stage_name, images))
+            tokens = tokenise(read, tokenizer, recipe.template, recipe.sequence_length, stage_name, tally)
+            write_samples(folder, tokens, tokenizer.convert_tokens_to_ids(IMAGE), image_tokens, tally)
+            if tally.cut or tally.left_out:
+                print(f"{stage_name}: {tally} (longest: {recipe.sequence_length:,} tokens)", file=sys.stderr)
         return folder
 
     samples = Samples(ranks.from_first(store), data)
@@ -78,18 +81,18 @@ def train_stage(
     if compute.recompute_activations:
         model.activation_checkpointing_enable()
     pictures = Pictures(samples.images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
-    with Record(state / "metrics.jsonl") as record, _running_on(device, recipe.precision):
-        pad = processor.tokenizer.pad_token_id
-        what, rows_at_once = f"{stage_name} of {out}", compute.rows_at_once
-        train(model, samples, recipe, seed, state, what, pictures, pad, record.log, ranks, rows_at_once)
+    with Record(state / "metrics.jsonl") as record, device:  # batches are made there
+        pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
+        rows_at_once = compute.rows_at_once
+        train(model, samples, recipe, seed, state, what, pictures, pad, record.log, ranks, rows_at_once, image_tokens)
     if ranks.rank:
         return
-    if device.type == "cuda" and recipe.precision == "bfloat16":
+    if recipe.precision == "bfloat16":
         model.to(torch.bfloat16)
     with new_folder(out) as folder:
         save_llava(model, processor, folder)
         shutil.copy(state / "metrics.jsonl", folder)
-        write_json(folder / "provenance.json", about)
+        write_json(folder / "provenance.json", about | {"rows": samples.rows})
     shutil.rmtree(state)
 
 
@@ -104,13 +107,3 @@ def _provenance(
     else:
         settings["rows"] = key_of([dict(row) for row in rows])
     return provenance(stage_name, settings, seed, inputs)
-
-
-@contextmanager
-def _running_on(device: torch.device, precision: str) -> Iterator[None]:
-    """On a GPU, make batches there and compute in the recipe's precision; the CPU always computes in float32."""
-    if device.type == "cpu":
-        yield
-        return
-    with device, torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        yield
