@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -25,7 +27,11 @@ def world(tmp_path_factory):
         image = picture.read_bytes() if number % 2 else picture
         requests.append(Request(prompt_text(question, True), image, 16, ("pad", "square")[number % 2]))
         requests.append(Request(prompt_text(question, False), None, 16))
-    return write_llava(folder), requests
+    settings = write_llava(folder) / "generation_config.json"
+    stored = json.loads(settings.read_text())
+    stored["suppress_tokens"].append(stored["eos_token_id"])  # no random answer ends by itself
+    settings.write_text(json.dumps(stored))
+    return settings.parent, requests
 
 
 def answers_of(generator, requests):
