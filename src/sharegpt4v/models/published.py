@@ -101,4 +101,5 @@ def _save(out: Path, size: Transformer, seed: int, *parts: Any) -> None:
     with new_folder(out) as folder:
         for part in parts:
             part.save_pretrained(folder)
-        write_json(folder / "provenance.json", provenance("published", size.published.model_dump(), seed, []))
+        about = provenance("published", size.published.model_dump(), seed, [], __name__)
+        write_json(folder / "provenance.json", about)
