@@ -22,7 +22,8 @@ from conftest import BIN, PROJECT, copy_of, snakemake
 from sharegpt4v.errors import UserError
 from sharegpt4v.slurm import patient
 from slurm_cluster import Cluster, missing_programs, processes, running_cluster, wait_for
-from test_resume import lines, made
+from smoke_files import made
+from test_resume import lines
 
 # Slow enough, and saved often enough, to be caught in the middle. None of it changes what comes out.
 CATCHABLE = ["teacher={concurrency: 1, requests_per_minute: 1200}", "captions={batch_size: 4}"]
