@@ -74,12 +74,12 @@ wildcard_constraints:
 # Small things are done where Snakemake runs, and do not wait in a cluster's queue.
 localrules:
     table,
+    cells,
     substitution,
     mixture,
     figure,
     metrics,
     tracked,
-    cells,
     all,
 
 

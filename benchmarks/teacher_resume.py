@@ -109,7 +109,7 @@ def rows(source: str, count: int) -> Iterator[ManifestRow]:
         digest = hashlib.sha256(content(path)).hexdigest()
         yield ManifestRow(
             path=path, source=source, sha256=digest, bytes=100, width=640, height=480, mode="RGB", format="JPEG",
-            status="ok", reason="", note="", licence="",
+            archive="", status="ok", note="", licence="",
         )  # fmt: skip
 
 

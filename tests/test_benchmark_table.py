@@ -32,7 +32,7 @@ def scores(tmp_path):
             "benchmark": benchmark, "split": "test" if benchmark == "mme" else "dev", "scorer": "by rule",
             "columns": columns, "n": dict.fromkeys(columns, 4), "stderr": stderr, "parts": {},
             "items": [{"question_id": number, "score": score} for number, score in enumerate(items)],
-            "answers_sha256": "a1", "model_sha256": "b2", "git_commit": None,
+            "answers_sha256": "a1", "model_sha256": "b2", "code": "c3",
         }  # fmt: skip
         (folder / model / f"{benchmark}.json").write_text(json.dumps(score))
 
@@ -60,7 +60,7 @@ def test_table_bytes(scores, tmp_path):
 def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
     paper, out = tmp_path / "paper.csv", tmp_path / "table.md"
     paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\nB-7B,MME-perception,1510.7,zoo\n")
-    judge = {"model": "grader", "dates": ["2026-01-02"], "official": False}
+    judge = {"model": "grader", "official": False}
     judge |= {"temperatures": [0.2], "prompt_sha256": "0123456789"}
     vet = {"columns": {"MM-Vet": 30}, "stderr": {}, "split": "v1", "parts": {"judge": judge, "failed verdicts": 2}}
     (scores / "base" / "mm-vet.json").write_text(json.dumps(vet))
@@ -80,8 +80,7 @@ def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
     assert "two of them" in bold
     assert splits == "Splits: MME-perception test, MME-cognition test, MMBench dev, MM-Vet v1."
     assert verdicts == (
-        "- base, MM-Vet: judged by grader on 2026-01-02, temperature 0.2, prompt 01234567 (not the official one); "
-        "2 verdicts failed"
+        "- base, MM-Vet: judged by grader, temperature 0.2, prompt 01234567 (not the official one); 2 verdicts failed"
     )
     assert missing == f"- gqa is empty: {get}\n"
 
@@ -159,12 +158,12 @@ def test_of_scienceqa_only_questions_with_an_image_count():
 
 
 def test_cells_hold_all_that_is_known(scores, tmp_path):
-    write_cells(["base", "none"], scores, {"base": "run7"}, tmp_path / "scores.csv")
+    write_cells(["base", "none"], scores, tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text() == (
-        "model,benchmark,value,stderr,n,split,scorer,judge,answers_sha256,model_sha256,git_commit,mlflow_run\n"
-        "base,MMBench,64.26,1.4,4,dev,by rule,,a1,b2,,run7\n"
-        "base,MME-perception,1510.666,20.04,4,test,by rule,,a1,b2,,run7\n"
-        "base,MME-cognition,0,,4,test,by rule,,a1,b2,,run7\n"
+        "model,benchmark,value,stderr,n,split,scorer,judge,answers_sha256,model_sha256,code\n"
+        "base,MMBench,64.26,1.4,4,dev,by rule,,a1,b2,c3\n"
+        "base,MME-perception,1510.666,20.04,4,test,by rule,,a1,b2,c3\n"
+        "base,MME-cognition,0,,4,test,by rule,,a1,b2,c3\n"
     )
 
 

@@ -148,19 +148,21 @@ def test_folder_of_photographs(world, tmp_path, capsys):
 
 
 def test_manifest_of_a_source(world, tmp_path):
+    from sharegpt4v.images.findings import write_findings
     from sharegpt4v.images.manifest import write_manifest
 
     model, images, data = world
     row = {
-        "source": "coco", "sha256": "", "bytes": 0, "width": 0, "height": 0, "mode": "", "format": "", "note": "",
-        "licence": "",
+        "source": "coco", "archive": "", "sha256": 64 * "0", "bytes": 0, "width": 0, "height": 0, "mode": "",
+        "format": "", "note": "", "licence": "",
     }  # fmt: skip
     (tmp_path / "coco").symlink_to(data / "coco")
     manifest = tmp_path / "manifests/coco.parquet"
     manifest.parent.mkdir()
-    rows = [row | {"path": images[0], "status": "ok", "reason": ""}]
-    rows += [row | {"path": "coco/999.jpg", "status": "missing", "reason": "not in the archive"}]
+    rows = [row | {"path": images[0], "status": "ok"}]
+    rows += [row | {"path": "coco/999.jpg", "status": "missing"}]
     write_manifest(manifest, rows)
+    write_findings(manifest, {"coco/999.jpg": "not in the archive"})
     assert caption_folder(model, manifest, tmp_path / "out.jsonl", ASKING, tmp_path / "work") == (1, 1)
     found, missing = read_jsonl(tmp_path / "out.jsonl")
     assert found["image"] == images[0] and found["caption"]

@@ -24,10 +24,11 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.images import intake
 from sharegpt4v.images.archives import unpack
 from sharegpt4v.images.catalogue import COLUMNS, Download, Source, read_catalogue, resolve
+from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.intake import look_at, take_in
 from sharegpt4v.images.listing import Listing, safe_name
 from sharegpt4v.images.loading import open_rgb
-from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest, write_manifest
+from sharegpt4v.images.manifest import CheckedRow, ManifestRow, manifest_path, read_manifest, write_manifest
 from sharegpt4v.images.stage import FetchSettings, fetch_source
 from sharegpt4v.images.urls import Crawler, check_success_rate, fetch_urls, read_url_list
 from sharegpt4v.mini.files_server import serve_folder
@@ -341,7 +342,7 @@ def test_unchanged_images_are_not_decoded_again(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(intake, "look_at", looking)
 
-    def again(*more: str) -> list[ManifestRow]:
+    def again(*more: str) -> list[CheckedRow]:
         looked.clear()
         return list(take_in(source("zip", "x"), Listing([*names, *more]), tmp_path, tmp_path / "decoded.jsonl"))
 
@@ -380,7 +381,8 @@ def test_equal_rows_give_equal_bytes_and_come_back(tmp_path: Path) -> None:
     assert write_manifest(tmp_path / "a.parquet", rows) == {"ok": 9, "broken": 5}
     write_manifest(tmp_path / "b.parquet", iter(rows))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
-    assert list(read_manifest(tmp_path / "a.parquet")) == rows
+    kept = [{name: value for name, value in row.items() if name != "reason"} for row in rows]
+    assert list(read_manifest(tmp_path / "a.parquet")) == kept
     write_manifest(tmp_path / "none.parquet", [])
     assert list(read_manifest(tmp_path / "none.parquet")) == []
 
@@ -427,13 +429,14 @@ def test_dead_urls_are_recorded_and_images_keep_their_names_and_bytes(tmp_path: 
     one = source("urls", "mini:web/celebrity.tsv", folder="web-celebrity/images")
     settings = FetchSettings(1, largest_bad_fraction=0.1, smallest_success_rate=0.7, crawler=SETTINGS.crawler)
     with serve_folder(tmp_path / "served") as base_url:
-        rows = rows_of(fetch_source(one, tmp_path / "data", tmp_path / "work", settings, base_url))
+        manifest = fetch_source(one, tmp_path / "data", tmp_path / "work", settings, base_url)
+        rows, reasons = rows_of(manifest), read_reasons(manifest)
         folder = tmp_path / "data/web-celebrity/images"
         assert [(folder / name).read_bytes() for name in names] == [(served / name).read_bytes() for name in names]
         assert rows["web-celebrity/images/0005.png"]["note"] == "palette; GIF named .png"
-        assert "404" in rows["web-celebrity/images/dead1.png"]["reason"]
-        assert "refused" in rows["web-celebrity/images/closed.png"]["reason"]
-        assert rows["web-celebrity/images/page.jpg"]["reason"] == "not an image that can be read"
+        assert f"404: Not Found ({base_url}/web/dead1.png)" in reasons["web-celebrity/images/dead1.png"]
+        assert "refused" in reasons["web-celebrity/images/closed.png"]
+        assert reasons["web-celebrity/images/page.jpg"] == "not an image that can be read"
         # A failed URL is asked for again, what is there is not.
         (served / "dead1.png").write_bytes(picture())
         (served / "0003.png").write_bytes(b"changed")
@@ -442,6 +445,26 @@ def test_dead_urls_are_recorded_and_images_keep_their_names_and_bytes(tmp_path: 
     assert (folder / "0003.png").read_bytes() == picture(3)
     assert [row["status"] for row in rows.values()].count("missing") == 3
     assert not (tmp_path / "work/coco/img2dataset").exists()
+
+
+def test_another_server_another_folder_and_another_time_give_the_same_manifest(tmp_path: Path) -> None:
+    served = tmp_path / "served/web"
+    served.mkdir(parents=True)
+    (served / "0.png").write_bytes(picture())
+    (served / "cut.png").write_bytes(picture()[:40])
+    lines = [f"mini:web/{name}\t{name}" for name in ("0.png", "cut.png", "dead.png")]
+    (served / "celebrity.tsv").write_text("\n".join(["url\tname", *lines]) + "\n")
+    one = source("urls", "mini:web/celebrity.tsv", folder="web-celebrity/images")
+    settings = FetchSettings(1, missing="report", crawler=SETTINGS.crawler)
+    manifests = []
+    for number in range(2):
+        folder = tmp_path / ("there/" * number) / "here"
+        with serve_folder(tmp_path / "served") as base_url:
+            manifests.append(fetch_source(one, folder / "data", folder / "work", settings, base_url))
+    first, second = manifests
+    assert read_reasons(first) != read_reasons(second)  # the port
+    assert [row["status"] for row in read_manifest(first)] == ["ok", "broken", "missing"]
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_killed_round_of_urls_is_collected_first(tmp_path: Path) -> None:
@@ -549,13 +572,14 @@ def test_archives_may_go_once_unpacked_and_are_fetched_again_when_an_image_is_lo
     assert (tmp_path / "data/coco/train2017/1.jpg").read_bytes() == picture(1)
 
 
-def test_too_many_bad_images_stop_the_run_and_the_manifest_says_why(tmp_path: Path) -> None:
+def test_too_many_bad_images_stop_the_run_and_the_findings_say_why(tmp_path: Path) -> None:
     members = {f"{number}.png": picture(number) for number in range(8)} | {"cut.png": picture()[:40], "../e.png": b"x"}
     one = source("zip", str(write_zip(tmp_path / "a.zip", members)))
     with pytest.raises(UserError, match=r"of 10 files 1 are broken and 1 missing, more than the allowed 2\.0%"):
         fetch_source(one, tmp_path / "data", tmp_path / "work", SETTINGS)
-    rows = rows_of(manifest_path(tmp_path / "data", "coco"))
-    assert rows["coco/train2017/..%2Fe.png"]["reason"] == "name with '..'"
+    manifest = manifest_path(tmp_path / "data", "coco")
+    assert read_reasons(manifest)["coco/train2017/..%2Fe.png"] == "name with '..'"
+    assert rows_of(manifest)["coco/train2017/..%2Fe.png"]["status"] == "missing"
     lenient = FetchSettings(workers=1, largest_bad_fraction=0.2)
     fetch_source(one, tmp_path / "data", tmp_path / "work", lenient)
     short = source("zip", str(tmp_path / "a.zip"), images=20)

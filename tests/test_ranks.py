@@ -97,12 +97,13 @@ def test_two_processes_make_the_model_of_one_even_when_killed(smoke: Path, tmp_p
         assert time.monotonic() < end
         time.sleep(0.05)
     assert not out.exists() and json.loads(complete[0].read_text())["step"] >= 1
-    kept = (complete[0].parents[1] / "metrics.jsonl").read_text().splitlines()
+    kept = (complete[0].parents[1] / "speeds.jsonl").read_text().splitlines()
 
     again = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stderr[-4000:]
     assert losses(out) == pytest.approx(alone, abs=1e-4)
-    assert (out / "metrics.jsonl").read_text().splitlines()[: len(kept) - 1] == kept[:-1]
+    speeds = (folder / "logs/speeds/sharegpt4v-7b-finetuned.jsonl").read_text().splitlines()
+    assert len(speeds) == len(alone) and speeds[: len(kept) - 1] == kept[:-1]
     assert not list(folder.glob(".work/finetuning/*/*"))
 
 

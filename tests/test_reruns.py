@@ -87,7 +87,7 @@ KEYS = [
     ("benchmarks={batch_size: 3}", set()),
     ("judge={model: another}", {"judged", *SCORED, *PAIR}),
     ("judge={concurrency: 3, timeout_seconds: 9}", set()),
-    ("tracking={experiment: another}", {"tracked", "cells"}),
+    ("tracking={experiment: another}", {"tracked"}),
 ]
 
 
@@ -145,7 +145,7 @@ FILES = [
     ("the questions for details", append("config/prompts/detail_questions.txt", "What is it?\n"), MIXED),
     ("the paper's numbers", append("config/paper/results.csv", "New,GQA,1.0,zoo\n"), SHOWN),
     ("the paper's data sets", append("config/paper/datasets.csv", "New,COCO,yes,us,1,2\n"),
-     {"datasets", "figure", "tracked", "cells"}),
+     {"datasets", "figure", "tracked"}),
     ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
     ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\n# changed\n"),
      ALL - {"mini_world", "source", "seed_captions", "substituted_mix"}),

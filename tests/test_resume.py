@@ -14,7 +14,7 @@ from typing import get_args
 
 from conftest import ENVIRONMENT, PROJECT, run, snakemake
 from sharegpt4v.config.benchmarks import BenchmarkName
-from sharegpt4v.provenance import hash_of
+from smoke_files import differing
 
 # Often enough that there is a state to go on from in trainings of seconds.
 OFTEN = [f"{stage}={{checkpoint_minutes: 0.01}}" for stage in ("alignment", "pretraining", "finetuning")]
@@ -75,14 +75,6 @@ def kill_when(begun: Callable[[Path], bool], folder: Path, config: Sequence[str]
             process.wait()
 
 
-def made(folder: Path) -> dict[str, str]:
-    """The hashes of everything a run makes that has no dates, no speeds and no numbers of MLflow's in it."""
-    patterns = ("results/*.csv", "results/*.md", "results/figures/*", "results/answers/*/*", "results/scores/*/*")
-    patterns += ("data/sharegpt4v/*.json", "data/captions/*", "data/manifests/*", "checkpoints/**/model.safetensors")
-    files = [path for pattern in patterns for path in folder.glob(pattern) if path.name[0] != "."]  # left by a kill
-    return {path.relative_to(folder).as_posix(): hash_of(path) for path in files if path.name != "scores.csv"}
-
-
 def test_killed_at_every_slow_stage_a_run_ends_as_one_that_never_was(smoke: Path, tmp_path: Path) -> None:
     for what, begun, ended in MOMENTS:
         kill_when(begun, tmp_path, SLOW + OFTEN)
@@ -92,7 +84,7 @@ def test_killed_at_every_slow_stage_a_run_ends_as_one_that_never_was(smoke: Path
 
     finished = run(snakemake(tmp_path, config=OFTEN))
     assert finished.returncode == 0, finished.stderr[-4000:]
-    assert made(tmp_path) == made(smoke)
+    assert differing(tmp_path, smoke) == []
     for path, before in kept.items():  # nothing that was there is asked again, or lost
         assert path.read_bytes().startswith(before.rpartition(b"\n")[0])
     for path in tmp_path.glob(".work/**/*.jsonl"):

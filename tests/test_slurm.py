@@ -22,7 +22,8 @@ from conftest import BIN, PROJECT, copy_of, snakemake
 from sharegpt4v.errors import UserError
 from sharegpt4v.slurm import patient
 from slurm_cluster import Cluster, missing_programs, processes, running_cluster, wait_for
-from test_resume import lines, made
+from smoke_files import made
+from test_resume import lines
 
 # Slow enough, and saved often enough, to be caught in the middle. None of it changes what comes out.
 CATCHABLE = ["teacher={concurrency: 1, requests_per_minute: 1200}", "captions={batch_size: 4}"]
@@ -30,6 +31,7 @@ CATCHABLE = ["teacher={concurrency: 1, requests_per_minute: 1200}", "captions={b
 TOGETHER = ["--groups", "source=sources", "judged=grading", "scores=grading", "--group-components", "sources=8"]
 AT_EVERY_STEP = [f"{stage}={{checkpoint_minutes: 1e-5}}" for stage in ("pretraining", "finetuning")]
 AT_EVERY_STEP += ["captioner={recipe: {checkpoint_minutes: 1e-5}}"]
+SPEEDS = "logs/speeds/sharegpt4v-7b-finetuned.jsonl"
 GPU_RULES = (
     "language_model",
     "vision_tower",
@@ -172,7 +174,7 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
     )
     run.freeze("finetune")
     (record,) = (
-        path for path in folder.glob(".work/finetuning/**/metrics.jsonl") if path.with_name("state.pt").exists()
+        path for path in folder.glob(".work/finetuning/**/speeds.jsonl") if path.with_name("state.pt").exists()
     )
     before = rows(record)
     (job,) = cluster.jobs("rule_finetuned_wildcards_sharegpt4v-7b", "RUNNING")
@@ -182,7 +184,7 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
     said = run.end()
     assert "Slurm jobs of an earlier run in this folder" in said
     assert cluster.jobs("", "CANCELLED") and cluster.jobs("rule_finetuned_wildcards_sharegpt4v-7b", "TIMEOUT")
-    assert rows(folder / "checkpoints/sharegpt4v-7b/finetuned/metrics.jsonl")[: len(before) - 1] == before[:-1]
+    assert rows(folder / SPEEDS)[: len(before) - 1] == before[:-1]
     assert (folder / ".work/seed/replies.jsonl").read_bytes().startswith(asked)
     result = made(folder)
     whole = {name: digest for name, digest in made(smoke).items() if name in result}
@@ -200,7 +202,7 @@ def test_two_nodes_train_one_model_and_go_on_when_one_dies(smoke: Path, cluster:
     config = ["compute={nodes: 2, wait_minutes: 2}", *AT_EVERY_STEP]
     run = Run(cluster, folder, str(out.relative_to(folder) / "model.safetensors"), config=config)
     run.until("a state of both processes", lambda: any(folder.glob(".work/finetuning/**/complete.json")))
-    (record,) = folder.glob(".work/finetuning/**/metrics.jsonl")
+    (record,) = folder.glob(".work/finetuning/**/speeds.jsonl")
     ranks = run.freeze("finetune")
     assert len(ranks) == 2
     environments = [Path(f"/proc/{process}/environ").read_bytes().split(b"\0") for process in ranks]
@@ -217,7 +219,7 @@ def test_two_nodes_train_one_model_and_go_on_when_one_dies(smoke: Path, cluster:
     together = [json.loads(row) for row in rows(out / "metrics.jsonl")]
     assert [row["step"] for row in together] == [row["step"] for row in alone]
     assert [row["loss"] for row in together] == pytest.approx([row["loss"] for row in alone], abs=1e-4)
-    assert rows(out / "metrics.jsonl")[: len(before) - 1] == before[:-1]
+    assert rows(folder / SPEEDS)[: len(before) - 1] == before[:-1]
 
 
 def test_a_controller_that_is_away_is_waited_for_within_limits(

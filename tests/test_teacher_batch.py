@@ -47,13 +47,15 @@ def test_batches_make_the_same_file_as_single_requests_and_the_mode_may_change(t
         run_stage(tmp_path, images, settings_for(url))
         assert [batch.status for batch in batches_of(url)] == ["completed"] * 3
         rows = read_json(tmp_path / "seed.json")
-        ids = Counter(row["batch"] for row in read_jsonl(tmp_path / "seed.provenance.jsonl"))
+        provenance = (tmp_path / "seed.provenance.jsonl").read_bytes()
+        ids = Counter(row["batch"] for row in read_jsonl(tmp_path / "work/replies.jsonl"))
         assert ids == {"batch_1": 8, "batch_2": 8, "batch_3": 4}
         run_stage(tmp_path, images, direct_settings(url))
         assert counts(url)["received"] == 20 and not list((tmp_path / "work" / "replies.batches").iterdir())
         (tmp_path / "work" / "replies.jsonl").unlink()
         run_stage(tmp_path, images, direct_settings(url))
         assert read_json(tmp_path / "seed.json") == rows
+        assert (tmp_path / "seed.provenance.jsonl").read_bytes() == provenance
 
 
 def test_a_file_of_requests_is_no_larger_than_allowed(tmp_path):

@@ -21,7 +21,7 @@ from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sha256_of, write_json, write_jsonl
 from sharegpt4v.job_record import read_record
-from sharegpt4v.provenance import hash_of, provenance
+from sharegpt4v.provenance import git_state, hash_of, provenance
 from sharegpt4v.report.job_runs import job_run
 from sharegpt4v.report.jobs import Job
 from sharegpt4v.report.mlflow_view import Run, flatten, track, warn
@@ -120,22 +120,28 @@ def test_provenance_is_the_same_for_the_same_work_and_differs_otherwise(tmp_path
     write_json(folder / "deep" / "weights.json", [1, 2])
     Path("rows.json").write_text("[]")
     inputs = [folder, Path("rows.json")]
-    first = provenance("finetuning", {"learning_rate": 2e-5, "epochs": 1}, 0, inputs)
+
+    def about(module="sharegpt4v.training.stages", inputs=inputs, **settings):
+        return provenance("finetuning", settings, 0, inputs, module)
+
+    first = about(learning_rate=2e-5, epochs=1)
     assert first["stage"] == "finetuning" and list(first["inputs"]) == ["model", "rows.json"]
-    assert provenance("finetuning", {"epochs": 1, "learning_rate": 2e-5}, 0, inputs[::-1]) == first
+    assert set(first) == {"stage", "seed", "config", "version", "code", "inputs"}  # no commit, no time
+    assert about(epochs=1, learning_rate=2e-5, inputs=inputs[::-1]) == first
     (folder / ".weights.json.77.tmp").write_text("unfinished")
-    (folder / "metrics.jsonl").write_text('{"samples_per_second": 3}')
-    assert provenance("finetuning", {"learning_rate": 2e-5, "epochs": 1}, 0, inputs) == first
-    assert provenance("finetuning", {"learning_rate": 1e-5, "epochs": 1}, 0, inputs)["config"] != first["config"]
+    (folder / "metrics.jsonl").write_text('{"loss": 3}')
+    assert about(learning_rate=2e-5, epochs=1) == first
+    assert about(learning_rate=1e-5, epochs=1)["config"] != first["config"]
+    assert about("sharegpt4v.models.published", learning_rate=2e-5, epochs=1)["code"] != first["code"]
     (folder / "deep" / "weights.json").rename(folder / "weights.json")
     assert hash_of(folder) != first["inputs"]["model"]
     with pytest.raises(UserError, match="nothing: no such input"):
-        provenance("finetuning", {}, 0, [Path("nothing")])
+        about(inputs=[Path("nothing")])
 
 
-def test_provenance_names_the_commit_and_whether_the_code_was_changed(tmp_path):
+def test_the_record_of_a_job_names_the_commit_and_whether_the_code_was_changed(tmp_path):
     package = Path(sys.modules["sharegpt4v"].__file__).parent
-    code = "import json; from sharegpt4v.provenance import provenance; print(json.dumps(provenance('s', {}, 0, [])))"
+    code = "import json; from sharegpt4v.provenance import git_state; print(json.dumps(git_state()))"
 
     def state():
         environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -151,7 +157,7 @@ def test_provenance_names_the_commit_and_whether_the_code_was_changed(tmp_path):
 
     copy = tmp_path / "src" / "sharegpt4v"
     copy.mkdir(parents=True)
-    for name in ("__init__", "errors", "files", "ledger", "provenance"):
+    for name in ("__init__", "errors", "files", "ledger", "provenance", "stage_code"):
         (copy / f"{name}.py").write_bytes((package / f"{name}.py").read_bytes())
     assert state() == (None, None)
     git("init", "-q")
@@ -181,7 +187,7 @@ def test_everything_is_shown_once(tmp_path, capfd):
     table.write_text("model,GQA\n")
     params = {f"p{number}": number for number in range(230)}
     runs = [
-        Run("a/finetuning", "finetuning", params=params, record=record, provenance={"inputs": {"x": "1"}}),
+        Run("a/finetuning", "finetuning", params=params, records=[record], provenance={"inputs": {"x": "1"}}),
         Run("a/scores", "scores", metrics={"MME-perception": 1510.7}, artifacts=[table]),
     ]
     assert track(uri, "test", WHOLE, runs).complete
@@ -206,7 +212,7 @@ def test_everything_is_shown_once(tmp_path, capfd):
 
 def test_a_run_that_was_left_half_written_is_written_anew(tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    run = Run("a/finetuning", "finetuning", record=write_rows(tmp_path / "metrics.jsonl", 5))
+    run = Run("a/finetuning", "finetuning", records=[write_rows(tmp_path / "metrics.jsonl", 5)])
     assert track(uri, "test", WHOLE, []).complete
     store = client(uri)
     experiment = store.get_experiment_by_name("test").experiment_id
@@ -220,7 +226,7 @@ def test_eight_processes_on_a_fresh_store_lose_nothing(tmp_path):
     code = (
         "import sys; from pathlib import Path; from sharegpt4v.report.mlflow_view import Run, track\n"
         "name, record = sys.argv[1], Path('metrics.jsonl')\n"
-        "runs = [Run(f'{name}-{number}', 'stage', params={'n': number}, record=record) for number in range(3)]\n"
+        "runs = [Run(f'{name}-{number}', 'stage', params={'n': number}, records=[record]) for number in range(3)]\n"
         "sys.exit(not track('sqlite:///mlflow.db', 'test', Run('mini', 'pipeline', params={'seed': 0}), runs).complete)"
     )
     jobs = [
@@ -277,7 +283,7 @@ def test_a_pipeline_is_a_run_with_a_run_for_each_job(smoke):
     uri = f"sqlite:///{smoke}/mlflow.db"
     shown = shown_by_name(uri)
     logs = {path.relative_to(smoke / "logs").with_suffix("").as_posix() for path in (smoke / "logs").rglob("*.log")}
-    assert set(shown) == {"smoke"} | logs - {"report/tracked", "report/cells"}  # cells come after, to name these runs
+    assert set(shown) == {"smoke"} | logs - {"report/tracked"}
     whole = shown["smoke"]
     assert {run.data.tags.get("mlflow.parentRunId") for run in shown.values()} == {None, whole.info.run_id}
     assert whole.data.params["teacher.model"] == "mini-teacher" and whole.data.params["provenance.git_commit"]
@@ -299,11 +305,13 @@ def test_scores_are_shown_with_their_errors(smoke):
 def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke):
     uri = f"sqlite:///{smoke}/mlflow.db"
     training = shown_by_name(uri)["finetuning/sharegpt4v-7b"]
-    rows = rows_of(smoke / "checkpoints/sharegpt4v-7b/finetuned/metrics.jsonl")
-    for name in ("loss", "samples_per_second", "tokens_per_second"):
+    learned = rows_of(smoke / "checkpoints/sharegpt4v-7b/finetuned/metrics.jsonl")
+    speeds = rows_of(smoke / "logs/speeds/sharegpt4v-7b-finetuned.jsonl")
+    assert set(learned[0]) == {"step", "loss", "learning_rate_factor"} and len(learned) == len(speeds)
+    for name, rows in {"loss": learned, "samples_per_second": speeds, "tokens_per_second": speeds}.items():
         points = client(uri).get_metric_history(training.info.run_id, name)
         assert [(point.step, point.value) for point in points] == [(row["step"], row[name]) for row in rows]
-    params, commit = training.data.params, provenance("", {}, 0, [])["git_commit"]
+    params, commit = training.data.params, git_state()["git_commit"]
     assert params["finetuning.learning_rate"] == "0.0007" and params["provenance.git_commit"] == commit
     assert params["provenance.command"] == "s4v finetune sharegpt4v-7b --config .work/config.json"
     assert params["provenance.config"] == sha256_of(smoke / ".work/config.json")
@@ -361,7 +369,7 @@ def test_one_broken_file_hides_no_other_run(smoke, tmp_path, capfd):
     (folder / "checkpoints/sharegpt4v-7b/finetuned/metrics.jsonl").write_text('{"step": 1}\n{"st')
     assert not track_all(folder, config_of(folder, uri=uri)).complete
     hidden = {"captioner/captioner", "finetuning/sharegpt4v-7b"}
-    assert set(shown_by_name(uri)) == {*shown_by_name(f"sqlite:///{smoke}/mlflow.db"), "report/cells"} - hidden
+    assert set(shown_by_name(uri)) == set(shown_by_name(f"sqlite:///{smoke}/mlflow.db")) - hidden
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2 and all(line.startswith("tracking: ") for line in lines)
 
@@ -388,7 +396,7 @@ def test_a_run_ends_well_without_its_server_and_is_shown_when_that_is_back(smoke
         assert ended.returncode == 0 and ended.stderr == ""
         assert (folder / "results/tracked.txt").read_text() == f"shown in MLflow at {uri}\n"
         shown = shown_by_name(uri)
-        assert set(shown) == {*shown_by_name(f"sqlite:///{smoke}/mlflow.db"), "report/cells"}
+        assert set(shown) == set(shown_by_name(f"sqlite:///{smoke}/mlflow.db"))
         page = client(uri).download_artifacts(shown["seed/captions"].info.run_id, "captions.html", str(tmp_path))
         assert "data:image/png" in Path(page).read_text()
 

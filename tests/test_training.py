@@ -30,7 +30,8 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.training.stages import train_stage
 start, rows, data, out, recipe, work = sys.argv[1:]
 start = tuple(map(Path, start.split(","))) if "," in start else Path(start)
-train_stage(start, Path(rows), Path(data), Path(out), Recipe(**json.loads(recipe)), 3, Path(work), "finetuning")
+recipe, speeds = Recipe(**json.loads(recipe)), Path(out).with_suffix(".speeds")
+train_stage(start, Path(rows), Path(data), Path(out), recipe, 3, Path(work), "finetuning", speeds=speeds)
 """
 
 
@@ -165,7 +166,7 @@ def test_only_the_named_parts_learn(world, tmp_path):
 def test_killed_stage_continues_and_ends_with_the_same_bytes(world, tmp_path):
     recipe = {"epochs": 10, "checkpoint_minutes": 1e-6, "tune_vit_from_layer": 1}
     cut = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", **recipe))
-    record = wait_for(lambda: list((tmp_path / "work-cut").glob("*/metrics.jsonl")), cut)[0]
+    record = wait_for(lambda: list((tmp_path / "work-cut").glob("*/speeds.jsonl")), cut)[0]
     wait_for(lambda: len(record.read_text().splitlines()) >= 3, cut)
     cut.send_signal(signal.SIGKILL)
     cut.wait()
@@ -175,15 +176,14 @@ def test_killed_stage_continues_and_ends_with_the_same_bytes(world, tmp_path):
     again = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", **recipe))
     train(world[0], world[2] / "rows.json", world, tmp_path / "whole", **recipe)  # the same, uninterrupted
     assert again.wait() == 0
-    record = (tmp_path / "cut/metrics.jsonl").read_text().splitlines()
+    record = (tmp_path / "cut.speeds").read_text().splitlines()
     assert [json.loads(line)["step"] for line in record] == list(range(1, len(record) + 1))
-    # Rows hold speeds, so rows of a run that had begun anew would differ. The last one's state may not have been saved.
+    # Speeds of a run that had begun anew would differ. The last one's state may not have been saved.
     assert len(record) > len(before) and record[: len(before) - 1] == before[:-1]
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "cut").iterdir())
     for name in names:
-        if name != "metrics.jsonl":
-            assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
     assert not any((tmp_path / "work-cut").iterdir())
 
 

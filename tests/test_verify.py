@@ -15,8 +15,8 @@ from sharegpt4v.cli import main
 from sharegpt4v.config.sources import Policy
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.catalogue import Download, Source
-from sharegpt4v.images.findings import findings_path
-from sharegpt4v.images.manifest import read_bad, read_manifest
+from sharegpt4v.images.findings import findings_path, read_bad
+from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.images.usable import Usable

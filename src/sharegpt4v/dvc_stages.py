@@ -47,7 +47,7 @@ SECTIONS_OF_JOBS = {
     "lmm": {"models"},
     "benchmarks": {"benchmarks", "models"},
     "report": {"benchmarks", "models"},
-    "tracking": {"benchmarks"},
+    "tracking": {"benchmarks", "models"},
 }
 
 

@@ -49,6 +49,7 @@ SCORES = RESULTS / "scores"
 JUDGED = RESULTS / "judged"
 CURVES = RESULTS / "curves.csv"
 MIXTURE = RESULTS / "mixture.csv"
+CELLS = RESULTS / "scores.csv"
 TRACKED = RESULTS / "tracked.txt"
 MLFLOW_RUNS = RESULTS / "mlflow_runs.json"
 
@@ -81,6 +82,12 @@ def pretrained(size: str) -> Path:
 def finetuned(model: str) -> Path:
     """A finished model, a row of the results table."""
     return Path("checkpoints") / model / "finetuned"
+
+
+def speeds_of(checkpoint: Path) -> Path:
+    """How fast each step of a training was; that differs from time to time, so it is among the logs."""
+    inside = checkpoint.relative_to(CHECKPOINTS) if checkpoint.is_relative_to(CHECKPOINTS) else checkpoint
+    return LOGS / "speeds" / f"{inside.as_posix().strip('/').replace('/', '-')}.jsonl"
 
 
 def corpus(mix: str, substitution: str) -> Path:

@@ -1,6 +1,7 @@
 """How an artefact came about: ``provenance.json`` beside it names the code, the settings, the seed and the inputs.
 
-No time and no machine stand in it, so that the same work gives the same bytes.
+No time, no machine and no commit is in it, so that the same work gives the same bytes: it names the code by its hash,
+which another commit leaves as it is. When a job ran, and at which commit, is among the logs (see `job_record`).
 """
 
 from __future__ import annotations
@@ -15,32 +16,33 @@ from sharegpt4v import __version__
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sha256_of
 from sharegpt4v.ledger import key_of
+from sharegpt4v.stage_code import NAME, code_of
 
 ABOUT = ("provenance.json", "metrics.jsonl")
-"""Files that tell about the artefact beside them. They hold speeds and commits, which change where it does not."""
+"""Files that tell about the artefact beside them; what is made from that does not depend on them."""
 
 
 def provenance(
-    stage: str, config_section: Mapping[str, Any], seed: int | None, inputs: Sequence[Path]
+    stage: str, config_section: Mapping[str, Any], seed: int | None, inputs: Sequence[Path], module: str
 ) -> dict[str, Any]:
     """Return what the artefact of a stage depends on, to be written as ``provenance.json``.
 
     `config_section` holds plain JSON values, the part of the config that the stage uses. `inputs` are files or
-    folders, named as given: give relative paths, so that the result is the same on every machine. Git fields are
-    None where the code is not in a git checkout. A missing input is a `UserError`.
+    folders, named as given: give relative paths, so that the result is the same on every machine. `module` is the
+    `__name__` of what makes the artefact. A missing input is a `UserError`.
     """
     return {
         "stage": stage,
         "seed": seed,
         "config": key_of(dict(config_section)),
-        **code_version(),
+        **code_version(module),
         "inputs": {path.as_posix(): hash_of(path) for path in sorted(inputs)},
     }
 
 
-def code_version() -> dict[str, Any]:
-    """Return version, commit, and whether the code differs from it; the last two are None outside a git checkout."""
-    return {"version": __version__, **git_state()}
+def code_version(*modules: str) -> dict[str, Any]:
+    """Return the version of this package, and the hash of the code of these of its modules and of what they import."""
+    return {"version": __version__, "code": code_of(*(module.removeprefix(f"{NAME}.") for module in modules))}
 
 
 def hash_of(path: Path) -> str:

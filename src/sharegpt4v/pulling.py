@@ -40,8 +40,7 @@ def pull(with_images: bool) -> None:
     if changed := _changed({name: stages[name] for name in brought}):
         told = "; ".join(f"{name}: {what}" for name, what in changed.items())
         raise UserError(f"the images here are not those that were recorded ({told}); `dvc diff` tells more")
-    targets = [TARGET + name for name in brought if name != "tracking"]  # what MLflow shows is of one machine
-    _run("snakemake", *targets, *config, "--touch", "--forceall", "--quiet", "all")
+    _run("snakemake", *(TARGET + name for name in brought), *config, "--touch", "--forceall", "--quiet", "all")
 
 
 def _dvc_yaml() -> Any:

@@ -76,13 +76,13 @@ STAGES = {
     "score": Stage(code=BENCHMARKS),
     "submission": Stage(code=BENCHMARKS),
     "table": Stage(("models",), texts=("config/paper/results.csv",)),
+    "cells": Stage(("models",)),
     "substitution": Stage(("substitution",)),
     "mixture": Stage(),
     "datasets": Stage(texts=("config/paper/datasets.csv",)),
     "figures": Stage(),
     "metrics": Stage(("models",)),
     "track": Stage(("tracking",)),
-    "cells": Stage(("models",)),
 }
 
 
@@ -309,7 +309,7 @@ def results_of(config: Config) -> list[str]:
     names = ["datasets", "curves", "captions/seed", "captions/pretraining"]
     names += ["substitution"] if config.substitution else []
     drawn = [path for name in names for path in (f"results/{name}.csv", f"results/figures/{name}.svg")]
-    return [*drawn, str(layout.MIXTURE), *metrics(config)]
+    return [*drawn, str(layout.MIXTURE), str(layout.CELLS), *metrics(config)]
 
 
 def metrics(config: Config) -> list[str]:

@@ -22,6 +22,26 @@ rule table:
         "s4v table --config .work/config.json 2>&1 | tee -i {log}"
 
 
+rule cells:
+    """All that is known of each cell of the table."""
+    input:
+        scores(run),
+    output:
+        "results/scores.csv",
+    log:
+        "logs/report/cells.log",
+    benchmark:
+        "logs/benchmarks/report/cells.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        **stage_params(run, "cells"),
+    shell:
+        "s4v cells --config .work/config.json 2>&1 | tee -i {log}"
+
+
 rule substitution:
     """What better captions do by themselves."""
     input:

@@ -1,4 +1,4 @@
-"""MLflow shows what a run did, and each cell of the table says where."""
+"""MLflow shows what a run did."""
 
 
 rule tracked:
@@ -23,29 +23,7 @@ rule tracked:
         "s4v track --config .work/config.json 2>&1 | tee -i {log}"
 
 
-rule cells:
-    """All that is known of each cell of the table."""
-    input:
-        scores(run),
-        "results/mlflow_runs.json",
-    output:
-        "results/scores.csv",
-    log:
-        "logs/report/cells.log",
-    benchmark:
-        "logs/benchmarks/report/cells.tsv"
-    threads: 1
-    resources:
-        mem_mb=500,
-        runtime=10,
-    params:
-        **stage_params(run, "cells"),
-    shell:
-        "s4v cells --config .work/config.json 2>&1 | tee -i {log}"
-
-
 rule all_tracking:
     """Everything that a run did, shown."""
     input:
         rules.tracked.output,
-        rules.cells.output,

@@ -63,7 +63,6 @@ def answer(
     malformed; but `without_missing`, a benchmark whose files are not at hand is told about and gets an empty file.
     """
     model_hash = fingerprint(model)
-    version = code_version()
     prepared = []
     for name, data, out in benchmarks:
         entry = benchmark_named(name)
@@ -85,8 +84,9 @@ def answer(
                 _ask(engine, pending, ledger, name)
             texts = [ledger[key]["text"] for key in keys]
         _write_rows(out, name, questions, texts, model_id, model_hash)
-        about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out), **version}
-        write_json(provenance_file(out), about)
+        about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out)}
+        code = code_version(__name__, f"benchmarks.{benchmark_named(name).module}")
+        write_json(provenance_file(out), about | code)
 
 
 def fingerprint(model: Path) -> str:

@@ -72,7 +72,6 @@ def judge(
             "benchmark": benchmark,
             "model": settings.model,
             "answered_by": sorted({record["answered_by"] for record in flat if record["answered_by"]}),
-            "dates": sorted({record["time"][:10] for record in flat}),
             "prompt_sha256": prompt.sha256,
             "official": prompt.official,
             "temperatures": [one.temperature for one in module.RULES.tries],

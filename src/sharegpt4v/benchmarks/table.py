@@ -6,7 +6,7 @@ A column without a score is an empty cell, never 0. Every number has one decimal
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +20,7 @@ COLUMNS = tuple(column for benchmark in read_catalogue().values() for column in 
 
 
 CELL_FIELDS = [
-    "model", "benchmark", "value", "stderr", "n", "split", "scorer", "judge", "answers_sha256", "model_sha256",
-    "git_commit", "mlflow_run",
+    "model", "benchmark", "value", "stderr", "n", "split", "scorer", "judge", "answers_sha256", "model_sha256", "code",
 ]  # fmt: skip
 
 
@@ -69,18 +68,18 @@ def write_table(models: Sequence[str], scores: Path, out_csv: Path) -> None:
     write_csv(out_csv, [["model", *COLUMNS], *values])
 
 
-def write_cells(models: Sequence[str], scores: Path, runs: Mapping[str, str], out_csv: Path) -> None:
-    """Write one row per cell with all that is known of it; `runs` has the MLflow run of a model's scores, if any."""
+def write_cells(models: Sequence[str], scores: Path, out_csv: Path) -> None:
+    """Write one row per cell with all that is known of it; `code` is the hash of the code that answered."""
     lines = [CELL_FIELDS]
     for model in models:
         for row in read_scores(scores, model):
             known, n = row.values, row.row("n").values
             judge = row.row("parts").values.get("judge", {})
-            origin = [known.get(name) or "" for name in ("answers_sha256", "model_sha256", "git_commit")]
+            origin = [known.get(name) or "" for name in ("answers_sha256", "model_sha256", "code")]
             for column, cell in cells_of([row]).items():
                 numbers = [repr(cell.value), "" if cell.stderr is None else repr(cell.stderr), str(n.get(column, ""))]
                 how = [row.text("split"), row.text("scorer"), judge.get("model", "")]
-                lines.append([model, column, *numbers, *how, *origin, runs.get(model, "")])
+                lines.append([model, column, *numbers, *how, *origin])
     write_csv(out_csv, lines)
 
 

@@ -71,10 +71,9 @@ def _judges(read: Mapping[str, list[Row]]) -> str:
                 judge = parts.row("judge").values
                 column = ", ".join(row.row("columns").values)
                 by = judge.get("model", "replies that were given")
-                when = "".join(f" on {date}" for date in judge.get("dates", [])[-1:])
                 warmth = "".join(f", temperature {first}" for first in judge.get("temperatures", [])[:1])
                 prompt = f", prompt {judge['prompt_sha256'][:8]}" if "prompt_sha256" in judge else ""
                 prompt += "" if judge.get("official", True) else " (not the official one)"
                 failed = parts.values.get("failed verdicts", 0)
-                lines.append(f"- {model}, {column}: judged by {by}{when}{warmth}{prompt}; {failed} verdicts failed\n")
+                lines.append(f"- {model}, {column}: judged by {by}{warmth}{prompt}; {failed} verdicts failed\n")
     return "".join(["\n", *lines]) if lines else ""

@@ -58,13 +58,15 @@ def _folder(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
 
 def _manifest(path: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Return name → file for the usable images of ``data/manifests/NAME.parquet``, and why the others are not."""
+    from sharegpt4v.images.findings import read_reasons
     from sharegpt4v.images.manifest import read_manifest
 
+    reasons = read_reasons(path)
     files: dict[str, Path] = {}
     errors: dict[str, str] = {}
     for row in read_manifest(path):
         if row["status"] == "ok":
             files[row["path"]] = path.parent.parent / row["path"]
         else:
-            errors[row["path"]] = f"{row['status']}: {row['reason']}"
+            errors[row["path"]] = ": ".join(filter(None, (row["status"], reasons.get(row["path"]))))
     return files, errors

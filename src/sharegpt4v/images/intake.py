@@ -24,7 +24,7 @@ from sharegpt4v.files import sha256_of
 from sharegpt4v.images.catalogue import Source
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import open_image, orientation_of, to_rgb
-from sharegpt4v.images.manifest import ManifestRow
+from sharegpt4v.images.manifest import CheckedRow
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.progress import Progress
 
@@ -39,7 +39,7 @@ Finding = dict[str, Any]
 Item = TypeVar("Item")
 
 
-def take_in(source: Source, listing: Listing, data: Path, ledger: Path, workers: int = 1) -> Iterator[ManifestRow]:
+def take_in(source: Source, listing: Listing, data: Path, ledger: Path, workers: int = 1) -> Iterator[CheckedRow]:
     """Yield a manifest row for every file of `listing`, in the order of the paths, decoding in `workers` processes.
 
     `ledger` is the file that remembers what was found. Only a few chunks of images are under way at a time, so memory
@@ -115,11 +115,11 @@ def _nothing(status: str, reason: str) -> Finding:
     return {**empty, "status": status, "reason": reason}
 
 
-def _row(source: Source, name: str, finding: Finding, archive: str) -> ManifestRow:
-    columns = {column: finding[column] for column in ManifestRow.__annotations__ if column in finding}
+def _row(source: Source, name: str, finding: Finding, archive: str) -> CheckedRow:
+    columns = {column: finding[column] for column in CheckedRow.__annotations__ if column in finding}
     path = f"{source.folder}/{name}" if name else source.folder
     row: Any = {"path": path, "source": source.name, "archive": archive, "licence": source.licence, **columns}
-    return cast(ManifestRow, row)
+    return cast(CheckedRow, row)
 
 
 def _look_at_all(files: list[Path], decode: bool) -> list[Finding]:

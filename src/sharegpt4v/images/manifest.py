@@ -1,7 +1,8 @@
 """The manifest of a source: one row per expected image, in ``data/manifests/NAME.parquet``.
 
-The manifest, and not the images, is what stands under version control; so equal rows give equal bytes: sorted, one
-schema, one compression, no dates.
+The manifest, and not the images, is what stands under version control; so equal files give equal bytes: sorted, one
+schema, one compression, no dates. It holds what was found. Why a file is missing or broken may name an address or a
+port, which differ where the same is found again; that is in the list of findings (see `findings`).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ class ManifestRow(TypedDict):
     """One expected image.
 
     `path` is relative to ``data/``, with forward slashes. `archive` is the file that it was unpacked from, empty where
-    there was none. `width` and `height` are pixels, upright; `mode` and `format`
-    are Pillow's. `status` is "ok", "missing" or "broken", with the `reason` when it is not "ok"; `note` says what is
-    unusual about an image that is. Files that are not images have no width, height, mode and format.
+    there was none. `width` and `height` are pixels, upright; `mode` and `format` are Pillow's. `status` is "ok",
+    "missing" or "broken"; `note` says what is unusual about an image that is "ok". Files that are not images have no
+    width, height, mode and format.
     """
 
     path: str
@@ -40,9 +41,14 @@ class ManifestRow(TypedDict):
     mode: str
     format: str
     status: str
-    reason: str
     note: str
     licence: str
+
+
+class CheckedRow(ManifestRow):
+    """A row with the `reason` why it is not "ok", empty when it is; the manifest does not keep that."""
+
+    reason: str
 
 
 def manifest_path(data: Path, name: str) -> Path:
@@ -95,15 +101,6 @@ def read_hashes(path: Path) -> Iterator[str]:
         for batch in file.iter_batches(ROWS_PER_GROUP, columns=["sha256", "status"]):
             hashes = zip(*(batch.column(name).to_pylist() for name in ("sha256", "status")), strict=True)
             yield from (sha256 for sha256, status in hashes if status == "ok")
-
-
-def read_bad(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield path and reason of the images that are missing or broken, without making rows of the others."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path, columns=["path", "status", "reason"], filters=[("status", "!=", "ok")])
-    for row in table.to_pylist():
-        yield row["path"], row["reason"] or row["status"]
 
 
 def _schema() -> pa.Schema:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.folder import link_folder, placed
 from sharegpt4v.images.intake import take_in
 from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy, safe_name
-from sharegpt4v.images.manifest import manifest_path, write_manifest
+from sharegpt4v.images.manifest import CheckedRow, manifest_path, write_manifest
 from sharegpt4v.images.obtain import File, files_of
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_ocr_vqa, read_url_list
@@ -37,13 +38,22 @@ def fetch_source(
     listing = _gather(source, data / source.folder, room, settings, mini_base_url)
     memory = room / ("hashed.jsonl" if source.images == 0 else "decoded.jsonl")
     manifest = manifest_path(data, source.name)
-    counts = write_manifest(manifest, take_in(source, listing, data, memory, settings.workers))
-    counts += write_findings(manifest)
+    reasons: dict[str, str] = {}
+    counts = write_manifest(manifest, _noting(take_in(source, listing, data, memory, settings.workers), reasons))
+    counts += write_findings(manifest, reasons)
     said = ", ".join(f"{counts[what]:,} {what}" for what in ("ok", "broken", "missing", "repaired", "duplicate"))
     print(f"{source.name}: {said}; see {findings_path(manifest)}", file=sys.stderr)
     if settings.missing != "report":
         _refuse_bad(source, listing, counts, findings_path(manifest), settings)
     return manifest
+
+
+def _noting(rows: Iterable[CheckedRow], reasons: dict[str, str]) -> Iterator[CheckedRow]:
+    """Pass the rows on, and note by path why some are not "ok"."""
+    for row in rows:
+        if row["reason"]:
+            reasons[row["path"]] = row["reason"]
+        yield row
 
 
 def _gather(source: Source, folder: Path, room: Path, settings: FetchSettings, mini_base_url: str | None) -> Listing:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.manifest import manifest_path, read_bad
+from sharegpt4v.images.findings import read_bad
+from sharegpt4v.images.manifest import manifest_path
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.files import read_json, write_csv
 from sharegpt4v.images.catalogue import ARCHIVES, Source
+from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
 from sharegpt4v.progress import Progress
 
@@ -99,11 +100,12 @@ def _looked_up(named: set[str], sources: Mapping[str, Source], data: Path, work:
         if not manifest.exists():
             archives |= _unpacked_so_far(source, work)
             continue
+        reasons = read_reasons(manifest)
         for row in read_manifest(manifest):
             if row["path"] in named:
                 named.discard(row["path"])
                 progress.advance()
-                yield Image(row["path"], name, row["archive"], *_state(row, data))
+                yield Image(row["path"], name, row["archive"], *_state(row, reasons, data))
     folders = {source.folder: name for name, source in sources.items() if source.images != 0}
     for path in sorted(named):
         progress.advance()
@@ -118,10 +120,10 @@ def _unpacked_so_far(source: Source, work: Path) -> dict[str, str]:
     return {f"{source.folder}/{name}": archive for archive, names in members for name in names}
 
 
-def _state(row: ManifestRow, data: Path) -> tuple[str, str]:
+def _state(row: ManifestRow, reasons: Mapping[str, str], data: Path) -> tuple[str, str]:
     """Say what a row of a manifest and the disk say of an image."""
     if row["status"] != "ok":
-        return (MISSING if row["status"] == "missing" else CORRUPT), row["reason"]
+        return (MISSING if row["status"] == "missing" else CORRUPT), reasons.get(row["path"], "")
     try:
         size = (data / row["path"]).stat().st_size
     except OSError as error:

@@ -29,7 +29,7 @@ def make_tokenizer(out: Path, vocabulary: int, seed: int) -> None:
     tokenizer = train_tokenizer(tokenizer_texts(TOKENIZER_ROWS, seed), vocabulary)
     with new_folder(out) as folder:
         tokenizer.save_pretrained(folder)
-        write_json(folder / "provenance.json", provenance("tokenizer", {"vocabulary": vocabulary}, seed, []))
+        write_json(folder / "provenance.json", provenance("tokenizer", {"vocabulary": vocabulary}, seed, [], __name__))
 
 
 def make_llm(size: Transformer, out: Path, settings: Section, tokenizer_dir: Path, seed: int, work: Path) -> None:
@@ -104,4 +104,4 @@ def _tokenizer(folder: Path) -> Any:
 
 def _provenance(stage: str, sections: Sequence[Section], seed: int, inputs: Sequence[Path]) -> dict[str, Any]:
     settings = {type(section).__name__: section.model_dump(mode="json") for section in sections}
-    return provenance(stage, settings, seed, inputs)
+    return provenance(stage, settings, seed, inputs, __name__)

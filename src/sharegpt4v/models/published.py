@@ -124,4 +124,5 @@ def _save(out: Path, size: Transformer, *parts: Any) -> None:
     with new_folder(out) as folder:
         for part in parts:
             part.save_pretrained(folder)
-        write_json(folder / "provenance.json", provenance("published", size.published.model_dump(), None, []))
+        about = provenance("published", size.published.model_dump(), None, [], __name__)
+        write_json(folder / "provenance.json", about)

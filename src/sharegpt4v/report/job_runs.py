@@ -53,8 +53,8 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
 
     Inputs and outputs are given by their MD5, the name by which DVC keeps a file. What cannot be read is a `UserError`.
     """
-    folders = {path.parent for path in job.outputs}
-    records = [root / folder / "metrics.jsonl" for folder in folders if (root / folder / "metrics.jsonl").exists()]
+    folders = sorted({path.parent for path in job.outputs})
+    records = [file for folder in folders for file in (folder / "metrics.jsonl", layout.speeds_of(folder))]
     about = [root / folder / "provenance.json" for folder in folders if (root / folder / "provenance.json").exists()]
     provenance: dict[str, Any] = read_json(about[0]) if about else {}
     provenance |= {name: value for name, value in job.record.items() if value is not None}
@@ -65,7 +65,7 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
         name=job.name,
         stage=job.rule,
         params=_settings(job, config) | (_manner(root, job.outputs) if job.rule == "scores" else {}),
-        record=records[0] if records else None,
+        records=[root / record for record in records if (root / record).exists()],
         metrics=job.timings | (_scores(root, job.outputs[0].parent.name) if job.rule == "scores" else {}),
         artifacts=[root / path for path in job.outputs if path.suffix in SHOWN],
         texts={"captions.html": caption_page(samples, root / layout.DATA)} if samples else {},

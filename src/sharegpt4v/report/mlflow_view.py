@@ -33,7 +33,7 @@ SQLITE = "sqlite:///"
 
 @dataclass(frozen=True)
 class Run:
-    """One run to be shown: its parameters, its curves (a JSON-lines `record`), its single `metrics`, its files.
+    """One run to be shown: its parameters, its curves (JSON-lines `records`), its single `metrics`, its files.
 
     `texts` are further files by name. `time` is when it began and ended, in seconds since 1970. Of those with the same
     `identity` there is one, which is brought up to date; without, there is one for each content.
@@ -42,7 +42,7 @@ class Run:
     name: str
     stage: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    record: Path | None = None
+    records: Sequence[Path] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -57,8 +57,7 @@ class Run:
 
     def key(self) -> str:
         """Return the hash of everything that is shown."""
-        files = [self.record, *self.artifacts] if self.record else [*self.artifacts]
-        hashes = [(path.name, sha256_of(path)) for path in files]
+        hashes = [(path.name, sha256_of(path)) for path in (*self.records, *self.artifacts)]
         content = [self.settings(), dict(self.metrics), hashes, dict(self.texts), dict(self.tags), self.time]
         return key_of(self.name, self.stage, self.identity, *content)
 
@@ -197,18 +196,19 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _metrics(run: Run) -> Iterator[Any]:
-    """Yield the numbers of a run as MLflow's metrics, timed by the record's last change: rows bear no time."""
+    """Yield the numbers of a run as MLflow's metrics, timed by the records' last change: rows bear no time."""
     from mlflow.entities import Metric
 
-    now = int((run.record.stat().st_mtime if run.record else time.time()) * 1000)
+    now = int(max((record.stat().st_mtime for record in run.records), default=time.time()) * 1000)
     for name, value in run.metrics.items():
         yield Metric(_name(name), value, now, 0)
-    for number, row in enumerate(read_jsonl(run.record) if run.record else (), start=1):
-        if not isinstance(row, dict):
-            raise UserError(f"{run.record}, row {number}: {row!r}; expected numbers by name")
-        for name, value in row.items():
-            if name != "step" and isinstance(value, int | float):
-                yield Metric(_name(name), value, now, row.get("step", number))
+    for record in run.records:
+        for number, row in enumerate(read_jsonl(record), start=1):
+            if not isinstance(row, dict):
+                raise UserError(f"{record}, row {number}: {row!r}; expected numbers by name")
+            for name, value in row.items():
+                if name != "step" and isinstance(value, int | float):
+                    yield Metric(_name(name), value, now, row.get("step", number))
 
 
 def _name(text: str) -> str:

@@ -140,7 +140,6 @@ def _row(request: Request, reply: Mapping[str, Any], prompts: PromptBook, seed: 
 
 
 def _provenance(request: Request, reply: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how one row came about."""
-    names = ("prompt_hash", "model", "answered_by", "time", "attempts", "prompt_tokens", "completion_tokens")
-    about = {"image": request.image, "sha256": request.sha256, **{name: reply[name] for name in names}}
-    return about | ({"batch": reply["batch"]} if "batch" in reply else {})
+    """Return how one row came about; when, in which batch and after how many attempts is in the ledger alone."""
+    names = ("prompt_hash", "model", "answered_by", "prompt_tokens", "completion_tokens")
+    return {"image": request.image, "sha256": request.sha256, **{name: reply[name] for name in names}}

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 from sharegpt4v.progress import duration
+from sharegpt4v.tracking import Record
+
+METRICS, SPEEDS = "metrics.jsonl", "speeds.jsonl"
+LEARNED = ("step", "loss", "learning_rate_factor")
 
 
 class Meter:
@@ -41,3 +48,20 @@ class Meter:
             "samples_per_second": self.samples / elapsed,
             "tokens_per_second": self.tokens / elapsed,
         }
+
+
+class Records(ExitStack):
+    """The rows of a training as two records in `folder`, each with the `step`.
+
+    `METRICS` holds what was learned, and is equal when the same is trained again; so it may lie in the checkpoint.
+    `SPEEDS` holds all else of a row, which differs from time to time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._metrics, self._speeds = (self.enter_context(Record(folder / name)) for name in (METRICS, SPEEDS))
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Append a row of `Meter.step` to both."""
+        self._metrics.log({name: row[name] for name in LEARNED})
+        self._speeds.log({name: value for name, value in row.items() if name == "step" or name not in LEARNED})

@@ -16,16 +16,16 @@ import torch
 
 from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.training import Recipe
-from sharegpt4v.files import write_json
+from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.ledger import key_of
 from sharegpt4v.models.building import build_llava, image_token_count, load_llava, processor_for, set_trainable
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.saving import save_llava
 from sharegpt4v.provenance import provenance
-from sharegpt4v.tracking import Record
 from sharegpt4v.training.checkpoint import new_folder
 from sharegpt4v.training.conversation import IMAGE
+from sharegpt4v.training.meter import METRICS, SPEEDS, Records
 from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import ALONE, Ranks
 from sharegpt4v.training.rows import Row, read_rows, tokenise
@@ -47,8 +47,12 @@ def train_stage(
     ranks: Ranks = ALONE,
     compute: Compute = COMPUTE,
     images: Usable | None = None,
+    speeds: Path | None = None,
 ) -> None:
     """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
+
+    How fast each step was is no part of `out`, which is equal when the same is trained again: it goes to the JSON-lines
+    file `speeds`.
 
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
@@ -81,18 +85,20 @@ def train_stage(
     if compute.recompute_activations:
         model.activation_checkpointing_enable()
     pictures = Pictures(samples.images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
-    with Record(state / "metrics.jsonl") as record, device:  # batches are made there
+    with Records(state) as records, device:  # batches are made there
         pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
         rows_at_once = compute.rows_at_once
-        train(model, samples, recipe, seed, state, what, pictures, pad, record.log, ranks, rows_at_once, image_tokens)
+        train(model, samples, recipe, seed, state, what, pictures, pad, records.log, ranks, rows_at_once, image_tokens)
     if ranks.rank:
         return
     if recipe.precision == "bfloat16":
         model.to(torch.bfloat16)
     with new_folder(out) as folder:
         save_llava(model, processor, folder)
-        shutil.copy(state / "metrics.jsonl", folder)
+        shutil.copy(state / METRICS, folder)
         write_json(folder / "provenance.json", about | {"rows": samples.rows})
+    if speeds:
+        write_bytes(speeds, (state / SPEEDS).read_bytes())
     shutil.rmtree(state)
 
 
@@ -106,4 +112,4 @@ def _provenance(
         inputs.append(rows)
     else:
         settings["rows"] = key_of([dict(row) for row in rows])
-    return provenance(stage_name, settings, seed, inputs)
+    return provenance(stage_name, settings, seed, inputs, __name__)

@@ -41,4 +41,5 @@ def run(options: Namespace) -> None:
         ranks,
         config.compute,
         images=usable_images(config, layout.SHORT_CAPTION_IMAGES),
+        speeds=layout.speeds_of(layout.aligned(options.size)),
     )

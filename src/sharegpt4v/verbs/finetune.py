@@ -44,4 +44,5 @@ def run(options: Namespace) -> None:
         ranks,
         config.compute,
         images=usable_images(config),
+        speeds=layout.speeds_of(layout.finetuned(model.name)),
     )

@@ -39,4 +39,5 @@ def run(options: Namespace) -> None:
         ranks,
         config.compute,
         images=usable_images(config),
+        speeds=layout.speeds_of(layout.pretrained(options.size)),
     )

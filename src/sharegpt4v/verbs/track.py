@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     add_config(parser)
     add_path(parser, "--out", layout.TRACKED, "a note of what was done")
-    add_path(parser, "--runs", layout.MLFLOW_RUNS, "the MLflow run of each job")
+    add_path(parser, "--runs", layout.MLFLOW_RUNS, "the id of the MLflow run of each job")
 
 
 def run(options: Namespace) -> None:

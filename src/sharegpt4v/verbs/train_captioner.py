@@ -40,4 +40,5 @@ def run(options: Namespace) -> None:
         ranks,
         config.compute,
         images=usable_images(config),
+        speeds=layout.speeds_of(options.out),
     )
