@@ -408,6 +408,53 @@ def test_qbench_score(tmp_path):
     assert score.items[1] == {"question_id": 1, "prediction": "", "answer": "No", "score": 0}
 
 
+@pytest.fixture
+def alike(tmp_path: Path) -> Path:
+    """Three questions of Q-Bench, of which the first two have the same prompt."""
+    question = {"question": "Is it dark?", "candidates": ["Yes", "No"]}
+    rows = [
+        question | {"img_path": "1.jpg", "correct_ans": "Yes"},
+        question | {"img_path": "2.jpg", "correct_ans": "No"},
+        question | {"img_path": "3.jpg", "correct_ans": "No", "candidates": ["No", "Yes"]},
+    ]
+    (tmp_path / qbench.FILE).write_text(json.dumps(rows))
+    return tmp_path
+
+
+def test_qbench_reads_the_official_rows_in_any_order(alike):
+    rows = json.loads((alike / qbench.FILE).read_text())
+    official = [row | {"response": row["correct_ans"]} for row in rows]
+    for answers in (official, official[::-1], [row | {"question_id": 0} for row in official]):
+        score = qbench.score(alike, answers)
+        assert (score.columns, score.completeness["QBench"]) == ({"QBench": 100}, Completeness(3))
+        assert qbench.submission(alike, answers).content.splitlines()[0] == json.dumps(official[0]).encode()
+
+
+def test_qbench_tells_equal_prompts_apart_by_the_image_or_an_id_that_fits(alike):
+    prompts = [question.prompt for question in qbench.questions(alike)]
+    assert prompts[0] == prompts[1] != prompts[2]
+
+    def scored(*answers: dict) -> list[int]:
+        return [item["question_id"] for item in qbench.score(alike, answers).items]
+
+    assert scored(answer(1, "A", prompts[1])) == [1]
+    assert scored(answer(0, "A", prompts[2])) == scored(answer("q7", "A", f"<image>\n{prompts[2].strip()}")) == [2]
+    assert scored(answer(7, "A", prompts[0], img_path="2.jpg")) == [1]
+    assert scored(answer(0, "A", prompts[0], image="/photos/2.jpg")) == [1]
+    with pytest.raises(
+        UserError, match=r"answers, row 1: 2 questions of llvisionqa_dev.json have this prompt; expected"
+    ):
+        scored(answer(7, "A", prompts[0]))
+    with pytest.raises(
+        UserError, match=r"answers, row 1: 3 questions of llvisionqa_dev.json have this prompt; expected"
+    ):
+        scored({"question": "Is it dark?", "text": "A"})
+    none = answer(0, "A", prompts[2], img_path="1.jpg")  # that image has another question
+    assert qbench.score(alike, [answer(1, "A", prompts[1]), none]).completeness["QBench"].faults == {
+        "missing": 2, "unknown": 1,
+    }  # fmt: skip
+
+
 def test_qbench_errors(tmp_path):
     with pytest.raises(UserError, match=r"no llvisionqa_dev.json; expected"):
         qbench.questions(tmp_path)
