@@ -381,6 +381,23 @@ def test_mm_vet_is_asked_again_until_there_is_a_grade(vet: Path, tmp_path: Path)
     assert mm_vet.score(vet, answers(["a"] * 4), replies).parts["runs"] == [45.0, 37.5]
 
 
+def test_the_parameter_that_an_endpoint_wants_is_learnt_once_and_nothing_paid_twice(vet: Path, tmp_path: Path) -> None:
+    """Newer models refuse max_tokens. What the first refusal says holds for all tries and runs."""
+    file, out = jsonl(tmp_path / "four.jsonl", answers(["a"] * 4)), tmp_path / "replies.json"
+    bodies = []
+
+    def grade(image: bytes | None, prompt: str) -> str:
+        bodies.append(prompt)
+        return "0.5" if prompt.endswith(mm_vet.AGAIN) else "The grade is 0.5"
+
+    with serve(grade, refuses_max_tokens=True) as url:
+        judge("mm-vet", vet, file, out, tmp_path / "work", settings_for(url, concurrency=1), runs=2)
+        assert counts(url) == {"status": "ok", "received": 17, "served": 16}
+        judge("mm-vet", vet, file, out, tmp_path / "work", settings_for(url), runs=2)
+        assert counts(url)["received"] == 17
+    assert len(bodies) == 16 and read_json(out)["v1_0"] == [["The grade is 0.5", "0.5"]] * 2
+
+
 CHILD = """
 import sys
 from pathlib import Path
