@@ -52,6 +52,8 @@ def score_file(
     if (entry.scoring == "judge") != (replies_file is not None):
         wanted = "expected no judge's replies" if replies_file else "expected --judge-replies, which s4v judge writes"
         raise UserError(f"{benchmark}: its scoring is '{entry.scoring}'; {wanted}")
+    if not answers_file.exists():
+        raise UserError(f"{answers_file}: no such file; expected an answer file there")
     about: dict[str, Any] = {}
     try:
         about = provenance_of(answers_file, "answers")
