@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from evaluation_files import CATALOGUE, make_evaluation
+from sharegpt4v.benchmarks import mme
 from sharegpt4v.benchmarks.catalogue import Benchmark
 from sharegpt4v.benchmarks.joining import Limits
 from sharegpt4v.benchmarks.reading import answer_file
@@ -122,6 +123,25 @@ def test_answers_and_replies(name: str, kind: str, evaluation: Path, tmp_path: P
             used(entry, evaluation, tmp_path / "score.json")
         told = str(caught.value)
         assert str(file) in told and expected in told and "\n" not in told, (what, told)
+
+
+def test_the_text_files_of_mmes_official_tool(evaluation: Path, tmp_path: Path) -> None:
+    lines = "0.txt\tIs it é?\tYes\tyes\n0.txt\tIs it 1?\tNo\tyes\n"
+    for subtask in mme.EVERY_SUBTASK:
+        (tmp_path / f"{subtask}.txt").write_text(lines, encoding="utf-8")
+    file = tmp_path / "OCR.txt"
+
+    def scored() -> Any:
+        return mme.score_folder(evaluation / "MME", tmp_path)
+
+    whole = scored()
+    with damaged(file, lambda text: text.encode("utf-8-sig")):
+        assert scored() == whole
+    for name, (damage, expected) in DAMAGES.items():
+        with damaged(file, damage), pytest.raises(UserError) as caught:
+            scored()
+        told = str(caught.value)
+        assert str(file) in told and expected in told and "\n" not in told, (name, told)
 
 
 def test_answers_are_read_in_every_form_that_they_come_in(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
     assert "| 1510.7 |  | 67.2 |" in lines[3]
     assert "| -0.0 |  | **-2.9** |" in lines[4]
     assert "outside two standard errors, or the interval" in bold
-    assert splits == "Splits: MME-perception test, MME-cognition test, MMBench dev, MM-Vet v1."
-    assert scorers.startswith("Scorers: MME-perception by rule, ") and scorers.endswith("MM-Vet MM-Vet evaluator.")
+    assert splits == "Splits: MME-perception test; MME-cognition test; MMBench dev; MM-Vet v1."
+    assert scorers.startswith("Scorers: MME-perception by rule; ") and scorers.endswith("MM-Vet MM-Vet evaluator.")
     assert verdicts == (
         "- base, MM-Vet: judged by grader, 5 times on 2026-01-02, temperature 0.2, prompt 01234567 "
         "(not the official one)"

@@ -123,7 +123,8 @@ class BenchmarkModule(Protocol):
     """The functions of a benchmark module. One that no evaluation server takes has no `submission`.
 
     `contributions(items)`, which says what each unit that was drawn independently contributes to a column, has to be
-    there where it is not simply 100 times the score of an item.
+    there where it is not simply 100 times the score of an item. `score_raw` scores answers without what LLaVA does to
+    them before it uploads them, `score_folder` the folder of text files that an official tool scores.
     """
 
     def questions(self, data: Path) -> list[Question]:

@@ -51,9 +51,11 @@ from sharegpt4v.benchmarks.llava_bench_verdicts import (
     FAILED,
     Pair,
     read_pair,
-    read_replies,
     require_pairs,
     verdicts_of,
+)
+from sharegpt4v.benchmarks.llava_bench_verdicts import (
+    read_replies as read_replies,  # of the module's protocol
 )
 from sharegpt4v.benchmarks.reading import (
     Row,
@@ -65,8 +67,6 @@ from sharegpt4v.benchmarks.reading import (
     require_some,
 )
 from sharegpt4v.errors import UserError
-
-__all__ = ["contributions", "joined", "judge_prompt", "messages", "questions", "read_replies", "readable", "score"]
 
 COLUMN = "LLaVA-Bench-Wild"
 CATEGORIES = ("conv", "detail", "complex")

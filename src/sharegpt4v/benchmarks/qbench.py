@@ -105,7 +105,7 @@ def _place(answer: Row, places: dict[str, list[int]], asked: Sequence[Row]) -> i
         prompt = _prompt(answer) if "candidates" in answer.values else answer.text("question")
     fitting = places.get(prompt.strip(), [])
     image = answer.values.get("img_path") or answer.values.get("image")
-    if image is not None:
+    if isinstance(image, str):
         fitting = [place for place in fitting if PurePath(asked[place].text("img_path")).name == PurePath(image).name]
     identifier = answer.values.get("question_id")
     if identifier in fitting:

@@ -56,7 +56,7 @@ def _splits(read: Mapping[str, list[Row]]) -> str:
         for row in (row for rows in read.values() for row in rows):
             for column in row.row("columns").values:
                 found.setdefault(column, {})[row.text(name)] = None
-        listed = ", ".join(f"{column} {' / '.join(found[column])}" for column in COLUMNS if column in found)
+        listed = "; ".join(f"{column} {' / '.join(found[column])}" for column in COLUMNS if column in found)
         told += f"\n{title}: {listed}.\n" if listed else ""
     return told
 
