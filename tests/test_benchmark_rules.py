@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharegpt4v.benchmarks import gqa, mmbench, mmbench_cn, mme, qbench, scienceqa, seed, textvqa, vizwiz, vqav2
+from sharegpt4v.benchmarks.base import Completeness
 from sharegpt4v.benchmarks.scoring import score_file
 from sharegpt4v.errors import UserError
 from sharegpt4v.training.conversation import prompt_text
@@ -70,7 +71,7 @@ def test_mme_all_right(tmp_path):
     score = mme.score(tmp_path, mme_folder(tmp_path))
     assert score.columns == {"MME-perception": 2000, "MME-cognition": 800}
     assert score.n == {"MME-perception": 40, "MME-cognition": 16}
-    assert score.stderr == {"MME-perception": 0, "MME-cognition": 0}
+    assert score.stderr == {}  # all images are worth the same, so there is no spread
 
 
 def test_mme_questions_come_as_in_the_file(tmp_path):
@@ -99,6 +100,9 @@ def test_mme_scores_the_text_files_of_the_official_tool(tmp_path):
         lines = ["0.txt\tIs it 0?\tYes\tyes", "0.txt\tIs it 1?\tNo\tI know"]
         lines += ["1.txt\tA?\tYes\tYes.", "1.txt\tB?\tNo\tsnow"]
         (tmp_path / f"{subtask}.txt").write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match=r"MME-perception: 2074 missing of 2,114 answers"):  # by the official number
+        score_file("mme", tmp_path, tmp_path, tmp_path / "mme.json")
+    mme_folder(tmp_path)
     score_file("mme", tmp_path, tmp_path, tmp_path / "mme.json")
     score = json.loads((tmp_path / "mme.json").read_text())
     assert score["columns"] == {"MME-perception": 1250, "MME-cognition": 500}  # 75 + 50 each
@@ -110,10 +114,10 @@ def test_mme_scores_the_text_files_of_the_official_tool(tmp_path):
         score_file("gqa", tmp_path, tmp_path, tmp_path / "gqa.json")
     (tmp_path / "OCR.txt").write_text("0.txt\tIs it 0?\tYes\tyes\n")
     with pytest.raises(UserError, match=r"OCR.txt: 1 lines; expected two for each image"):
-        mme.score_folder(tmp_path)
+        mme.score_folder(tmp_path, tmp_path)
     (tmp_path / "OCR.txt").write_text("0.txt\tIs it 0?\tYes\tyes\n0.txt\tIs it\tMaybe\tyes\n")
     with pytest.raises(UserError, match=r"OCR.txt, line 2: expected file, question, Yes or No, and answer"):
-        mme.score_folder(tmp_path)
+        mme.score_folder(tmp_path, tmp_path)
 
 
 def test_mme_unreadable_answers_score_nothing_and_one_image_has_no_error(tmp_path):
@@ -130,10 +134,6 @@ def test_mme_the_last_of_a_repeated_prediction_counts(tmp_path):
 
 def test_mme_errors(tmp_path):
     answers = mme_folder(tmp_path)
-    with pytest.raises(UserError, match="1 of 56 questions have no prediction"):
-        mme.score(tmp_path, answers[1:])
-    with pytest.raises(UserError, match=r"answers, row 57: count/9.txt has no question"):
-        mme.score(tmp_path, [*answers, answer("count/9.png", "yes", "What?")])
     broken = tmp_path / "MME_Benchmark_release_version/OCR/0.txt"
     broken.write_text("Is it? Please answer yes or no.\tYes\n")
     with pytest.raises(UserError, match=r"OCR/0.txt: 1 different questions; expected the two"):
@@ -202,7 +202,9 @@ def test_mmbench_missing_is_wrong_and_extra_is_ignored(tmp_path):
     answers = [answer(1, "A"), answer(1_000_001, "B"), answer(2, "B"), answer(1_000_002, ""), answer(77, "A")]
     score = mmbench.score(tmp_path, answers)
     assert score.columns == {"MMBench": 0}
-    assert score.parts["missing rows"] == 1
+    complete = score.completeness["MMBench"]
+    assert (complete.expected, complete.faults) == (5, {"missing": 1, "unknown": 1})
+    assert complete.first == {"missing": "2000001", "unknown": "77"}
 
 
 @pytest.mark.parametrize(
@@ -318,7 +320,8 @@ def test_seed_counts_the_exact_letter(tmp_path):
     score = seed.score(tmp_path, [answer(11, "A"), answer(12, "B."), answer("v1", "D"), answer(99, "A")])
     assert score.columns == {"SEED-image": pytest.approx(100 / 3)}
     assert score.n == {"SEED-image": 3}
-    assert score.parts == {"dimensions": {"Instance Identity": 0, "Scene Understanding": 50}, "missing": 1}
+    assert score.parts == {"dimensions": {"Instance Identity": 0, "Scene Understanding": 50}}
+    assert score.completeness["SEED-image"].faults == {"missing": 1, "unknown": 1}
 
 
 def test_seed_ids_may_be_texts(tmp_path):
@@ -391,27 +394,83 @@ def test_qbench_reads_a_letter_a_word_or_the_whole(text, truth, expected):
     assert qbench.is_right(text, CANDIDATES, truth) is expected
 
 
+def qbench_answers(folder: Path, *texts: str) -> list[dict]:
+    """Answer the first questions as `s4v answer` does."""
+    questions = qbench.questions(folder)
+    return [answer(q.question_id, text, q.prompt, **q.extra) for q, text in zip(questions, texts, strict=False)]
+
+
 def test_qbench_score(tmp_path):
     qbench_folder(tmp_path)
-    score = qbench.score(tmp_path, [answer(0, "A"), answer(0, "B"), answer(1, "")])
+    score = qbench.score(tmp_path, [*qbench_answers(tmp_path, "A"), *qbench_answers(tmp_path, "B", "")])
     assert (score.columns, score.n) == ({"QBench": 50}, {"QBench": 2})
     assert score.stderr == {"QBench": pytest.approx(100 * math.sqrt(0.25 / 2))}
     assert score.items[1] == {"question_id": 1, "prediction": "", "answer": "No", "score": 0}
+
+
+@pytest.fixture
+def alike(tmp_path: Path) -> Path:
+    """Three questions of Q-Bench, of which the first two have the same prompt."""
+    question = {"question": "Is it dark?", "candidates": ["Yes", "No"]}
+    rows = [
+        question | {"img_path": "1.jpg", "correct_ans": "Yes"},
+        question | {"img_path": "2.jpg", "correct_ans": "No"},
+        question | {"img_path": "3.jpg", "correct_ans": "No", "candidates": ["No", "Yes"]},
+    ]
+    (tmp_path / qbench.FILE).write_text(json.dumps(rows))
+    return tmp_path
+
+
+def test_qbench_reads_the_official_rows_in_any_order(alike):
+    rows = json.loads((alike / qbench.FILE).read_text())
+    official = [row | {"response": row["correct_ans"]} for row in rows]
+    for answers in (official, official[::-1], [row | {"question_id": 0} for row in official]):
+        score = qbench.score(alike, answers)
+        assert (score.columns, score.completeness["QBench"]) == ({"QBench": 100}, Completeness(3))
+        assert qbench.submission(alike, answers).content.splitlines()[0] == json.dumps(official[0]).encode()
+
+
+def test_qbench_tells_equal_prompts_apart_by_the_image_or_an_id_that_fits(alike):
+    prompts = [question.prompt for question in qbench.questions(alike)]
+    assert prompts[0] == prompts[1] != prompts[2]
+
+    def scored(*answers: dict) -> list[int]:
+        return [item["question_id"] for item in qbench.score(alike, answers).items]
+
+    assert scored(answer(1, "A", prompts[1])) == [1]
+    assert scored(answer(0, "A", prompts[2])) == scored(answer("q7", "A", f"<image>\n{prompts[2].strip()}")) == [2]
+    assert scored(answer(7, "A", prompts[0], img_path="2.jpg")) == [1]
+    assert scored(answer(0, "A", prompts[0], image="/photos/2.jpg")) == [1]
+    with pytest.raises(
+        UserError, match=r"answers, row 1: 2 questions of llvisionqa_dev.json have this prompt; expected"
+    ):
+        scored(answer(7, "A", prompts[0]))
+    with pytest.raises(
+        UserError, match=r"answers, row 1: 3 questions of llvisionqa_dev.json have this prompt; expected"
+    ):
+        scored({"question": "Is it dark?", "text": "A"})
+    none = answer(0, "A", prompts[2], img_path="1.jpg")  # that image has another question
+    assert qbench.score(alike, [answer(1, "A", prompts[1]), none]).completeness["QBench"].faults == {
+        "missing": 2, "unknown": 1,
+    }  # fmt: skip
 
 
 def test_qbench_errors(tmp_path):
     with pytest.raises(UserError, match=r"no llvisionqa_dev.json; expected"):
         qbench.questions(tmp_path)
     qbench_folder(tmp_path)
-    with pytest.raises(UserError, match="Q-Bench: 1 of 2 questions have no prediction, first 1"):
-        qbench.score(tmp_path, [answer(0, "B")])
+    assert qbench.score(tmp_path, qbench_answers(tmp_path, "B")).completeness["QBench"].faults == {"missing": 1}
+    with pytest.raises(UserError, match=r"Q-Bench: no answer to a question of .*; expected one for each"):
+        qbench.score(tmp_path, [answer(0, "B", "Is it raining?")])
+    with pytest.raises(UserError, match="answers, row 1: no field 'question'; expected a text"):
+        qbench.score(tmp_path, [{"question_id": 0, "response": "B"}])
     path = tmp_path / "llvisionqa_dev.json"
     path.write_text('[{"img_path": "7.jpg", "question": "?", "candidates": "Yes"}]')
     with pytest.raises(UserError, match=r"dev.json, \[0\], field 'candidates': 'Yes'; expected a list"):
         qbench.questions(tmp_path)
     path.write_text('[{"img_path": "7.jpg", "question": "?", "candidates": ["Yes"]}]')
     with pytest.raises(UserError, match=r"dev.json, \[0\]: no field 'correct_ans'; expected a text"):
-        qbench.score(tmp_path, [answer(0, "A")])
+        qbench.score(tmp_path, [answer(0, "A", "?")])
     path.write_text("[]")
     with pytest.raises(UserError, match=r"dev.json: no questions; expected at least one"):
         qbench.score(tmp_path, [])
@@ -462,6 +521,7 @@ def test_scienceqa_column_is_over_answers_with_an_image(tmp_path):
     score = scienceqa.score(tmp_path, answers)
     assert (score.columns, score.n) == ({"SQA-image": 0}, {"SQA-image": 1})
     assert score.parts == {"all questions": pytest.approx(100 / 3), "questions": 3, "missing": 1}
+    assert score.completeness["SQA-image"] == Completeness(1)  # of question 5 nothing says that it has an image
     with pytest.raises(UserError, match="no answer to a question with an image"):
         scienceqa.score(tmp_path, answers[1:])
 
@@ -489,12 +549,17 @@ def test_vqav2_score(tmp_path):
     mixed = ["The two dogs"] * 2 + ["two dogs"] + ["cats"] * 7
     vqav2_folder(tmp_path, {1: ["yes"] * 10, 2: mixed, 3: ["yes"] * 10})
     answers = [answer(1, "Yes"), answer(2, "nothing"), answer(2, "2 dogs."), answer(3, " yes\n")]
-    score = vqav2.score(tmp_path, answers)
+    raw = vqav2.score_raw(tmp_path, answers)
     # a unanimous "yes" rejects "Yes"; three agree with "2 dogs"; line ends and blanks around are taken off
-    assert [item["score"] for item in score.items] == [0, pytest.approx(0.9), 1]
-    assert score.columns == {"VQA-v2": pytest.approx(190 / 3)}
-    assert score.parts["answer_type"] == {"other": pytest.approx(190 / 3)}
-    assert score.stderr["VQA-v2"] == pytest.approx(100 * stdev([0, 0.9, 1]) / math.sqrt(3))
+    assert [item["score"] for item in raw.items] == [0, pytest.approx(0.9), 1]
+    assert raw.columns == {"VQA-v2": pytest.approx(190 / 3)}
+    assert raw.parts["answer_type"] == {"other": pytest.approx(190 / 3)}
+    assert raw.stderr["VQA-v2"] == pytest.approx(100 * stdev([0, 0.9, 1]) / math.sqrt(3))
+    # what LLaVA uploads is "yes"
+    submitted = vqav2.score(tmp_path, answers)
+    assert [item["score"] for item in submitted.items] == [1, pytest.approx(0.9), 1]
+    assert (raw.scorer, submitted.scorer) == ("VQA vqaEval on raw answers", "")
+    assert submitted.completeness["VQA-v2"].faults == {"repeated": 1}
 
 
 def test_vqav2_question(tmp_path):
@@ -502,12 +567,11 @@ def test_vqav2_question(tmp_path):
     assert vqav2.questions(tmp_path)[0].image == tmp_path / "val2014/COCO_val2014_000000000001.jpg"
 
 
-def test_vqav2_refuses_other_questions_than_asked(tmp_path):
+def test_vqav2_missing_is_empty_and_unknown_is_left_out(tmp_path):
     vqav2_folder(tmp_path, {1: ["yes"] * 10, 2: ["no"] * 10})
-    with pytest.raises(UserError, match="1 of 2 questions have no prediction, first 2"):
-        vqav2.score(tmp_path, [answer(1, "yes")])
-    with pytest.raises(UserError, match="1 predictions for questions that are not asked, first 3"):
-        vqav2.score(tmp_path, [answer(1, "yes"), answer(2, "no"), answer(3, "no")])
+    score = vqav2.score(tmp_path, [answer(1, "yes"), answer(3, "no")])
+    assert score.columns == {"VQA-v2": 50}
+    assert score.completeness["VQA-v2"].faults == {"missing": 1, "unknown": 1}
     with pytest.raises(UserError, match="answers, row 1, field 'question_id': '1'; expected a whole number"):
         vqav2.score(tmp_path, [answer("1", "yes")])
 
@@ -555,7 +619,8 @@ def test_vizwiz_question(tmp_path, prefix):
         ("two", ["two"] * 10, 0),  # the prediction becomes "2", what people said stays
         ("yes", ["Yes"] * 10, 0),
         ("Yes", ["yes"] * 10, 1),  # normalised where all agree too, unlike VQAv2
-        ("joe's", ["joe's"] * 10, 1),
+        ("joe's", ["joe's"] * 10, 0),  # it is uploaded as "joe 's"
+        ("joe's", ["joe 's"] * 10, 1),
         ("", ["unanswerable"] * 10, 0),
         ("罐", ["罐"] * 10, 1),
     ],
@@ -579,8 +644,6 @@ def test_vizwiz_errors(tmp_path):
     with pytest.raises(UserError, match=r"no share4v_val.jsonl or llava_val.jsonl or val.json; expected"):
         vizwiz.questions(tmp_path)
     vizwiz_folder(tmp_path, [("other", ["can"] * 10), ("other", [])])
-    with pytest.raises(UserError, match="VizWiz: 1 of 2 questions have no prediction, first 1"):
-        vizwiz.score(tmp_path, [answer(0, "can")])
     with pytest.raises(UserError, match=r"val.json: no answers for image VizWiz_val_00000001.jpg; expected"):
         vizwiz.score(tmp_path, [answer(0, "can"), answer(1, "can")])
     (tmp_path / "val.json").write_text("[]")
@@ -638,8 +701,8 @@ def test_gqa_normalises_nothing_else(tmp_path, text):
 
 def test_gqa_errors(tmp_path):
     gqa_folder(tmp_path)
-    with pytest.raises(UserError, match="2 of 3 questions have no prediction, first '2'"):
-        gqa.score(tmp_path, [answer("1", "yes")])
+    score = gqa.score(tmp_path, [answer("1", "yes"), answer("4", "red")])  # of which 4 is not balanced
+    assert (score.columns["GQA"], score.completeness["GQA"].faults) == (pytest.approx(100 / 3), {"missing": 2})
     path = tmp_path / "data/testdev_balanced_questions.json"
     path.write_text('{"1": {"isBalanced": "yes"}}')
     with pytest.raises(UserError, match=r"questions.json, 1, field 'isBalanced': 'yes'; expected true or false"):
@@ -672,7 +735,10 @@ def test_textvqa_score(tmp_path):
     assert [item["score"] for item in score.items] == [pytest.approx(0.9), 1]
     assert score.columns == {"TextVQA": pytest.approx(95)}
     assert score.stderr == {"TextVQA": pytest.approx(5)}
-    assert textvqa.score(tmp_path, answers[:1]).parts == {"missing": 1}
+    alone = textvqa.score(tmp_path, [*answers[:1], answer("abc", "x", ocr_prompt("Who?"))])
+    assert alone.columns == {"TextVQA": pytest.approx(90)}
+    assert alone.completeness["TextVQA"].faults == {"missing": 1, "unknown": 1}
+    assert alone.completeness["TextVQA"].first == {"missing": "abc what number?", "unknown": "abc who?"}
 
 
 @pytest.mark.parametrize(
@@ -691,11 +757,9 @@ def test_textvqa_finds_the_question_in_every_official_prompt(tmp_path, prompt):
 
 def test_textvqa_errors(tmp_path):
     textvqa_folder(tmp_path)
-    with pytest.raises(UserError, match="answers, row 1: no question 'who\\?' on image abc"):
-        textvqa.score(tmp_path, [answer("abc", "x", ocr_prompt("Who?"))])
     with pytest.raises(UserError, match="answers, row 1, field 'prompt': 1 lines"):
         textvqa.score(tmp_path, [answer("abc", "x", "Whose bar?")])
-    with pytest.raises(UserError, match="no answer rows"):
+    with pytest.raises(UserError, match="no answer to a question"):
         textvqa.score(tmp_path, [])
     (tmp_path / textvqa.ANNOTATIONS).write_text(
         json.dumps({"data": [{"image_id": "abc", "question": "q", "answers": ["x"] * 9}]})

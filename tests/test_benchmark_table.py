@@ -26,18 +26,20 @@ def scores(tmp_path):
     """Two models: one with two benchmarks, one with MMBench alone."""
     folder = tmp_path / "scores"
 
-    def put(model, benchmark, columns, stderr, items=()):
+    def put(model, benchmark, columns, stderr, items=(), **more):
         (folder / model).mkdir(parents=True, exist_ok=True)
         score = {
             "benchmark": benchmark, "split": "test" if benchmark == "mme" else "dev", "scorer": "by rule",
             "columns": columns, "n": dict.fromkeys(columns, 4), "stderr": stderr, "parts": {},
             "items": [{"question_id": number, "score": score} for number, score in enumerate(items)],
-            "answers_sha256": "a1", "model_sha256": "b2", "code": "c3",
+            "answers_sha256": "a1", "model_sha256": "b2", "code": "c3", **more,
         }  # fmt: skip
         (folder / model / f"{benchmark}.json").write_text(json.dumps(score))
 
     put("base", "mme", {"MME-perception": 1510.666, "MME-cognition": 0}, {"MME-perception": 20.04})
-    put("base", "mmbench", {"MMBench": 64.26}, {"MMBench": 1.4}, [0, 0, 1, 1])
+    complete = {"expected": 400, "missing": 3, "repeated": 0, "unknown": 1, "verdicts": 0, "failed": 0, "first": {}}
+    more = {"completeness": {"MMBench": complete}}
+    put("base", "mmbench", {"MMBench": 64.26}, {"MMBench": 1.4}, [0, 0, 1, 1], **more)
     put("better, longer", "mmbench", {"MMBench": 66.84}, {"MMBench": 1.36}, [1, 0, 1, 1])
     return folder
 
@@ -62,25 +64,29 @@ def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
     paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\nB-7B,MME-perception,1510.7,zoo\n")
     judge = {"model": "grader", "official": False}
     judge |= {"temperatures": [0.2], "prompt_sha256": "0123456789"}
-    vet = {"columns": {"MM-Vet": 30}, "stderr": {}, "split": "v1", "parts": {"judge": judge, "failed verdicts": 2}}
+    complete = {"expected": 218, "verdicts": 1090, "failed": 2}
+    vet = {"columns": {"MM-Vet": 30}, "stderr": {}, "split": "v1", "scorer": "MM-Vet evaluator"}
+    vet |= {"completeness": {"MM-Vet": complete}, "parts": {"judge": judge, "runs": [30, 30, 30, 30, 30]}}
     (scores / "base" / "mm-vet.json").write_text(json.dumps(vet))
     get = "data/gqa: no questions; it comes from the moon"
     empty = {"benchmark": "gqa", "columns": {}, "stderr": {}, "split": "testdev", "parts": {}, "missing": get}
     (scores / "base" / "gqa.json").write_text(json.dumps(empty))
     write_page({"base": "B-7B", "better, longer": None, "none": None}, scores, paper, out)
-    table, bold, splits, verdicts, missing = out.read_text().split("\n\n")
+    table, bold, splits, scorers, verdicts, missing = out.read_text().split("\n\n")
     lines = table.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| base", "| B-7B in the paper", "| difference", "| better, longer", "| none",
     ]  # fmt: skip
     assert len({line.count("|") for line in lines}) == 1
-    assert "| 1510.7 ± 20.0 | 0.0 | 64.3 ± 1.4 |" in lines[2] and "| 30.0 |" in lines[2]
+    assert "| 1510.7 ± 20.0 | 0.0 | 64.3 ± 1.4 [3 missing, 1 unknown] |" in lines[2]
+    assert "| 30.0 [2 failed] |" in lines[2]
     assert "| 1510.7 |  | 67.2 |" in lines[3]
     assert "| -0.0 |  | **-2.9** |" in lines[4]
-    assert "two of them" in bold
-    assert splits == "Splits: MME-perception test, MME-cognition test, MMBench dev, MM-Vet v1."
+    assert "outside two standard errors, or the interval" in bold
+    assert splits == "Splits: MME-perception test; MME-cognition test; MMBench dev; MM-Vet v1."
+    assert scorers.startswith("Scorers: MME-perception by rule; ") and scorers.endswith("MM-Vet MM-Vet evaluator.")
     assert verdicts == (
-        "- base, MM-Vet: judged by grader, temperature 0.2, prompt 01234567 (not the official one); 2 verdicts failed"
+        "- base, MM-Vet: judged by grader, 5 times, temperature 0.2, prompt 01234567 (not the official one)"
     )
     assert missing == f"- gqa is empty: {get}\n"
 
@@ -92,7 +98,8 @@ def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
 def test_terminal_table_has_a_line_per_column(scores):
     lines = terminal_text(["base", "better, longer"], scores).splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == list(COLUMNS)
-    assert [cell.strip() for cell in lines[4].split("  ") if cell] == ["MMBench", "64.3 ± 1.4", "66.8 ± 1.4"]
+    cells = [cell.strip() for cell in lines[4].split("  ") if cell]
+    assert cells == ["MMBench", "64.3 ± 1.4 [3 missing, 1 unknown]", "66.8 ± 1.4"]
     assert max(len(line) for line in lines) <= 80
 
 
@@ -160,10 +167,11 @@ def test_of_scienceqa_only_questions_with_an_image_count():
 def test_cells_hold_all_that_is_known(scores, tmp_path):
     write_cells(["base", "none"], scores, tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text() == (
-        "model,benchmark,value,stderr,n,split,scorer,judge,answers_sha256,model_sha256,code\n"
-        "base,MMBench,64.26,1.4,4,dev,by rule,,a1,b2,c3\n"
-        "base,MME-perception,1510.666,20.04,4,test,by rule,,a1,b2,c3\n"
-        "base,MME-cognition,0,,4,test,by rule,,a1,b2,c3\n"
+        "model,benchmark,value,stderr,low,high,n,missing,repeated,unknown,failed,split,scorer,judge,answers_sha256,"
+        "model_sha256,code\n"
+        "base,MMBench,64.26,1.4,,,4,3,0,1,0,dev,by rule,,a1,b2,c3\n"
+        "base,MME-perception,1510.666,20.04,,,4,0,0,0,0,test,by rule,,a1,b2,c3\n"
+        "base,MME-cognition,0,,,,4,0,0,0,0,test,by rule,,a1,b2,c3\n"
     )
 
 

@@ -10,14 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from sharegpt4v.captioner.describing import Asking
 from sharegpt4v.captioner.folder import caption_folder
 from sharegpt4v.captioner.rows import captioner_rows, read_instruction
 from sharegpt4v.captioner.shards import caption_shard, plan_shards
+from sharegpt4v.cli import main
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of, write_json
+from sharegpt4v.images.manifest import write_manifest
+from sharegpt4v.models.generation import Generator, Request
 from sharegpt4v.teacher.quality import Limits
+from sharegpt4v.training.pictures import Pictures
 from tiny_llava import write_llava, write_pictures
 
 INSTRUCTION = Path(__file__).parent.parent / "config/prompts/captioner.txt"
@@ -147,9 +153,63 @@ def test_folder_of_photographs(world, tmp_path, capsys):
         caption_folder(model, tmp_path / "gone", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
 
 
+def test_photographs_are_turned_upright_and_images_of_a_source_are_read_as_stored(world, tmp_path, monkeypatch):
+    """Cameras store a photograph sideways and say so in its EXIF data."""
+    model, images, data = world
+    seen = Image.open(data / images[0]).convert("RGB").crop((0, 0, 48, 30))
+    stored, exif = seen.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    exif[0x0112] = 6  # turn it to the right
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    stored.save(photos / "camera.png", exif=exif)
+    seen.save(photos / "upright.png")
+    stored.save(photos / "sideways.png")
+    monkeypatch.chdir(tmp_path)
+
+    def captions(images: Path, *options: str) -> dict[str, str]:
+        out = tmp_path / "out.jsonl"
+        assert main(["caption", "--model", str(model), "--images", str(images), "--out", str(out), *options]) == 0
+        return {Path(row["image"]).name: row["caption"] for row in read_jsonl(out)}
+
+    found = captions(photos)
+    assert found["camera.png"] == found["upright.png"] != found["sideways.png"]
+    preset = tmp_path / "mine.yaml"
+    base = Path(__file__).parents[1] / "config/config.yaml"
+    preset.write_text(f"base: {base}\ncaptions: {{upright_photographs: false}}\n")
+    for options in (["--no-upright"], ["--config", str(preset)]):
+        assert captions(photos, *options)["camera.png"] == found["sideways.png"]
+    assert captions(photos, "--config", str(preset), "--upright") == found
+
+    # A shard of the corpus, and the same source by its manifest.
+    work = tmp_path / "work"
+    caption_shard(model, ["photos/camera.png"], tmp_path, tmp_path / "0.jsonl", ASKING, work, ANYTHING, 1.0)
+    (row,) = read_jsonl(tmp_path / "0.jsonl")
+    caption_shard(model, ["photos/sideways.png"], tmp_path, tmp_path / "1.jsonl", ASKING, work, ANYTHING, 1.0)
+    assert row["caption"] == next(iter(read_jsonl(tmp_path / "1.jsonl")))["caption"]
+    about = {"source": "photos", "archive": "", "sha256": 64 * "0", "bytes": 0, "width": 0, "height": 0, "mode": ""}
+    about |= {"format": "", "status": "ok", "note": "", "licence": ""}
+    write_manifest(tmp_path / "manifests/photos.parquet", [about | {"path": "photos/camera.png"}])
+    assert captions(tmp_path / "manifests/photos.parquet")["camera.png"] == found["sideways.png"]
+
+
+def test_training_and_answers_too_see_the_pixels_as_they_are_stored(world, tmp_path):
+    model, images, data = world
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    picture = Image.open(data / images[1]).convert("RGB")
+    picture.save(tmp_path / "camera.png", exif=exif)
+    picture.save(tmp_path / "plain.png")
+    files = [tmp_path / "camera.png", tmp_path / "plain.png"]
+    pixels = Pictures(2, 24, "pad", torch.device("cpu"))(files)
+    assert torch.equal(pixels[0], pixels[1])
+    texts = {}
+    requests = [Request("USER: <image>\nWhat? ASSISTANT:", file, 12) for file in files]
+    Generator(model, 2).generate(requests, lambda index, text: texts.update({index: text}))
+    assert texts[0] == texts[1]
+
+
 def test_manifest_of_a_source(world, tmp_path):
     from sharegpt4v.images.findings import write_findings
-    from sharegpt4v.images.manifest import write_manifest
 
     model, images, data = world
     row = {

@@ -19,6 +19,7 @@ import pytest
 
 from conftest import kill_at_the_eighth
 from sharegpt4v.benchmarks import llava_bench, mm_vet
+from sharegpt4v.benchmarks.base import Completeness
 from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.benchmarks.judging import judge
 from sharegpt4v.cli import main
@@ -178,8 +179,8 @@ def test_llava_bench_rounds_the_means_and_then_the_ratio(wild: Path) -> None:
     assert score.parts["all"] == {"relative": 75.0, "reference": 53.3, "model": 40.0, "questions": 3}
     assert score.parts["conv"] == {"relative": 75.0, "reference": 80.0, "model": 60.0, "questions": 1}
     assert score.parts["detail"]["relative"] == 100.0  # -1 for both
-    assert score.parts["failed verdicts"] == 1
-    assert [item["failed"] for item in score.items] == [False, True, False]
+    assert score.completeness["LLaVA-Bench-Wild"] == Completeness(3, verdicts=3, failed=1)
+    assert [item["failed"] for item in score.items] == [0, 1, 0]
     assert [item["score"] for item in score.items] == [0.6, 0.0, 0.7]
     # residuals second - 0.75 first are 0, -0.25, 0.25: deviation 0.25, over sqrt(3) and 5.333, times 100
     assert score.stderr["LLaVA-Bench-Wild"] == pytest.approx(25 / math.sqrt(3) / (16 / 3))
@@ -200,8 +201,8 @@ def test_mm_vet_means_over_runs_and_by_capability(vet: Path) -> None:
         "standard deviation of runs": 5.0,
         "capabilities": {"math": 57.5, "ocr": 57.5, "rec": 32.5},
         "integrations": {"math_ocr": 57.5, "rec": 32.5},
-        "failed verdicts": 1,
     }
+    assert score.completeness["MM-Vet"] == Completeness(4, verdicts=8, failed=1)
     # means over runs 0.75, 0.2, 0.45, 0.4: squared distances from 0.45 are 0.09, 0.0625, 0, 0.0025
     assert score.stderr["MM-Vet"] == pytest.approx(100 * math.sqrt(0.155 / 3 / 4))
 
@@ -209,19 +210,25 @@ def test_mm_vet_means_over_runs_and_by_capability(vet: Path) -> None:
 def test_mm_vet_does_not_read_the_sixth_reply(vet: Path) -> None:
     replies = {f"v1_{n}": [["no"] * 5 + ["1.0"]] for n in range(4)}
     score = mm_vet.score(vet, answers(["a"] * 4), replies)
-    assert score.columns == {"MM-Vet": 0.0} and score.parts["failed verdicts"] == 4
+    assert score.columns == {"MM-Vet": 0.0} and score.completeness["MM-Vet"].failed == 4
 
 
 def test_llava_bench_errors(wild: Path) -> None:
     rows = answers(["a", "b", "c"])
-    with pytest.raises(UserError, match="answers: 2 rows for 3 questions"):
-        llava_bench.score(wild, rows[:2], ["8 6"] * 3)
-    with pytest.raises(UserError, match=r"answers, row 1: question_id 1; expected 0"):
-        llava_bench.messages(wild, [rows[1], rows[0], rows[2]])
+    assert llava_bench.score(wild, rows[:2], ["8 6"] * 3).completeness["LLaVA-Bench-Wild"].faults == {"missing": 1}
+    shuffled = llava_bench.messages(wild, [rows[1], rows[0], rows[2]])
+    assert shuffled == llava_bench.messages(wild, rows)
     with pytest.raises(UserError, match="judge's replies: 2 for 3 questions"):
         llava_bench.score(wild, rows, ["8 6"] * 2)
-    with pytest.raises(UserError, match="expected a JSON list of texts"):
+    with pytest.raises(UserError, match="expected a JSON list, or the review file"):
         llava_bench.score(wild, rows, {"0": "8 6"})
+    with pytest.raises(UserError, match="judge's replies, question 2: expected a text, or a list with one for each"):
+        llava_bench.score(wild, rows, ["8 6", 8, "8 6"])
+    with pytest.raises(UserError, match="judge's replies, question 3: 1 runs; expected as many for all"):
+        llava_bench.score(wild, rows, [["8 6", "8 6"], ["8 6", "8 6"], "8 6"])
+    review = [{"question_id": n, "content": "8 6", "tuple": [8, 6]} for n in (0, 2, 1)]
+    with pytest.raises(UserError, match="judge's replies, row 2: question_id 2; expected 1, as rows belong"):
+        llava_bench.score(wild, rows, review)
     with pytest.raises(UserError, match="mean of 0"):
         llava_bench.score(wild, rows, ["0 6"] * 3)
     jsonl(wild / "context.jsonl", [{"image": "001.jpg", "caption": "A cat."}])
@@ -234,8 +241,8 @@ def test_llava_bench_errors(wild: Path) -> None:
 
 def test_mm_vet_errors(vet: Path) -> None:
     rows, replies = answers(["a"] * 4), {f"v1_{n}": [["0.5"]] for n in range(4)}
-    with pytest.raises(UserError, match="1 of 4 questions have no prediction, first 'v1_3'"):
-        mm_vet.score(vet, rows[:3], replies)
+    complete = mm_vet.score(vet, rows[:3], replies).completeness["MM-Vet"]
+    assert (complete.faults, complete.first) == ({"missing": 1}, {"missing": "v1_3"})
     with pytest.raises(UserError, match=r"judge's replies: no field 'v1_3'"):
         mm_vet.score(vet, rows, dict(list(replies.items())[:3]))
     with pytest.raises(UserError, match=r"judge's replies, v1_1: 2 runs; expected as many for all"):
@@ -252,8 +259,8 @@ def test_mm_vet_errors(vet: Path) -> None:
 # --- recorded replies -----------------------------------------------------------------------------------------------
 
 
-def score_verb(name: str, data: Path, file: Path, replies: Path | None, out: Path) -> int:
-    command = ["score", name, "--data", str(data), "--answers", str(file), "--json", str(out)]
+def score_verb(name: str, data: Path, file: Path, replies: Path | None, out: Path, *options: str) -> int:
+    command = ["score", name, "--data", str(data), "--answers", str(file), "--json", str(out), *options]
     return main([*command, *([] if replies is None else ["--judge-replies", str(replies)])])
 
 
@@ -311,8 +318,12 @@ def test_replies_are_written_with_how_they_came_about_and_repeated_in_the_score(
     out = tmp_path / "judged/llava-bench.json"
     with serve(lambda image, prompt: "10, 9" if "No" in prompt else "8 6") as url:
         judge("llava-bench", wild, file, out, tmp_path / "work", settings_for(url))
-    assert read_json(out) == ["8 6", "8 6", "10, 9"]
-    assert score_verb("llava-bench", wild, file, out, tmp_path / "score.json") == 0
+    assert read_json(out) == [["8 6"], ["8 6"], ["10, 9"]]
+    every = tmp_path / "every.yaml"
+    every.write_text(
+        f"base: {Path(__file__).parents[1] / 'config/config.yaml'}\njudge: {{largest_failed_fraction: 1}}\n"
+    )
+    assert score_verb("llava-bench", wild, file, out, tmp_path / "score.json", "--config", str(every)) == 0
     said = read_json(tmp_path / "score.json")["parts"]["judge"]
     assert said == read_json(tmp_path / "judged/llava-bench.provenance.json")
     assert (said["model"], said["temperatures"], said["official"], said["runs"]) == ("mini-judge", [0.2], False, 1)
@@ -370,6 +381,23 @@ def test_mm_vet_is_asked_again_until_there_is_a_grade(vet: Path, tmp_path: Path)
     assert mm_vet.score(vet, answers(["a"] * 4), replies).parts["runs"] == [45.0, 37.5]
 
 
+def test_the_parameter_that_an_endpoint_wants_is_learnt_once_and_nothing_paid_twice(vet: Path, tmp_path: Path) -> None:
+    """Newer models refuse max_tokens. What the first refusal says holds for all tries and runs."""
+    file, out = jsonl(tmp_path / "four.jsonl", answers(["a"] * 4)), tmp_path / "replies.json"
+    bodies = []
+
+    def grade(image: bytes | None, prompt: str) -> str:
+        bodies.append(prompt)
+        return "0.5" if prompt.endswith(mm_vet.AGAIN) else "The grade is 0.5"
+
+    with serve(grade, refuses_max_tokens=True) as url:
+        judge("mm-vet", vet, file, out, tmp_path / "work", settings_for(url, concurrency=1), runs=2)
+        assert counts(url) == {"status": "ok", "received": 17, "served": 16}
+        judge("mm-vet", vet, file, out, tmp_path / "work", settings_for(url), runs=2)
+        assert counts(url)["received"] == 17
+    assert len(bodies) == 16 and read_json(out)["v1_0"] == [["The grade is 0.5", "0.5"]] * 2
+
+
 CHILD = """
 import sys
 from pathlib import Path
@@ -423,7 +451,7 @@ def test_a_refused_verdict_is_no_reply(wild: Path, tmp_path: Path) -> None:
     )
     with serve(lambda image, prompt: "8 6", refuse) as url:
         judge("llava-bench", wild, file, out, tmp_path / "work", settings_for(url))
-    assert read_json(out) == ["8 6", "", "8 6"]
+    assert read_json(out) == [["8 6"], [""], ["8 6"]]
 
 
 # --- the mini world -------------------------------------------------------------------------------------------------

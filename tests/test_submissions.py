@@ -70,7 +70,8 @@ def test_a_row_of_mmbench_without_prediction_stays_empty(evaluation: Path, tmp_p
     data, file = evaluation / "mmbench", tmp_path / "answers.jsonl"
     file.write_text('{"question_id": 1, "text": "A"}\n')
     arguments = ["--data", str(data), "--answers", str(file), "--out", str(tmp_path / "out")]
-    assert main(["submission", "mmbench", *arguments]) == 0
+    assert main(["submission", "mmbench", *arguments]) == 1 and not (tmp_path / "out").exists()
+    assert main(["submission", "mmbench", *arguments, "--partial"]) == 0
     assert [row[6] for row in sheet_rows((tmp_path / "out").read_bytes(), tmp_path)[1:4]] == ["A", None, None]
 
 

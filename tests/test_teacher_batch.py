@@ -200,3 +200,11 @@ def test_no_batch_is_handed_in_that_could_pass_the_budget_at_the_batch_price(tmp
         assert sizes["batch_1"] == 6
         with Ledger(tmp_path / "work" / "replies.jsonl") as ledger:
             assert 300 - 50 < sum(budget.cost(record) for record in ledger.records()) <= 300
+
+
+def test_a_batch_that_is_refused_for_the_name_of_a_parameter_is_asked_again_under_the_other(tmp_path):
+    images = make_images(tmp_path / "data", 20)
+    with serve(describe, refuses_max_tokens=True) as url:
+        summary = run_stage(tmp_path, images, settings_for(url, batch_requests=10))
+        assert summary.counts == {"coco": {"accepted": 20}}
+        assert counts(url)["served"] == 20 and counts(url)["received"] <= 40

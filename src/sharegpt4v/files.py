@@ -6,6 +6,7 @@ a stream, and a broken line is reported with its file and line number.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
@@ -81,28 +82,61 @@ def write_jsonl(path: Path | str, rows: Iterable[Any]) -> int:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read one JSON document. A missing or broken file is a `UserError` that names it."""
+    """Read one JSON document. A missing or broken file, or one that is not UTF-8, is a `UserError` that names it."""
+    data = _read_bytes(path, "a JSON file")
     try:
-        return orjson.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a JSON file there") from None
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        _refuse_other_encodings(data, path)
         raise UserError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
 
 
 def read_jsonl(path: Path | str) -> Iterator[Any]:
     """Yield the documents of a JSON-lines file in order; a broken line is a `UserError` with its number."""
-    try:
-        file = open(path, "rb")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected JSON lines there") from None
-    with file:
+    with _open(path, "JSON lines") as file:
         for number, line in enumerate(file, start=1):
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if line.strip():
                 try:
                     yield orjson.loads(line)
                 except orjson.JSONDecodeError as error:
+                    _refuse_other_encodings(line, f"{path}, line {number}")
                     raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
+
+
+def read_text(path: Path | str, expected: str = "a text file") -> str:
+    """Read a UTF-8 text, line ends as they are. A missing file or another encoding is a `UserError` that names it."""
+    data = _read_bytes(path, expected)
+    _refuse_other_encodings(data, path)
+    return data.decode()
+
+
+def _open(path: Path | str, expected: str) -> IO[bytes]:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected {expected} there") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder; expected {expected} there") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected {expected} there") from None
+
+
+def _read_bytes(path: Path | str, expected: str) -> bytes:
+    """Return the content of a file without the byte-order mark that some editors put first."""
+    with _open(path, expected) as file:
+        return file.read().removeprefix(codecs.BOM_UTF8)
+
+
+def _refuse_other_encodings(data: bytes, where: Path | str) -> None:
+    """Raise a `UserError` unless `data` is UTF-8; UTF-16 without a mark shows by its zero bytes."""
+    try:
+        data.decode()
+        if b"\0" not in data:
+            return
+    except UnicodeDecodeError:
+        pass
+    raise UserError(f"{where}: not UTF-8; expected the text in that encoding, so save the file as UTF-8")
 
 
 def sha256_of(path: Path | str) -> str:

@@ -32,6 +32,7 @@ RUN_CONFIG = layout.WORK / "config.json"
 # How a stage goes about its work; none of it changes what comes out.
 MANNER = {"checkpoint_minutes", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds"}
 MANNER |= {"mode", "attempts", "budget", "api_key_variable", "img2dataset", "workers"}
+MANNER |= {"largest_failed_fraction"}  # of the judge's section; scores depend on it by its own name
 
 # Modules that are imported by name.
 BENCHMARKS = tuple(f"benchmarks.{benchmark.module}" for benchmark in read_catalogue().values())
@@ -72,8 +73,11 @@ STAGES = {
     "pretrain": Stage(("seed", "pretraining")),
     "finetune": Stage(("seed", "finetuning")),
     "answer": Stage(code=BENCHMARKS),
-    "judge": Stage(("judge",), code=JUDGED),
-    "score": Stage(code=BENCHMARKS),
+    "judge": Stage(("judge", "benchmarks.largest_incomplete_fraction"), code=JUDGED),
+    "score": Stage(
+        ("benchmarks.largest_incomplete_fraction", "benchmarks.raw_answers", "judge.largest_failed_fraction"),
+        code=BENCHMARKS,
+    ),
     "submission": Stage(code=BENCHMARKS),
     "table": Stage(("models",), texts=("config/paper/results.csv",)),
     "cells": Stage(("models",)),

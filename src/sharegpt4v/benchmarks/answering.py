@@ -64,6 +64,7 @@ def answer(
     """
     model_hash = fingerprint(model)
     prepared = []
+    lacking: dict[str, dict[str, str]] = {}
     for name, data, out in benchmarks:
         entry = benchmark_named(name)
         try:
@@ -74,6 +75,7 @@ def answer(
                 raise
             print(f"{name}: not answered; {entry.what_to_get(error)}", file=sys.stderr)
             prepared.append((name, [], [], out))
+            lacking[name] = {"missing": str(error)}
 
     engine: Engine | None = None
     for name, questions, keys, out in prepared:
@@ -86,7 +88,7 @@ def answer(
         _write_rows(out, name, questions, texts, model_id, model_hash)
         about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out)}
         code = code_version(__name__, f"benchmarks.{benchmark_named(name).module}")
-        write_json(provenance_file(out), about | code)
+        write_json(provenance_file(out), about | code | lacking.get(name, {}))
 
 
 def fingerprint(model: Path) -> str:

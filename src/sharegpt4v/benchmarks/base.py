@@ -1,4 +1,4 @@
-"""What every benchmark module speaks in: a question, an official answer row, a score with its standard error.
+"""The types that all benchmark modules share: a question, an official answer row, a score with its standard error.
 
 A benchmark module has two functions, both given the benchmark's own folder (for instance `data/eval/MME`):
 `questions(data)` reads the official question files, `score(data, answers)` the official annotations. Where there is an
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from sharegpt4v.training.conversation import SYSTEM
 
@@ -56,27 +56,75 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Completeness:
+    """How many of the answers behind a column are as they should be; where a judge grades, also of its verdicts.
+
+    `expected` answers are asked for. `missing` ones are not there, `repeated` ones come again for the same question,
+    `unknown` ones are for no question of the benchmark. Of `verdicts` there are this many, `failed` ones unreadable.
+    `first` names the first of each.
+    """
+
+    expected: int
+    missing: int = 0
+    repeated: int = 0
+    unknown: int = 0
+    verdicts: int = 0
+    failed: int = 0
+    first: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What is not as it should be, by name."""
+        names = ("missing", "repeated", "unknown", "failed")
+        return {name: count for name in names if (count := getattr(self, name))}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {name}" for name, count in self.faults.items())
+
+    def of_answers(self) -> str:
+        """Say what the answers lack: `3 missing (first 7), 1 repeated (first 8) of 60 answers`."""
+        told = (
+            f"{count} {name}" + (f" (first: {self.first[name]})" if name in self.first else "")
+            for name, count in self.faults.items()
+            if name != "failed"
+        )
+        return f"{', '.join(told)} of {self.expected:,} answers"
+
+
+@dataclass(frozen=True)
 class Score:
     """What a set of answers is worth.
 
-    `columns`, `n` and `stderr` are keyed by the column of the results table: the unrounded value, the number of
-    items it is a mean (or sum) over, and its standard error in the same unit. A standard error that cannot be
-    estimated, for want of a second item, has no entry. `parts` holds the finer scores of the official scorer,
-    `items` one verdict per item: `question_id`, `prediction` as it was read, `answer`, `score` from 0 to 1.
+    `columns`, `n`, `stderr`, `interval` and `completeness` are keyed by the column of the results table: the unrounded
+    value, the number of items it is a mean (or sum) over, and its standard error in the same unit. A standard error
+    that cannot be estimated, for want of a second item, has no entry. A share of 0 or 100 % has a 95 % interval in its
+    place. `parts` holds the finer scores of the official scorer, `items` one verdict per item: `question_id`,
+    `prediction` as it was read, `answer`, `score` from 0 to 1. `scorer` names the rule where it is not the catalogue's.
     """
 
     columns: dict[str, float]
     n: dict[str, int]
     stderr: dict[str, float]
+    completeness: dict[str, Completeness]
     parts: dict[str, Any]
     items: list[Item]
+    interval: dict[str, tuple[float, float]] = field(default_factory=dict)
+    scorer: str = ""
+
+
+class Submission(NamedTuple):
+    """The content of the file that an evaluation server takes, and how complete the answers in it are."""
+
+    content: bytes
+    completeness: Completeness
 
 
 class BenchmarkModule(Protocol):
     """The functions of a benchmark module. One that no evaluation server takes has no `submission`.
 
     `contributions(items)`, which says what each unit that was drawn independently contributes to a column, has to be
-    there where it is not simply 100 times the score of an item.
+    there where it is not simply 100 times the score of an item. `score_raw` scores answers without what LLaVA does to
+    them before it uploads them, `score_folder` the folder of text files that an official tool scores.
     """
 
     def questions(self, data: Path) -> list[Question]:
@@ -85,8 +133,8 @@ class BenchmarkModule(Protocol):
     def score(self, data: Path, answers: Sequence[Answer]) -> Score:
         """Score answer rows by the official rule."""
 
-    def submission(self, data: Path, answers: Sequence[Answer]) -> bytes:
-        """Return the content of the file that the evaluation server takes."""
+    def submission(self, data: Path, answers: Sequence[Answer]) -> Submission:
+        """Return the file that the evaluation server takes."""
 
 
 def mean(values: Sequence[float]) -> float:
@@ -118,17 +166,38 @@ def error_of(groups: Sequence[dict[Any, float]]) -> float | None:
     return math.hypot(*known) if len(known) == len(errors) else None
 
 
+def interval_at_the_ends(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % Wilson interval, in percent, where all values are 0 or all are 1; None anywhere else.
+
+    There the spread of the values is 0, which says nothing about the error of their mean.
+    """
+    if len(set(values)) != 1 or values[0] not in (0, 1):
+        return None
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(values[0]) * len(values), len(values)).proportion_ci(method="wilson")
+    return 100 * float(interval.low), 100 * float(interval.high)
+
+
 def percent_score(
     column: str,
     values: Sequence[float],
     items: list[Item],
     parts: dict[str, Any],
+    completeness: Completeness,
     error: Callable[[Sequence[float]], float | None] = binomial_error,
 ) -> Score:
     """Return the score of a column that is 100 times the mean of `values` (each 0 to 1)."""
-    standard_error = error(values)
-    stderr = {} if standard_error is None else {column: 100 * standard_error}
-    return Score({column: 100 * mean(values)}, {column: len(values)}, stderr, parts, items)
+    interval, standard_error = interval_at_the_ends(values), error(values)
+    return Score(
+        columns={column: 100 * mean(values)},
+        n={column: len(values)},
+        stderr={} if interval or standard_error is None else {column: 100 * standard_error},
+        completeness={column: completeness},
+        parts=parts,
+        items=items,
+        interval={column: interval} if interval else {},
+    )
 
 
 def annotator_agreement(prediction: str, answers: Sequence[str]) -> float:

@@ -10,7 +10,8 @@ images in `images/` or `data/images/`.
 Prompt: question, then "Answer the question using a single word or phrase."; at most 128 new tokens, padded image.
 
 Score: share of balanced questions whose answer, without periods at its end and in lower case, is exactly the truth.
-Every balanced question must have a prediction. Standard error: binomial, questions taken as independent.
+The official scorer stops at a missing prediction; here it is wrong. Standard error: binomial, questions taken as
+independent.
 
 Traps: nothing else is normalised: "yes " and "a dog" are wrong. `parts` follows eval.py: binary and open, by
 structural and semantic type, by words and reasoning steps, and the distance of the answer distribution, which is left
@@ -24,14 +25,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.benchmarks.base import Answer, Item, Question, Score, percent_by, percent_score
+from sharegpt4v.benchmarks.base import Answer, Item, Question, Score, Submission, percent_by, percent_score
+from sharegpt4v.benchmarks.joining import Joined, join
 from sharegpt4v.benchmarks.reading import (
     Row,
+    answer_rows,
     find,
     json_object,
     json_text,
-    latest_text,
-    require_all,
     require_some,
     short_questions,
 )
@@ -47,17 +48,12 @@ def questions(data: Path) -> list[Question]:
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by exact match; `parts` holds the finer accuracies of the official scorer."""
-    path = find(data, "data/testdev_balanced_questions.json", "testdev_balanced_questions.json")
-    annotation = json_object(path)
-    rows = {identifier: annotation.row(identifier) for identifier in annotation.values}
-    balanced = {identifier: row for identifier, row in rows.items() if row.flag("isBalanced")}
-    require_some(len(balanced), path, "balanced questions")
-    texts = latest_text(answers, lambda row: str(row.identifier("question_id")))
-    require_all(balanced, texts, "GQA")
-
+    rows, joined = _joined(data, answers)
     items: list[Item] = []
-    for identifier, row in balanced.items():
-        prediction = _prediction(texts[identifier])
+    for identifier, row in rows.items():
+        if not row.flag("isBalanced"):
+            continue
+        prediction = _prediction(joined.text(identifier) or "")
         types = row.row("types")
         items.append(
             {
@@ -72,13 +68,28 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
                 "score": float(prediction == row.text("answer")),
             }
         )
-    return percent_score("GQA", [item["score"] for item in items], items, _parts(items))
+    return percent_score("GQA", [item["score"] for item in items], items, _parts(items), joined.completeness)
 
 
-def submission(data: Path, answers: Sequence[Answer]) -> bytes:
-    """Return the predictions file of the official scorer."""
-    texts = latest_text(answers, lambda row: str(row.identifier("question_id")))
-    return json_text([{"questionId": name, "prediction": _prediction(text)} for name, text in texts.items()])
+def submission(data: Path, answers: Sequence[Answer]) -> Submission:
+    """Return the predictions file of the official scorer: what was answered of the questions, in its order."""
+    rows, joined = _joined(data, answers)
+    predictions = [
+        {"questionId": name, "prediction": _prediction(row.text("text"))}
+        for name, row in joined.rows.items()
+        if name in rows
+    ]
+    return Submission(json_text(predictions), joined.completeness)
+
+
+def _joined(data: Path, answers: Sequence[Answer]) -> tuple[dict[str, Row], Joined[str]]:
+    """Return the annotated questions, and the answers by question; those that are not balanced need none."""
+    path = find(data, "data/testdev_balanced_questions.json", "testdev_balanced_questions.json")
+    annotation = json_object(path)
+    rows = {identifier: annotation.row(identifier) for identifier in annotation.values}
+    balanced = [identifier for identifier, row in rows.items() if row.flag("isBalanced")]
+    require_some(len(balanced), path, "balanced questions")
+    return rows, join(balanced, answer_rows(answers), lambda row: str(row.identifier("question_id")), rows)
 
 
 def _prediction(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a benchmark that a judge grades speaks in, beside what `base` has: messages to the judge, and its replies.
+"""The types of a benchmark that a judge grades, beside those of `base`: messages to the judge, and its replies.
 
 Such a module turns answers into messages, says under which rules they are asked, and makes a score of the replies. The
 judge itself is asked in `judging`; a score is made of recorded replies alone, without any network.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sharegpt4v.benchmarks.base import Answer, Question, Score
+from sharegpt4v.benchmarks.joining import Joined
 
 Replies = Sequence[Sequence[Sequence[str]]]
 """Per question and run, the judge's replies in the order they were asked for."""
@@ -64,6 +65,9 @@ class JudgedModule(Protocol):
     def judge_prompt(self, data: Path) -> JudgePrompt:
         """Read the text that messages are made with."""
 
+    def joined(self, data: Path, answers: Sequence[Answer]) -> Joined[Any]:
+        """Join answers to the questions."""
+
     def messages(self, data: Path, answers: Sequence[Answer]) -> dict[int | str, str]:
         """Return the message to the judge for each question, in their order."""
 
@@ -72,6 +76,9 @@ class JudgedModule(Protocol):
 
     def recorded(self, names: Sequence[int | str], replies: Replies) -> Any:
         """Return replies in the form of the replies file."""
+
+    def read_replies(self, path: Path) -> Any:
+        """Read a replies file."""
 
     def score(self, data: Path, answers: Sequence[Answer], replies: Any) -> Score:
         """Score answers by what a replies file holds."""

@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.benchmarks.beside import provenance_file
+from sharegpt4v.benchmarks.beside import provenance_file, provenance_of
 from sharegpt4v.benchmarks.catalogue import benchmark_named
+from sharegpt4v.benchmarks.joining import Limits
 from sharegpt4v.benchmarks.judged import JudgedModule
-from sharegpt4v.benchmarks.reading import json_lines
+from sharegpt4v.benchmarks.reading import answer_file
 from sharegpt4v.errors import MissingFile, UserError
 from sharegpt4v.files import sha256_of, write_json
 from sharegpt4v.ledger import Ledger, key_of
@@ -35,19 +36,23 @@ def judge(
     settings: TeacherSettings,
     runs: int = 1,
     without_missing: bool = False,
+    limits: Limits = Limits(),  # noqa: B008, it is frozen
 ) -> None:
     """Ask the judge about the answers of one benchmark and write its replies to `out`, how they came about beside it.
 
     `work` holds a ledger for each benchmark and model that has answered. Of `settings` temperature and length do not
-    count, as each benchmark has its own. Raises `UserError` for answers that do not fit the questions, and when a
-    message is left without a reply; the same call again then asks for what is missing. But `without_missing`, a
-    benchmark whose official files are not at hand is told about, and gets an empty file.
+    count, as each benchmark has its own. Raises `UserError` for answers that do not fit the questions or are more
+    incomplete than `limits`, before anything is paid, and when a message is left without a reply; the same call again
+    then asks for what is missing. But `without_missing`, a benchmark whose official files are not at hand is told
+    about, and gets an empty file.
     """
     entry = benchmark_named(benchmark)
     if entry.scoring != "judge":
         raise UserError(f"{benchmark}: no judge grades it; score its answers by s4v score {benchmark}")
-    module, answers = entry.load_judged(), [row.values for row in json_lines(answers_file)]
+    module, answers = entry.load_judged(), answer_file(answers_file)
     try:
+        provenance_of(answers_file, "answers")
+        limits.refuse({entry.columns[0]: module.joined(data, answers).completeness})
         messages = module.messages(data, answers)
     except MissingFile as error:
         if not without_missing:

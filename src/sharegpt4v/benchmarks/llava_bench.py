@@ -14,21 +14,25 @@ officially gpt-4-0314 at temperature 0.2, which is retired: scores by another ju
 first line counts: commas become blanks, and split at single blanks it must be two numbers, the reference's and the
 answer's. Anything else is the failed verdict -1 and -1.
 
-Replies file: a JSON list of texts, one per question, in their order.
+Replies file: a JSON list with the replies of all runs to each question, in their order; or, of a single run, with one
+text each; or the review file of the official script, JSON lines of {question_id, content, tuple}.
 
 Score: 100 times the mean of the answers' numbers over that of the reference's, both rounded to three decimals before
-and the ratio to one after. Standard error: of a ratio of means (delta method), over questions.
+and the ratio to one after; the mean over the runs, as LLaVA's published numbers are means of three. Standard error: of
+a ratio of means (delta method), over questions.
 
-Traps: questions, reference and answers belong together by line, not by id; here ids that differ are refused. Failed
-verdicts stay in both means; `parts` counts them. "8, 9" fails, as its comma and its blank make three pieces. The words
-nan and inf, numbers to the official script that would spoil the mean, are failed verdicts here.
+Traps: the official script pairs questions, reference and answers by line; here answers are joined by id, and references
+whose ids differ are refused. Failed verdicts stay in both means. "8, 9" fails, as its comma and its blank make three
+pieces. The words nan and inf, numbers to the official script that would spoil the mean, are failed verdicts here. A
+missing answer is graded as an empty one.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import pstdev
 from typing import Any
 
 from sharegpt4v.benchmarks.base import (
@@ -41,8 +45,27 @@ from sharegpt4v.benchmarks.base import (
     error_of,
     mean,
 )
+from sharegpt4v.benchmarks.joining import Joined, join
 from sharegpt4v.benchmarks.judged import JudgePrompt, JudgeRules, Replies, Try
-from sharegpt4v.benchmarks.reading import Row, answer_rows, find, json_lines, json_object, require_some
+from sharegpt4v.benchmarks.llava_bench_verdicts import (
+    FAILED,
+    Pair,
+    read_pair,
+    require_pairs,
+    verdicts_of,
+)
+from sharegpt4v.benchmarks.llava_bench_verdicts import (
+    read_replies as read_replies,  # of the module's protocol
+)
+from sharegpt4v.benchmarks.reading import (
+    Row,
+    answer_rows,
+    find,
+    json_lines,
+    json_object,
+    question_id,
+    require_some,
+)
 from sharegpt4v.errors import UserError
 
 COLUMN = "LLaVA-Bench-Wild"
@@ -53,7 +76,6 @@ RULES = JudgeRules(
     max_tokens=1024,
     tries=(Try(temperature=0.2),),
 )
-FAILED = (-1.0, -1.0)
 
 
 def questions(data: Path) -> list[Question]:
@@ -72,36 +94,31 @@ def judge_prompt(data: Path) -> JudgePrompt:
     return JudgePrompt("\n".join(texts), PUBLISHED_RULE)
 
 
+def joined(data: Path, answers: Sequence[Answer]) -> Joined[int | str]:
+    """Join answers to the questions."""
+    return join(map(question_id, _asked(data)), answer_rows(answers), question_id)
+
+
 def messages(data: Path, answers: Sequence[Answer]) -> dict[int | str, str]:
     """Return the message to the judge for each question."""
     rules = _rules(data)
     captions = {row.text("image"): _caption(row) for row in json_lines(_file(data, "context.jsonl"))}
-    asked = _asked(data)
+    asked, texts = _asked(data), joined(data, answers)
     file = _file(data, "answers_gpt4.jsonl")
-    references = _paired(asked, list(json_lines(file)), str(file))
-    texts = _paired(asked, answer_rows(answers), "answers")
+    references = list(json_lines(file))
+    require_pairs(asked, references, str(file))
     found = {}
-    for row, reference, text in zip(asked, references, texts, strict=True):
+    for row, reference in zip(asked, references, strict=True):
         rule, image = rules[row.text("category")], row.text("image")
         if image not in captions:
             raise UserError(f"{row.where}: no caption of {image} in context.jsonl; expected one for every image")
-        found[row.identifier("question_id")] = (
+        found[question_id(row)] = (
             f"[Context]\n{captions[image]}\n\n[Question]\n{row.text('text')}\n\n"
-            + _answer_block(rule.text("role"), 1, reference)
-            + _answer_block(rule.text("role"), 2, text)
+            + _answer_block(rule.text("role"), 1, reference.text("text"))
+            + _answer_block(rule.text("role"), 2, texts.text(question_id(row)) or "")
             + f"[System]\n{rule.text('prompt')}\n\n"
         )
     return found
-
-
-def read_pair(reply: str) -> tuple[float, float] | None:
-    """Read the two numbers of a reply; None for a failed verdict."""
-    pieces = reply.split("\n")[0].replace(",", " ").split(" ")
-    try:
-        first, second = (float(piece) for piece in pieces)
-    except ValueError:
-        return None
-    return (first, second) if math.isfinite(first) and math.isfinite(second) else None
 
 
 def readable(reply: str) -> bool:
@@ -109,45 +126,54 @@ def readable(reply: str) -> bool:
     return read_pair(reply) is not None
 
 
-def recorded(names: Sequence[int | str], replies: Replies) -> list[str]:
-    """Return the replies as the list that a replies file holds."""
-    return [runs[0][0] for runs in replies]
+def recorded(names: Sequence[int | str], replies: Replies) -> list[list[str]]:
+    """Return the replies of all runs to each question, as a replies file holds them."""
+    return [[run[0] for run in runs] for runs in replies]
 
 
 def score(data: Path, answers: Sequence[Answer], replies: Any) -> Score:
-    """Score by the official rule; `parts` holds the same for each category. An item's answer is the reference's number,
-    its prediction that of the answer, its score a tenth of that."""
+    """Score by the official rule; `parts` holds the same for each category, means over the runs. An item's answer is
+    the reference's number, its prediction that of the answer, its score a tenth of that, all means over the runs."""
     asked = _asked(data)
-    _paired(asked, answer_rows(answers), "answers")
-    if not isinstance(replies, list) or not all(isinstance(reply, str) for reply in replies):
-        raise UserError("judge's replies: expected a JSON list of texts, one for each question in order")
-    if len(replies) != len(asked):
-        raise UserError(f"judge's replies: {len(replies)} for {len(asked)} questions; expected one for each, in order")
-    pairs = [read_pair(reply) for reply in replies]
-    numbers = [pair or FAILED for pair in pairs]
-    items: list[Item] = [
-        {
-            "question_id": row.identifier("question_id"),
-            "category": row.text("category"),
-            "prediction": second,
-            "answer": first,
-            "score": min(1.0, max(0.0, second / 10)),
-            "failed": pair is None,
-        }
-        for row, pair, (first, second) in zip(asked, pairs, numbers, strict=True)
-    ]
-    parts: dict[str, Any] = {"all": _summary(numbers)}
+    verdicts = verdicts_of(asked, replies)
+    runs = [[pair or FAILED for pair in run] for run in zip(*verdicts, strict=True)]
+    items: list[Item] = []
+    for row, of_runs, found in zip(asked, zip(*runs, strict=True), verdicts, strict=True):
+        first, second = (mean(numbers) for numbers in zip(*of_runs, strict=True))
+        items.append(
+            {
+                "question_id": question_id(row),
+                "category": row.text("category"),
+                "prediction": second,
+                "answer": first,
+                "score": min(1.0, max(0.0, second / 10)),
+                "failed": found.count(None),
+            }
+        )
+    relatives = [_summary(run)["relative"] for run in runs]
+    parts: dict[str, Any] = {
+        "runs": relatives,
+        "standard deviation of runs": round(pstdev(relatives), 1),
+        "all": _mean_summary(runs),
+    }
     for category in CATEGORIES:
-        chosen = [pair for item, pair in zip(items, numbers, strict=True) if item["category"] == category]
-        if chosen:
-            parts[category] = _summary(chosen)
-    parts["failed verdicts"] = pairs.count(None)
+        places = [place for place, item in enumerate(items) if item["category"] == category]
+        if places:
+            parts[category] = _mean_summary([[run[place] for place in places] for run in runs])
     error = error_of(contributions(items)[COLUMN])
-    stderr = {} if error is None else {COLUMN: error}
-    return Score({COLUMN: parts["all"]["relative"]}, {COLUMN: len(items)}, stderr, parts, items)
+    failed = sum(item["failed"] for item in items)
+    complete = replace(joined(data, answers).completeness, verdicts=len(items) * len(runs), failed=failed)
+    return Score(
+        columns={COLUMN: parts["all"]["relative"]},
+        n={COLUMN: len(items)},
+        stderr={COLUMN: error} if error else {},  # 0 is no spread to estimate it from
+        completeness={COLUMN: complete},
+        parts=parts,
+        items=items,
+    )
 
 
-def _summary(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
+def _summary(pairs: Sequence[Pair]) -> dict[str, float]:
     first, second = (round(mean(numbers), 3) for numbers in zip(*pairs, strict=True))
     if first == 0:
         raise UserError("judge's replies: the reference's numbers have a mean of 0; expected numbers from 1 to 10")
@@ -157,6 +183,13 @@ def _summary(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
         "model": round(second * 10, 1),
         "questions": len(pairs),
     }
+
+
+def _mean_summary(runs: Sequence[Sequence[Pair]]) -> dict[str, float]:
+    """Return the means over the runs, to one decimal."""
+    summaries = [_summary(run) for run in runs]
+    means = {name: round(mean([one[name] for one in summaries]), 1) for name in summaries[0]}
+    return means | {"questions": len(runs[0])}
 
 
 def contributions(items: Sequence[Item]) -> Contributions:
@@ -194,19 +227,6 @@ def _rules(data: Path) -> dict[str, Row]:
 
 def _caption(row: Row) -> str:
     return row.text("caption") if isinstance(row.values.get("caption"), str) else "\n".join(row.texts("caption"))
-
-
-def _paired(asked: Sequence[Row], rows: Sequence[Row], what: str) -> list[str]:
-    """Return the texts of rows that belong to the questions line by line."""
-    if len(rows) != len(asked):
-        raise UserError(f"{what}: {len(rows)} rows for {len(asked)} questions; expected one for each, in their order")
-    for question, row in zip(asked, rows, strict=True):
-        if row.identifier("question_id") != question.identifier("question_id"):
-            raise UserError(
-                f"{row.where}: question_id {row.identifier('question_id')!r}; expected "
-                f"{question.identifier('question_id')!r}, as rows belong to the questions line by line"
-            )
-    return [row.text("text") for row in rows]
 
 
 def _answer_block(role: str, number: int, text: str) -> str:

@@ -22,30 +22,44 @@ capability (every question that lists it) and each integration (questions with e
 standard deviation of the runs. Standard error: sample standard deviation of the grades, over questions.
 
 Traps: in the message "<AND>" and "<OR>" get a blank on both sides even where they have one. "nan", which the official
-script would take for a number from 0 to 1, is asked again here.
+script would take for a number from 0 to 1, is asked again here. It stops at a missing answer; here an empty one is
+graded.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
 
-from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, mean, percent_by, sample_error
+from sharegpt4v.benchmarks.base import (
+    LONG_ANSWER,
+    Answer,
+    Item,
+    Question,
+    Score,
+    Submission,
+    interval_at_the_ends,
+    mean,
+    percent_by,
+    sample_error,
+)
+from sharegpt4v.benchmarks.joining import Joined, join
 from sharegpt4v.benchmarks.judged import JudgePrompt, JudgeRules, Replies, Try
 from sharegpt4v.benchmarks.reading import (
     Row,
+    answer_rows,
     find,
     json_lines,
     json_object,
     json_text,
-    latest_text,
-    require_all,
     require_some,
 )
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json, read_text
 
 COLUMN = "MM-Vet"
 PUBLISHED_PROMPT = "d1b3e0a5b4e72c888b77164489d705bba4dd149934fff564dfba6443d81afe3f"
@@ -71,7 +85,7 @@ def judge_prompt(data: Path) -> JudgePrompt:
     """Read the prompt out of the evaluator's source."""
     path = find(data, "mm-vet_evaluator.py")
     try:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in ast.parse(read_text(path)).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "prompt":
                 text = ast.literal_eval(node.value)
                 if isinstance(text, str):
@@ -81,14 +95,17 @@ def judge_prompt(data: Path) -> JudgePrompt:
     raise UserError(f"{path}: no text is assigned to 'prompt'; expected MM-Vet's evaluator")
 
 
+def joined(data: Path, answers: Sequence[Answer]) -> Joined[str]:
+    """Join answers to the questions."""
+    return join(_asked(data), answer_rows(answers), lambda row: f"v1_{row.integer('question_id')}")
+
+
 def messages(data: Path, answers: Sequence[Answer]) -> dict[int | str, str]:
     """Return the message to the judge for each question."""
-    prefix = judge_prompt(data).text
-    asked, texts = _asked(data), _texts(answers)
-    require_all(asked, texts, COLUMN)
+    prefix, found = judge_prompt(data).text, joined(data, answers)
     return {
-        name: f"{prefix}\n{row.text('question')} | {_spaced(row.text('answer'))} | {texts[name]} | "
-        for name, row in asked.items()
+        name: f"{prefix}\n{row.text('question')} | {_spaced(row.text('answer'))} | {found.text(name) or ''} | "
+        for name, row in _asked(data).items()
     }
 
 
@@ -111,10 +128,14 @@ def recorded(names: Sequence[int | str], replies: Replies) -> dict[str, Any]:
     return {str(name): runs for name, runs in zip(names, replies, strict=True)}
 
 
+def read_replies(path: Path) -> Any:
+    """Read a replies file."""
+    return read_json(path)
+
+
 def score(data: Path, answers: Sequence[Answer], replies: Any) -> Score:
     """Score by the official rule; an item's prediction is its grade in each run."""
     asked = _asked(data)
-    require_all(asked, _texts(answers), COLUMN)
     recorded_runs = Row.of(replies, "judge's replies")
     items: list[Item] = []
     failed = 0
@@ -142,16 +163,26 @@ def score(data: Path, answers: Sequence[Answer], replies: Any) -> Score:
         "standard deviation of runs": round(pstdev(runs), 1),
         "capabilities": _by((name, item["score"]) for item in items for name in item["capability"]),
         "integrations": _by(("_".join(item["capability"]), item["score"]) for item in items),
-        "failed verdicts": failed,
     }
-    error = sample_error([item["score"] for item in items])
-    stderr = {} if error is None else {COLUMN: 100 * error}
-    return Score({COLUMN: round(mean(runs), 1)}, {COLUMN: len(items)}, stderr, parts, items)
+    grades_of_items = [item["score"] for item in items]
+    interval, error = interval_at_the_ends(grades_of_items), sample_error(grades_of_items)
+    complete = replace(joined(data, answers).completeness, verdicts=len(items) * len(runs), failed=failed)
+    return Score(
+        columns={COLUMN: round(mean(runs), 1)},
+        n={COLUMN: len(items)},
+        stderr={} if interval or error is None else {COLUMN: 100 * error},
+        completeness={COLUMN: complete},
+        parts=parts,
+        items=items,
+        interval={COLUMN: interval} if interval else {},
+    )
 
 
-def submission(data: Path, answers: Sequence[Answer]) -> bytes:
-    """Return the results file that MM-Vet's own evaluator on the web takes."""
-    return json_text(_texts(answers), indent=2)
+def submission(data: Path, answers: Sequence[Answer]) -> Submission:
+    """Return the results file that MM-Vet's own evaluator on the web takes: what was answered of the questions."""
+    found = joined(data, answers)
+    texts = {name: found.text(name) for name in _asked(data) if name in found.rows}
+    return Submission(json_text(texts, indent=2), found.completeness)
 
 
 def _grade_of_run(run: Any, where: str) -> float | None:
@@ -175,10 +206,6 @@ def _asked(data: Path) -> Mapping[str, Row]:
     rows = json_object(path)
     require_some(len(rows.values), path, "questions")
     return {name: rows.row(name) for name in rows.values}
-
-
-def _texts(answers: Sequence[Answer]) -> dict[str, str]:
-    return latest_text(answers, lambda row: f"v1_{row.integer('question_id')}")
 
 
 def _spaced(truth: str) -> str:

@@ -29,9 +29,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, percent_by, percent_score
+from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Item, Question, Score, Submission, percent_by, percent_score
+from sharegpt4v.benchmarks.joining import join
 from sharegpt4v.benchmarks.mmbench_file import LETTERS, is_missing, read_tsv, spreadsheet
-from sharegpt4v.benchmarks.reading import find, latest_text, require_some
+from sharegpt4v.benchmarks.reading import answer_rows, find, question_number, require_some
 from sharegpt4v.errors import UserError
 
 TSV = "mmbench_dev_20230712.tsv"
@@ -58,7 +59,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     return score_rows(find(data, TSV), "MMBench", answers)
 
 
-def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+def submission(data: Path, answers: Sequence[Answer]) -> Submission:
     """Return the spreadsheet that the evaluation server takes."""
     return spreadsheet(find(data, TSV), answers)
 
@@ -91,12 +92,12 @@ def score_rows(path: Path, column: str, answers: Sequence[Answer]) -> Score:
         if row["answer"] not in _choices(row):
             raise UserError(f"{path}, index {index}, column answer: {row['answer']!r}; expected an option's letter")
         groups[index % ROUND][index] = row
-    texts = latest_text(answers, lambda row: row.integer("question_id"))
+    joined = join((index for rows in groups.values() for index in rows), answer_rows(answers), question_number)
     items: list[Item] = []
     for base, rows in groups.items():
         if base not in rows:
             continue  # as VLMEvalKit does: rotations without their question are not scored
-        letters = [infer_choice(texts.get(index) or "nan", _choices(row)) for index, row in rows.items()]
+        letters = [infer_choice(joined.text(index) or "nan", _choices(row)) for index, row in rows.items()]
         truths = [row["answer"] for row in rows.values()]
         items.append(
             {
@@ -110,8 +111,7 @@ def score_rows(path: Path, column: str, answers: Sequence[Answer]) -> Score:
         )
     require_some(len(items), path, "questions")
     parts = {kind: percent_by((item[kind], item["score"]) for item in items) for kind in ("l2-category", "category")}
-    missing = sum(index not in texts for rows in groups.values() for index in rows)
-    return percent_score(column, [item["score"] for item in items], items, {**parts, "missing rows": missing})
+    return percent_score(column, [item["score"] for item in items], items, parts, joined.completeness)
 
 
 def infer_choice(text: str, choices: Mapping[str, str]) -> str | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sharegpt4v.benchmarks.base import Answer, Question, Score
+from sharegpt4v.benchmarks.base import Answer, Question, Score, Submission
 from sharegpt4v.benchmarks.mmbench import read_questions, score_rows
 from sharegpt4v.benchmarks.mmbench_file import spreadsheet
 from sharegpt4v.benchmarks.reading import find
@@ -37,7 +37,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     return score_rows(_file(data), "MMBench-CN", answers)
 
 
-def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+def submission(data: Path, answers: Sequence[Answer]) -> Submission:
     """Return the spreadsheet that the evaluation server takes."""
     return spreadsheet(_file(data), answers)
 

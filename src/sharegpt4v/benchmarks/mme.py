@@ -15,11 +15,13 @@ phrase."; at most 128 new tokens, padded image.
 
 Score: per subtask 100 times the share of right answers plus 100 times the share of images with both right (at most
 200); the columns are the sums over ten and over four subtasks. Only the first four characters of an answer count:
-"yes" within them is yes, else "no" is no, else neither. Every question must have a prediction.
+"yes" within them is yes, else "no" is no, else neither. A missing answer is neither. The official tool scores the
+lines it is given; what a folder of its files lacks is known from the release tree, or else from the official counts.
 
 Standard error: an image contributes 50 (c1 + c2) + 100 c1 c2, and a subtask's score is the mean of that over its
 images; so its variance is their sample variance over their number, and the sum's error is the root of the summed
-variances. The two dependent questions of an image are thereby one observation.
+variances. The two dependent questions of an image are thereby one observation. Where all images of a column are worth
+the same, there is no spread to estimate it from.
 
 Traps: "know", "none" and "snow" are read as no, "eyes" as yes; "I think yes" as neither. Some official questions
 have two blanks before "Please". A subtask in which no answer can be read scores 0 (the official tool stops there).
@@ -29,13 +31,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from sharegpt4v.benchmarks.base import (
     SINGLE_WORD,
     Answer,
+    Completeness,
     Contributions,
     Item,
     Question,
@@ -43,8 +46,10 @@ from sharegpt4v.benchmarks.base import (
     error_of,
     mean,
 )
-from sharegpt4v.benchmarks.reading import Row, find, latest_text, require_all, short_questions
-from sharegpt4v.errors import UserError
+from sharegpt4v.benchmarks.joining import count
+from sharegpt4v.benchmarks.reading import Row, answer_rows, find, short_questions
+from sharegpt4v.errors import MissingFile, UserError
+from sharegpt4v.files import read_text
 
 SUBTASKS = {
     "MME-perception": [
@@ -53,6 +58,7 @@ SUBTASKS = {
     "MME-cognition": ["commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning"],
 }  # fmt: skip
 EVERY_SUBTASK = [name for group in SUBTASKS.values() for name in group]
+OFFICIAL_QUESTIONS = {"MME-perception": 2114, "MME-cognition": 260}
 YES_OR_NO = "Please answer yes or no."
 
 QuestionKey = tuple[str, str, str]
@@ -67,25 +73,25 @@ def questions(data: Path) -> list[Question]:
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by the official rule; `parts` holds score, accuracy and accuracy+ of each subtask."""
     truths = _truths(_tree(data))
-    predictions = latest_text(answers, lambda row: _key(row, truths))
-    require_all(truths, predictions, "MME")
-
+    answered = [(_key(row, truths), row.text("text")) for row in answer_rows(answers)]
+    texts = dict(answered)
     items = [
-        _item(f"{subtask}/{file}", question, predictions[subtask, file, question], truth)
+        _item(f"{subtask}/{file}", question, texts.get((subtask, file, question), ""), truth)
         for (subtask, file, question), truth in truths.items()
     ]
-    return _score_of(items)
+    return _score_of(items, _completeness(truths, [key for key, _ in answered]))
 
 
-def score_folder(folder: Path) -> Score:
+def score_folder(data: Path, folder: Path) -> Score:
     """Score the fourteen text files of the official tool: lines of file, question, truth and answer, apart by tabs.
 
     As there, two lines that follow each other are one image.
     """
     items: list[Item] = []
+    answered: list[tuple[str, ...]] = []
     for subtask in EVERY_SUBTASK:
         path = find(folder, f"{subtask}.txt")
-        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line]
+        lines = [line.split("\t") for line in read_text(path).split("\n") if line]
         if not lines or len(lines) % 2:
             raise UserError(f"{path}: {len(lines)} lines; expected two for each image")
         for number, cells in enumerate(lines, start=1):
@@ -93,7 +99,12 @@ def score_folder(folder: Path) -> Score:
                 raise UserError(f"{path}, line {number}: expected file, question, Yes or No, and answer, apart by tabs")
             image, (_, question, truth, text) = lines[(number - 1) // 2 * 2][0], cells
             items.append(_item(f"{subtask}/{image}", question, text, truth.lower()))
-    return _score_of(items)
+            answered.append((subtask, _text_file(cells[0])))
+    try:
+        asked = [(subtask, file) for subtask, file, _ in _truths(_tree(data))]
+    except MissingFile:  # the answers hold the truths, so that they can be scored without
+        return _score_of(items, {name: _by_number(name, answered) for name in SUBTASKS})
+    return _score_of(items, _completeness(asked, answered))
 
 
 def _item(image: str, question: str, text: str, truth: str) -> Item:
@@ -102,7 +113,24 @@ def _item(image: str, question: str, text: str, truth: str) -> Item:
     return {"question_id": image, "question": question, "prediction": prediction, "answer": truth, "score": right}
 
 
-def _score_of(items: list[Item]) -> Score:
+def _completeness(asked: Collection[tuple[str, ...]], answered: Sequence[tuple[str, ...]]) -> dict[str, Completeness]:
+    """Count for each column, by keys that begin with the subtask; an answer to no subtask is unknown to both."""
+    return {
+        column: count(
+            (key for key in asked if key[0] in group),
+            (key for key in answered if key[0] in group or key[0] not in EVERY_SUBTASK),
+        )
+        for column, group in SUBTASKS.items()
+    }
+
+
+def _by_number(column: str, answered: Sequence[tuple[str, ...]]) -> Completeness:
+    """Count the answers of a column by the number of its official questions alone."""
+    expected, given = OFFICIAL_QUESTIONS[column], sum(key[0] in SUBTASKS[column] for key in answered)
+    return Completeness(expected, missing=max(0, expected - given), unknown=max(0, given - expected))
+
+
+def _score_of(items: list[Item], completeness: dict[str, Completeness]) -> Score:
     images: dict[str, list[list[float]]] = defaultdict(list)
     for first, second in zip(items[::2], items[1::2], strict=True):
         images[first["question_id"].split("/")[0]].append([first["score"], second["score"]])
@@ -110,9 +138,8 @@ def _score_of(items: list[Item]) -> Score:
     return Score(
         columns={name: math.fsum(parts[subtask]["score"] for subtask in group) for name, group in SUBTASKS.items()},
         n={name: sum(parts[subtask]["questions"] for subtask in group) for name, group in SUBTASKS.items()},
-        stderr={
-            name: error for name, groups in contributions(items).items() if (error := error_of(groups)) is not None
-        },
+        stderr={name: error for name, groups in contributions(items).items() if (error := error_of(groups))},
+        completeness=completeness,
         parts=parts,
         items=items,
     )
@@ -165,7 +192,7 @@ def _truths(tree: Path) -> dict[QuestionKey, str]:
 
 def _truths_of_image(subtask: str, file: Path) -> dict[QuestionKey, str]:
     truths: dict[QuestionKey, str] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
         if not line.strip():
             continue
         question, _, truth = line.strip().partition("\t")
@@ -177,13 +204,17 @@ def _truths_of_image(subtask: str, file: Path) -> dict[QuestionKey, str]:
     return truths
 
 
+def _text_file(image: str) -> str:
+    return image.split(".")[0] + ".txt"
+
+
 def _key(row: Row, truths: dict[QuestionKey, str]) -> QuestionKey:
-    """Find the official question that an answer row belongs to."""
+    """Find the official question that an answer row belongs to, or would belong to if there were one."""
     path = str(row.identifier("question_id")).split("/")
-    subtask, file = path[0], path[-1].split(".")[0] + ".txt"
+    subtask, file = path[0], _text_file(path[-1])
     question = row.text("prompt").replace(SINGLE_WORD, "").strip()
     candidates = [question] if YES_OR_NO in question else [f"{question} {YES_OR_NO}", f"{question}  {YES_OR_NO}"]
     for candidate in candidates:
         if (subtask, file, candidate) in truths:
             return subtask, file, candidate
-    raise UserError(f"{row.where}: {subtask}/{file} has no question {candidates[0]!r}; expected one of MME's questions")
+    return subtask, file, candidates[0]

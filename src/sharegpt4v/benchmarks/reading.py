@@ -6,16 +6,20 @@ The question files of LLaVA (`llava_*`) and of ShareGPT4V (`share4v_*`) differ i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import orjson
 
 from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Question
 from sharegpt4v.errors import MissingFile, UserError
-from sharegpt4v.files import read_json, read_jsonl
+from sharegpt4v.files import read_json, read_jsonl, read_text
 
-Key = TypeVar("Key", bound=Hashable)
+DECODER = json.JSONDecoder()
+BLANKS = re.compile(r"\s*")
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,31 @@ def short_questions(path: Path, images: Path, id_of: Callable[[Row], int | str] 
     ]
 
 
+def answer_file(path: Path) -> list[Answer]:
+    """Read an answer file: JSON lines, objects one after another as Q-Bench's script writes them, or a JSON list."""
+    text = read_text(path, "an answer file")
+    if text.lstrip().startswith("["):
+        return [row.values for row in json_list(path)]
+    answers: list[Answer] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        for value in _documents(line, f"{path}, line {number}"):
+            answers.append(Row.of(value, f"{path}, row {len(answers) + 1}").values)
+    return answers
+
+
+def _documents(line: str, where: str) -> Iterator[Any]:
+    """Yield the JSON documents of a line: none, one, or several one after another."""
+    place = BLANKS.match(line).end()  # type: ignore[union-attr]
+    while place < len(line):
+        try:
+            _, end = DECODER.raw_decode(line, place)  # says where the document ends
+            value = orjson.loads(line[place:end])  # and this takes no half characters, which could not be written again
+        except json.JSONDecodeError as error:  # orjson's is one too
+            raise UserError(f"{where}: not JSON ({error.msg})") from None
+        yield value
+        place = BLANKS.match(line, end).end()  # type: ignore[union-attr]
+
+
 def answer_rows(answers: Sequence[Answer]) -> list[Row]:
     """Wrap answer rows; each must have a `question_id` and a `text`."""
     rows = [Row.of(answer, f"answers, row {number}") for number, answer in enumerate(answers, start=1)]
@@ -134,21 +163,6 @@ def answer_rows(answers: Sequence[Answer]) -> list[Row]:
         row.identifier("question_id")
         row.text("text")
     return rows
-
-
-def latest_text(answers: Sequence[Answer], key: Callable[[Row], Key]) -> dict[Key, str]:
-    """Return the answer text for each key; where a key is repeated the last row counts."""
-    return {key(row): row.text("text") for row in answer_rows(answers)}
-
-
-def require_all(asked: Collection[Key], answered: Collection[Key], what: str) -> None:
-    """Refuse answers that leave a question out, for scorers that would fail or score something else then."""
-    missing = [key for key in asked if key not in answered]
-    if missing:
-        raise UserError(
-            f"{what}: {len(missing)} of {len(asked)} questions have no prediction, first {missing[0]!r}; "
-            "answer this benchmark again"
-        )
 
 
 def require_some(count: int, where: Path, what: str) -> None:

@@ -16,7 +16,8 @@ with a blank after the period; one sentence "The answer is A" followed by any ch
 that the question has no choice for, is wrong. Standard error: binomial, over the questions with an image.
 
 Traps: "A." alone, "(A)", "a" and a final "The answer is B" are wrong; "The answer is Because" is read as B. A missing
-prediction counts in the accuracy over all questions and not among those with an image.
+prediction counts in the accuracy over all questions and not among those with an image; neither does an answer whose
+prompt lacks "<image>".
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import LONG_ANSWER, Answer, Contributions, Item, Question, Score, mean, percent_score
+from sharegpt4v.benchmarks.joining import count, join
 from sharegpt4v.benchmarks.reading import Row, answer_rows, find, json_list, json_object
 from sharegpt4v.errors import UserError
 
@@ -43,11 +45,13 @@ def questions(data: Path) -> list[Question]:
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by the official rule; `parts` holds the accuracy over all questions, with and without an image."""
     problems = json_object(find(data, "problems.json"))
-    rows = {str(row.identifier("question_id")): row for row in answer_rows(answers)}
+    asked = json_object(find(data, "pid_splits.json")).texts("test")
+    rows = answer_rows(answers)
+    joined = join(asked, rows, _identifier)
     items: list[Item] = []
-    for identifier in json_object(find(data, "pid_splits.json")).texts("test"):
+    for identifier in asked:
         problem = problems.row(identifier)
-        row = rows.get(identifier)
+        row = joined.rows.get(identifier)
         letter = None if row is None else letter_of(row.text("text"))
         truth = problem.integer("answer")
         choices = problem.sequence("choices")
@@ -56,7 +60,8 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
         items.append(
             {
                 "question_id": identifier,
-                "with_image": row is not None and "<image>" in row.text("prompt"),
+                "has_image": bool(problem.values.get("image")),
+                "with_image": row is not None and _with_image(row),
                 "prediction": letter,
                 "answer": LETTERS[truth],
                 "score": float(letter == LETTERS[truth]),
@@ -68,9 +73,12 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     parts = {
         "all questions": 100 * mean([item["score"] for item in items]),
         "questions": len(items),
-        "missing": sum(item["question_id"] not in rows for item in items),
+        "missing": joined.completeness.missing,
     }
-    return percent_score("SQA-image", with_image, items, parts)
+    # A question with an image that is not answered, or by a row whose prompt does not say so, is missing here.
+    column = {item["question_id"] for item in items if item["with_image"] or item["has_image"]}
+    counted = [row for row in rows if _identifier(row) not in column or _with_image(row)]
+    return percent_score("SQA-image", with_image, items, parts, count(column, map(_identifier, counted), set(asked)))
 
 
 def contributions(items: Sequence[Item]) -> Contributions:
@@ -86,6 +94,14 @@ def letter_of(text: str) -> str | None:
         return text[0]
     sentences = SENTENCE.findall(text)
     return sentences[0] if len(sentences) == 1 else None
+
+
+def _identifier(row: Row) -> str:
+    return str(row.identifier("question_id"))
+
+
+def _with_image(row: Row) -> bool:
+    return "<image>" in row.text("prompt")
 
 
 def _question(data: Path, row: Row) -> Question:

@@ -8,16 +8,20 @@ images. Each benchmark's module states its own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from sharegpt4v.benchmarks.base import Score
+from sharegpt4v.benchmarks.base import Answer, Score
 from sharegpt4v.benchmarks.beside import provenance_of
 from sharegpt4v.benchmarks.catalogue import Benchmark, benchmark_named
-from sharegpt4v.benchmarks.reading import json_lines
+from sharegpt4v.benchmarks.joining import Limits
+from sharegpt4v.benchmarks.reading import answer_file
 from sharegpt4v.errors import MissingFile, UserError
-from sharegpt4v.files import read_json, write_json
+from sharegpt4v.files import write_json
+
+Rule = Callable[[Path, Sequence[Answer]], Score]
 
 
 def score_file(
@@ -27,16 +31,18 @@ def score_file(
     out_json: Path,
     replies_file: Path | None = None,
     without_missing: bool = False,
+    limits: Limits = Limits(),  # noqa: B008, it is frozen
+    raw: bool = False,
 ) -> None:
     """Score the answers of one benchmark and write the result.
 
     `replies_file` holds the judge's replies to the answers, for a benchmark that a judge grades; `parts` then says
-    under `judge` how they came about.
+    under `judge` how they came about. `raw` leaves out what LLaVA does to answers before it uploads them.
 
     The file holds `benchmark`, `split`, `scoring`, `scorer`, how the answers came about, as far as that stands beside
-    them, and the fields of `Score`: `columns`, `n`, `stderr`, `parts`, `items`. Raises `UserError`, naming the answer
-    file (MME's may be a folder), for answers that cannot be scored; but `without_missing`, a benchmark whose official
-    files are not at hand is told about, and gets a file without columns that says under `missing` what to get.
+    them, and the fields of `Score`. Raises `UserError`, naming the answer file (MME's may be a folder), for answers
+    that cannot be scored, or are more incomplete than `limits`; but `without_missing`, a benchmark whose official files
+    are not at hand is told about, and gets a file without columns that says under `missing` what to get.
     """
     entry = benchmark_named(benchmark)
     if entry.scoring == "server":
@@ -46,15 +52,19 @@ def score_file(
     if (entry.scoring == "judge") != (replies_file is not None):
         wanted = "expected no judge's replies" if replies_file else "expected --judge-replies, which s4v judge writes"
         raise UserError(f"{benchmark}: its scoring is '{entry.scoring}'; {wanted}")
-    missing = {}
+    if not answers_file.exists():
+        raise UserError(f"{answers_file}: no such file; expected an answer file there")
+    about: dict[str, Any] = {}
     try:
-        score = _score(entry, data, answers_file, replies_file)
+        about = provenance_of(answers_file, "answers")
+        score = _score(entry, data, answers_file, replies_file, raw)
+        limits.refuse(score.completeness)
     except MissingFile as error:
         if not without_missing:
             raise
-        missing = {"missing": entry.what_to_get(error)}
-        print(f"{benchmark}: not scored; {missing['missing']}", file=sys.stderr)
-        score = Score({}, {}, {}, {}, [])
+        about["missing"] = entry.what_to_get(error)
+        print(f"{benchmark}: not scored; {about['missing']}", file=sys.stderr)
+        score = Score({}, {}, {}, {}, {}, [])
     except UserError as error:
         text = str(error)
         raise UserError(text if text.startswith(str(answers_file)) else f"{answers_file}: {text}") from None
@@ -64,32 +74,32 @@ def score_file(
             "benchmark": benchmark,
             "split": entry.split,
             "scoring": entry.scoring,
-            "scorer": entry.scorer,
-            **provenance_of(answers_file, "answers"),
-            **missing,
-            **asdict(score),
+            "scorer": score.scorer or entry.scorer,
+            **about,
+            **{name: value for name, value in asdict(score).items() if name != "scorer"},
         },
     )
 
 
-def _score(entry: Benchmark, data: Path, answers_file: Path, replies_file: Path | None) -> Score:
+def _score(entry: Benchmark, data: Path, answers_file: Path, replies_file: Path | None, raw: bool) -> Score:
     if answers_file.is_dir():
-        return _score_folder(entry, answers_file)
-    answers = [row.values for row in json_lines(answers_file)]
+        return _score_folder(entry, data, answers_file)
+    answers = answer_file(answers_file)
     if not answers:
         entry.load().questions(data)  # says which file is missing, if it is for that
+        raise UserError("no answers; expected one for each question")
     if replies_file is None:
-        return entry.load().score(data, answers)
-    about = provenance_of(replies_file, "replies", answers_file)
-    if "missing" in about:
-        raise MissingFile(about["missing"])
-    score = entry.load_judged().score(data, answers, read_json(replies_file))
+        module = entry.load()
+        rule: Rule = getattr(module, "score_raw", module.score) if raw else module.score
+        return rule(data, answers)
+    about, judged = provenance_of(replies_file, "replies", answers_file), entry.load_judged()
+    score = judged.score(data, answers, judged.read_replies(replies_file))
     score.parts["judge"] = about
     return score
 
 
-def _score_folder(entry: Benchmark, folder: Path) -> Score:
-    score_folder: Callable[[Path], Score] | None = getattr(entry.load(), "score_folder", None)
+def _score_folder(entry: Benchmark, data: Path, folder: Path) -> Score:
+    score_folder: Callable[[Path, Path], Score] | None = getattr(entry.load(), "score_folder", None)
     if score_folder is None:
         raise UserError(f"a folder; expected an answer file of {entry.name}")
-    return score_folder(folder)
+    return score_folder(data, folder)

@@ -21,8 +21,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Item, Question, Score, percent_by, percent_score
-from sharegpt4v.benchmarks.reading import Row, find, json_lines, json_object, json_text, latest_text, require_some
+from sharegpt4v.benchmarks.base import (
+    SHORT_ANSWER,
+    Answer,
+    Item,
+    Question,
+    Score,
+    Submission,
+    percent_by,
+    percent_score,
+)
+from sharegpt4v.benchmarks.joining import Joined, join
+from sharegpt4v.benchmarks.reading import Row, answer_rows, find, json_lines, json_object, json_text, require_some
 from sharegpt4v.errors import UserError
 
 IMAGES = "SEED-Bench-image"
@@ -38,20 +48,21 @@ def questions(data: Path) -> list[Question]:
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:
-    """Score by exact letter; `parts` holds the accuracy of each dimension and the number of missing predictions."""
+    """Score by exact letter; `parts` holds the accuracy of each dimension."""
     path = find(data, "SEED-Bench.json")
     annotation = json_object(path)
     types = annotation.row("question_type")
     dimensions = {types.integer(name): name for name in types.values}
-    predictions = latest_text(answers, _id)
+    asked = list(annotation.rows("questions"))
+    joined = _joined(asked, answers)
     items: list[Item] = []
-    for question in annotation.rows("questions"):
-        if question.text("data_type") != "image":
+    for question in asked:
+        if not _has_image(question):
             continue
         number = question.integer("question_type_id")
         if number not in dimensions:
             raise UserError(f"{question.where}: question_type_id {number}; expected one of question_type's ids")
-        prediction = predictions.get(_id(question))
+        prediction = joined.text(_id(question))
         items.append(
             {
                 "question_id": question.identifier("question_id"),
@@ -62,22 +73,30 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
             }
         )
     require_some(len(items), path, "questions of data_type image")
-    parts = {
-        "dimensions": percent_by((item["dimension"], item["score"]) for item in items),
-        "missing": sum(item["prediction"] is None for item in items),
-    }
-    return percent_score("SEED-image", [item["score"] for item in items], items, parts)
+    parts = {"dimensions": percent_by((item["dimension"], item["score"]) for item in items)}
+    return percent_score("SEED-image", [item["score"] for item in items], items, parts, joined.completeness)
 
 
-def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+def submission(data: Path, answers: Sequence[Answer]) -> Submission:
     """Return the leaderboard's JSON lines of {question_id, prediction}, in the order of the annotations."""
-    predictions = latest_text(answers, _id)
+    asked = list(json_object(find(data, "SEED-Bench.json")).rows("questions"))
+    joined = _joined(asked, answers)
     rows = [
-        {"question_id": str(question.identifier("question_id")), "prediction": predictions[_id(question)]}
-        for question in json_object(find(data, "SEED-Bench.json")).rows("questions")
-        if _id(question) in predictions
+        {"question_id": str(question.identifier("question_id")), "prediction": joined.text(_id(question))}
+        for question in asked
+        if _id(question) in joined.rows
     ]
-    return b"".join(json_text(row) + b"\n" for row in rows)
+    return Submission(b"".join(json_text(row) + b"\n" for row in rows), joined.completeness)
+
+
+def _joined(asked: Sequence[Row], answers: Sequence[Answer]) -> Joined[int | str]:
+    """Return the answers by question; a question about a video needs none."""
+    with_image = [_id(question) for question in asked if _has_image(question)]
+    return join(with_image, answer_rows(answers), _id, {_id(question) for question in asked})
+
+
+def _has_image(question: Row) -> bool:
+    return question.text("data_type") == "image"
 
 
 def _image(data: Path, name: str) -> Path:

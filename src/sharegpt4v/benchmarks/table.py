@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sharegpt4v.benchmarks.base import Completeness
 from sharegpt4v.benchmarks.catalogue import read_catalogue
 from sharegpt4v.benchmarks.reading import Row, json_object
 from sharegpt4v.errors import UserError
@@ -20,18 +21,32 @@ COLUMNS = tuple(column for benchmark in read_catalogue().values() for column in 
 
 
 CELL_FIELDS = [
-    "model", "benchmark", "value", "stderr", "n", "split", "scorer", "judge", "answers_sha256", "model_sha256", "code",
+    "model", "benchmark", "value", "stderr", "low", "high", "n", "missing", "repeated", "unknown", "failed", "split",
+    "scorer", "judge", "answers_sha256", "model_sha256", "code",
 ]  # fmt: skip
 
 
 class Cell(NamedTuple):
-    """One number of the table and its standard error, if that could be estimated."""
+    """One number of the table with its standard error, or in place of that an interval, and what it lacks.
+
+    A number without either could not be given an error.
+    """
 
     value: float
     stderr: float | None
+    interval: tuple[float, float] | None = None
+    completeness: Completeness = Completeness(0)
 
     def __str__(self) -> str:
-        return f"{self.value:.1f}" if self.stderr is None else f"{self.value:.1f} ± {self.stderr:.1f}"
+        error = "" if self.stderr is None else f" ± {self.stderr:.1f}"
+        error = f" ({self.interval[0]:.1f}–{self.interval[1]:.1f})" if self.interval else error
+        return f"{self.value:.1f}{error}" + (f" [{self.completeness}]" if self.completeness.faults else "")
+
+    def differs_from(self, number: float) -> bool:
+        """Say whether a number is outside the interval, or outside two standard errors."""
+        if self.interval:
+            return not self.interval[0] <= number <= self.interval[1]
+        return self.stderr is not None and abs(self.value - number) > 2 * self.stderr
 
 
 def read_scores(scores: Path, model: str) -> list[Row]:
@@ -48,13 +63,15 @@ def cells_of(score_rows: Sequence[Row]) -> dict[str, Cell]:
     """Return the cells by column of what `read_scores` returns."""
     cells: dict[str, Cell] = {}
     for row in score_rows:
-        errors = row.row("stderr").values
+        errors, intervals = row.row("stderr").values, row.values.get("interval", {})
+        completeness = row.values.get("completeness", {})
         for column, value in row.row("columns").values.items():
             if column not in COLUMNS or not isinstance(value, int | float):
                 raise UserError(
                     f"{row.where}, columns: {column!r}: {value!r}; expected numbers for columns of the table"
                 )
-            cells[column] = Cell(value, errors.get(column))
+            complete = Completeness(**completeness.get(column, {"expected": 0}))
+            cells[column] = Cell(value, errors.get(column), intervals.get(column), complete)
     return cells
 
 
@@ -77,14 +94,16 @@ def write_cells(models: Sequence[str], scores: Path, out_csv: Path) -> None:
             judge = row.row("parts").values.get("judge", {})
             origin = [known.get(name) or "" for name in ("answers_sha256", "model_sha256", "code")]
             for column, cell in cells_of([row]).items():
-                numbers = [repr(cell.value), "" if cell.stderr is None else repr(cell.stderr), str(n.get(column, ""))]
+                ends = cell.interval or ("", "")
+                numbers = [repr(cell.value), "" if cell.stderr is None else repr(cell.stderr), *ends, n.get(column, "")]
+                numbers += [getattr(cell.completeness, name) for name in ("missing", "repeated", "unknown", "failed")]
                 how = [row.text("split"), row.text("scorer"), judge.get("model", "")]
                 lines.append([model, column, *numbers, *how, *origin])
     write_csv(out_csv, lines)
 
 
 def terminal_text(models: Sequence[str], scores: Path) -> str:
-    """Return the table for a terminal: a line per column of the table, a column per model, with standard errors."""
+    """Return the table for a terminal: a line per column of the table, a column per model, as `Cell` shows it."""
     rows = {model: read_cells(scores, model) for model in models}
     lines = [["", *models]]
     lines += [[name, *(str(cells.get(name, "")) for cells in rows.values())] for name in COLUMNS]

@@ -1,7 +1,7 @@
 """The results table as a page to read, results/table.md: value ± standard error, the paper's number, the difference.
 
-Below the table stand the split that each column was scored on, and for a judged column who judged, when, and how many
-verdicts failed (paper, Tables 2 and 3).
+In brackets stands what a cell lacks: missing, repeated and unknown answers, failed verdicts. Below the table stand the
+split and the scorer of each column, and for a judged column who judged and when (paper, Tables 2 and 3).
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from sharegpt4v.benchmarks.table import COLUMNS, Cell, cells_of, read_paper, rea
 from sharegpt4v.files import write_text
 
 FIELDS = ["model", "benchmark", "value", "source"]
+NOTE = (
+    "Each value is followed by its standard error, at 0 and 100 % by its 95 % interval (Wilson), and in brackets by "
+    "what is missing, repeated or unknown among the answers, or failed among the verdicts. A **difference** in bold is "
+    "outside two standard errors, or the interval.\n"
+)
 
 
 def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, out: Path) -> None:
@@ -33,24 +38,27 @@ def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, 
             lines.append([f"{published} in the paper", *(f"{numbers[n]:.1f}" if n in numbers else "" for n in COLUMNS)])
             lines.append(["difference", *(_difference(cells.get(n), numbers.get(n)) for n in COLUMNS)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    note = "Each value is followed by its standard error; a **difference** in bold is outside two of them.\n"
-    write_text(out, f"{table}\n{note}{_splits(read)}{_judges(read)}{_missing(read)}")
+    write_text(out, f"{table}\n{NOTE}{_splits(read)}{_judges(read)}{_missing(read)}")
 
 
 def _difference(cell: Cell | None, number: float | None) -> str:
     if cell is None or number is None:
         return ""
     text = f"{cell.value - number:+.1f}"
-    return f"**{text}**" if cell.stderr is not None and abs(cell.value - number) > 2 * cell.stderr else text
+    return f"**{text}**" if cell.differs_from(number) else text
 
 
 def _splits(read: Mapping[str, list[Row]]) -> str:
-    """One sentence: the split behind each column."""
-    splits = {
-        column: row.text("split") for rows in read.values() for row in rows for column in row.row("columns").values
-    }
-    listed = ", ".join(f"{column} {splits[column]}" for column in COLUMNS if column in splits)
-    return f"\nSplits: {listed}.\n" if listed else ""
+    """Two sentences: the split behind each column, and its scorer; more than one where models differ in it."""
+    told = ""
+    for name, title in (("split", "Splits"), ("scorer", "Scorers")):
+        found: dict[str, dict[str, None]] = {}
+        for row in (row for rows in read.values() for row in rows):
+            for column in row.row("columns").values:
+                found.setdefault(column, {})[row.text(name)] = None
+        listed = "; ".join(f"{column} {' / '.join(found[column])}" for column in COLUMNS if column in found)
+        told += f"\n{title}: {listed}.\n" if listed else ""
+    return told
 
 
 def _missing(read: Mapping[str, list[Row]]) -> str:
@@ -74,6 +82,6 @@ def _judges(read: Mapping[str, list[Row]]) -> str:
                 warmth = "".join(f", temperature {first}" for first in judge.get("temperatures", [])[:1])
                 prompt = f", prompt {judge['prompt_sha256'][:8]}" if "prompt_sha256" in judge else ""
                 prompt += "" if judge.get("official", True) else " (not the official one)"
-                failed = parts.values.get("failed verdicts", 0)
-                lines.append(f"- {model}, {column}: judged by {by}{warmth}{prompt}; {failed} verdicts failed\n")
+                times = f", {len(runs)} times" if len(runs := parts.values.get("runs", ())) > 1 else ""
+                lines.append(f"- {model}, {column}: judged by {by}{times}{warmth}{prompt}\n")
     return "".join(["\n", *lines]) if lines else ""

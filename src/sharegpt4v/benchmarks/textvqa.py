@@ -10,10 +10,11 @@ Prompt: question, "Reference OCR token: " with the tokens (perhaps none), then "
 word or phrase."; at most 128 new tokens, padded image.
 
 Score: mean soft accuracy against the ten annotators, everything normalised, over the answer rows given, as in the
-official scorer; `parts` says how many annotated questions have none. Standard error: sample standard deviation.
+official scorer: a missing answer does not count, a repeated one counts twice. Standard error: sample standard
+deviation.
 
 Traps: `question_id` is not unique, so an answer is joined by image and question, the question being read back from
-the stored prompt. An answer that cannot be joined is an error.
+the stored prompt. The official scorer stops at an answer that cannot be joined; here it is unknown and left out.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sharegpt4v.benchmarks.base import (
     percent_score,
     sample_error,
 )
+from sharegpt4v.benchmarks.joining import join
 from sharegpt4v.benchmarks.normalise import m4c
 from sharegpt4v.benchmarks.reading import Row, answer_rows, find, json_object, short_questions
 from sharegpt4v.errors import UserError
@@ -47,19 +49,17 @@ def questions(data: Path) -> list[Question]:
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by the official rule."""
     path = find(data, ANNOTATIONS)
-    annotated = {
-        (row.text("image_id"), row.text("question").lower()): _ten_answers(row)
+    questions = [
+        ((row.text("image_id"), row.text("question").lower()), _ten_answers(row))
         for row in json_object(path).rows("data")
-    }
+    ]
+    annotated, rows = dict(questions), answer_rows(answers)
+    joined = join([key for key, _ in questions], rows, _key)
     items: list[Item] = []
-    asked = set()
-    for row in answer_rows(answers):
-        key = (str(row.identifier("question_id")), question_of(row))
+    for row in rows:
+        key = _key(row)
         if key not in annotated:
-            raise UserError(
-                f"{row.where}: no question {key[1]!r} on image {key[0]} in {path}; expected an annotated one"
-            )
-        asked.add(key)
+            continue
         prediction = m4c(row.text("text"))
         items.append(
             {
@@ -70,9 +70,9 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
             }
         )
     if not items:
-        raise UserError("TextVQA: no answer rows; expected one for each question")
-    parts = {"missing": len(annotated) - len(asked)}
-    return percent_score("TextVQA", [item["score"] for item in items], items, parts, sample_error)
+        raise UserError(f"TextVQA: no answer to a question of {path}; expected one for each")
+    values = [item["score"] for item in items]
+    return percent_score("TextVQA", values, items, {}, joined.completeness, sample_error)
 
 
 def question_of(row: Row) -> str:
@@ -89,6 +89,10 @@ def question_of(row: Row) -> str:
     if question is None:
         raise UserError(f"{row.where}, field 'prompt': {len(lines)} lines; expected question, OCR tokens, instruction")
     return question.lower()
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return str(row.identifier("question_id")), question_of(row)
 
 
 def _ten_answers(row: Row) -> list[str]:

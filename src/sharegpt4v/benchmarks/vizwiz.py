@@ -11,16 +11,19 @@ like LLaVA's for test, `llava_val.jsonl` or `share4v_val.jsonl` {question_id, im
 Prompt: question, then "When the provided information is insufficient, respond with 'Unanswerable'.", then "Answer the
 question using a single word or phrase."; at most 128 new tokens, padded image.
 
-Score: mean soft accuracy against the ten annotators, leaving each out in turn. Every question needs a prediction; of a
-repeated one the last counts. Standard error: sample standard deviation over the items.
+Score: mean soft accuracy against the ten annotators, leaving each out in turn. By the route of the published numbers
+the prediction is normalised twice: by LLaVA's script before the upload (m4c), then by the official scorer (as in
+VQAv2). `score_raw` leaves the first out. The script stops at a missing prediction; here it is empty. Of a repeated one
+the last counts. Standard error: sample standard deviation over the items.
 
-Traps: the prediction is normalised as in VQAv2 and the annotators' answers are not, so an answer "Yes" or "two" of
-theirs can never be met. Annotators are told apart by their place. Their file has no question ids; image names join.
+Traps: the annotators' answers are not normalised, so an answer "Yes" or "two" of theirs can never be met. Annotators
+are told apart by their place. Their file has no question ids; image names join.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import (
@@ -35,14 +38,14 @@ from sharegpt4v.benchmarks.base import (
     percent_score,
     sample_error,
 )
-from sharegpt4v.benchmarks.normalise import vqa_v2
+from sharegpt4v.benchmarks.joining import join
+from sharegpt4v.benchmarks.normalise import m4c, vqa_v2
 from sharegpt4v.benchmarks.reading import (
+    answer_rows,
     find,
     json_lines,
     json_list,
-    latest_text,
     question_number,
-    require_all,
     require_some,
     short_questions,
 )
@@ -69,13 +72,21 @@ def questions(data: Path) -> list[Question]:
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:
-    """Score by the official rule; `parts` holds the accuracy of each answer type."""
+    """Score what LLaVA uploads by the official rule; `parts` holds the accuracy of each answer type."""
+    return _score(data, answers, m4c)
+
+
+def score_raw(data: Path, answers: Sequence[Answer]) -> Score:
+    """Score the answers as they are by the official rule."""
+    return replace(_score(data, answers, str), scorer="VizWiz API on raw answers")
+
+
+def _score(data: Path, answers: Sequence[Answer], before_upload: Callable[[str], str]) -> Score:
     file = _question_file(data)
     rows = enumerate(json_list(file)) if file.suffix == ".json" else ((question_number(r), r) for r in json_lines(file))
     asked = {number: row.text("image") for number, row in rows}
     require_some(len(asked), file, "questions")
-    texts = latest_text(answers, question_number)
-    require_all(asked, texts, "VizWiz")
+    joined = join(asked, answer_rows(answers), question_number)
     path = find(data, ANNOTATIONS)
     annotated = {row.text("image"): row for row in json_list(path)}
     items: list[Item] = []
@@ -85,7 +96,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
         row = annotated[image]
         truths = [answer.text("answer") for answer in row.rows("answers")]
         require_some(len(truths), path, f"answers for image {image}")
-        prediction = vqa_v2(texts[identifier])
+        prediction = vqa_v2(before_upload(joined.text(identifier) or ""))
         items.append(
             {
                 "question_id": identifier,
@@ -95,7 +106,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
             }
         )
     parts = {"answer_type": percent_by((item["answer_type"], item["score"]) for item in items)}
-    return percent_score("VizWiz", [item["score"] for item in items], items, parts, sample_error)
+    return percent_score("VizWiz", [item["score"] for item in items], items, parts, joined.completeness, sample_error)
 
 
 def _question_file(data: Path) -> Path:

@@ -8,8 +8,8 @@ Files, in `vizwiz/`: `llava_test.jsonl` or `share4v_test.jsonl` {question_id, im
 Prompt: question, then "When the provided information is insufficient, respond with 'Unanswerable'.", then "Answer the
 question using a single word or phrase."; at most 128 new tokens, padded image.
 
-Submission: a JSON list of {image, answer} in the order of the questions, normalised by the rules of m4c. Every question
-needs a prediction.
+Submission: a JSON list of {image, answer} in the order of the questions, normalised by the rules of m4c. LLaVA's script
+stops at a missing prediction; here its answer is empty.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sharegpt4v.benchmarks.base import Answer, Question
+from sharegpt4v.benchmarks.base import Answer, Question, Submission
+from sharegpt4v.benchmarks.joining import join
 from sharegpt4v.benchmarks.normalise import m4c
 from sharegpt4v.benchmarks.reading import (
+    answer_rows,
     find,
     json_lines,
     json_text,
-    latest_text,
     question_number,
-    require_all,
     short_questions,
 )
 
@@ -35,12 +35,12 @@ def questions(data: Path) -> list[Question]:
     return short_questions(_file(data), data / "test", question_number)
 
 
-def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+def submission(data: Path, answers: Sequence[Answer]) -> Submission:
     """Return the file for the server."""
-    texts = latest_text(answers, question_number)
     images = {question_number(row): row.text("image") for row in json_lines(_file(data))}
-    require_all(images, texts, "VizWiz")
-    return json_text([{"image": image, "answer": m4c(texts[number])} for number, image in images.items()])
+    joined = join(images, answer_rows(answers), question_number)
+    rows = [{"image": image, "answer": m4c(joined.text(number) or "")} for number, image in images.items()]
+    return Submission(json_text(rows), joined.completeness)
 
 
 def _file(data: Path) -> Path:

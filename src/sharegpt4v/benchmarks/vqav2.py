@@ -12,16 +12,20 @@ what is asked, or before it, where there is one, a file of LLaVA's form, `llava_
 
 Prompt: question, then "Answer the question using a single word or phrase."; at most 128 new tokens, padded image.
 
-Score: mean soft accuracy against the ten annotators, leaving each out in turn. Predictions must be exactly those of
-the questions asked; of a repeated one the last counts. Standard error: sample standard deviation over the items.
+Score: mean soft accuracy against the ten annotators, leaving each out in turn. By the route of the published numbers
+LLaVA's script normalises the prediction before the upload (m4c), and the official scorer is given that; a missing one
+is empty there, and of a repeated one the last counts. `score_raw` gives it the answers as they are. Standard error:
+sample standard deviation over the items.
 
-Traps: answers are normalised only where the annotators do not all agree, so a unanimous "yes" rejects "Yes". The
-official scorer tells annotators apart by their whole record; here by their place, the same where `answer_id` differs.
+Traps: the official scorer normalises only where the annotators do not all agree, so that a unanimous "yes" rejects a
+raw "Yes". It tells annotators apart by their whole record; here by their place, the same where `answer_id` differs. It
+stops at a missing or unknown prediction; here these are counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sharegpt4v.benchmarks.base import (
@@ -36,14 +40,14 @@ from sharegpt4v.benchmarks.base import (
     percent_score,
     sample_error,
 )
-from sharegpt4v.benchmarks.normalise import vqa_v2
+from sharegpt4v.benchmarks.joining import join
+from sharegpt4v.benchmarks.normalise import m4c, vqa_v2
 from sharegpt4v.benchmarks.reading import (
+    answer_rows,
     find,
     json_lines,
     json_object,
-    latest_text,
     question_number,
-    require_all,
     require_some,
     short_questions,
 )
@@ -69,18 +73,20 @@ def questions(data: Path) -> list[Question]:
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:
-    """Score by the official rule; `parts` holds the accuracy of each question type and answer type."""
+    """Score what LLaVA uploads by the official rule; `parts` holds the accuracy of each question and answer type."""
+    return _score(data, answers, m4c)
+
+
+def score_raw(data: Path, answers: Sequence[Answer]) -> Score:
+    """Score the answers as they are by the official rule."""
+    return replace(_score(data, answers, str), scorer="VQA vqaEval on raw answers")
+
+
+def _score(data: Path, answers: Sequence[Answer], before_upload: Callable[[str], str]) -> Score:
     file = _question_file(data)
     rows = json_lines(file) if file.suffix == ".jsonl" else json_object(file).rows("questions")
     asked = {question_number(row): None for row in rows}  # a set that keeps its order
-    predictions = latest_text(answers, question_number)
-    unknown = [identifier for identifier in predictions if identifier not in asked]
-    if unknown:
-        raise UserError(
-            f"VQAv2: {len(unknown)} predictions for questions that are not asked, first {unknown[0]}; "
-            f"expected those of {file}"
-        )
-    require_all(asked, predictions, "VQAv2")
+    joined = join(asked, answer_rows(answers), question_number)
     path = find(data, f"v2_{SPLIT}_annotations.json")
     annotated = {row.integer("question_id"): row for row in json_object(path).rows("annotations")}
     items: list[Item] = []
@@ -90,20 +96,21 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
         row = annotated[identifier]
         truths = [answer.text("answer") for answer in row.rows("answers")]
         require_some(len(truths), path, f"answers to question {identifier}")
+        prediction = before_upload(joined.text(identifier) or "")
         items.append(
             {
                 "question_id": identifier,
                 "question_type": row.text("question_type"),
                 "answer_type": row.text("answer_type"),
-                "prediction": predictions[identifier],
-                "score": soft_accuracy(predictions[identifier], truths),
+                "prediction": prediction,
+                "score": soft_accuracy(prediction, truths),
             }
         )
     require_some(len(items), file, "questions")
     parts = {
         kind: percent_by((item[kind], item["score"]) for item in items) for kind in ("question_type", "answer_type")
     }
-    return percent_score("VQA-v2", [item["score"] for item in items], items, parts, sample_error)
+    return percent_score("VQA-v2", [item["score"] for item in items], items, parts, joined.completeness, sample_error)
 
 
 def soft_accuracy(prediction: str, truths: Sequence[str]) -> float:

@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sharegpt4v.benchmarks.base import Answer, Question
+from sharegpt4v.benchmarks.base import Answer, Question, Submission
+from sharegpt4v.benchmarks.joining import join
 from sharegpt4v.benchmarks.normalise import m4c
-from sharegpt4v.benchmarks.reading import find, json_lines, json_text, latest_text, question_number, short_questions
+from sharegpt4v.benchmarks.reading import answer_rows, find, json_lines, json_text, question_number, short_questions
 
 
 def questions(data: Path) -> list[Question]:
@@ -27,11 +28,14 @@ def questions(data: Path) -> list[Question]:
     return short_questions(_file(data, "test-dev2015"), data / "test2015", question_number)
 
 
-def submission(data: Path, answers: Sequence[Answer]) -> bytes:
+def submission(data: Path, answers: Sequence[Answer]) -> Submission:
     """Return the file for the server."""
-    texts = latest_text(answers, question_number)
-    every = (question_number(row) for row in json_lines(_file(data, "test2015")))
-    return json_text([{"question_id": number, "answer": m4c(texts.get(number, ""))} for number in every])
+    every, asked = (
+        [question_number(row) for row in json_lines(_file(data, split))] for split in ("test2015", "test-dev2015")
+    )
+    joined = join(asked, answer_rows(answers), question_number, set(every))
+    rows = [{"question_id": number, "answer": m4c(joined.text(number) or "")} for number in every]
+    return Submission(json_text(rows), joined.completeness)
 
 
 def _file(data: Path, split: str) -> Path:

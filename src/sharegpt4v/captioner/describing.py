@@ -17,13 +17,14 @@ from sharegpt4v.provenance import hash_of
 class Asking:
     """How images are asked about: as the captioner was trained, `batch_size` at a time.
 
-    `image_aspect_ratio` is that of the captioner's recipe, "square" or "pad".
+    `image_aspect_ratio` is that of the captioner's recipe, "square" or "pad"; `upright` turns images by their EXIF.
     """
 
     instruction: str
     batch_size: int
     max_new_tokens: int
     image_aspect_ratio: str = "square"
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def describe(
     model_hash = hash_of(model)
     hashes = {name: _hash(path) for name, path in images.items()}
     keys = {
-        name: key_of(model_hash, sha256, asking.instruction, asking.max_new_tokens, asking.image_aspect_ratio)
+        name: key_of(
+            model_hash, sha256, asking.instruction, asking.max_new_tokens, asking.image_aspect_ratio, asking.upright
+        )
         for name, sha256 in hashes.items()
         if sha256
     }
@@ -76,7 +79,10 @@ def _ask(model: Path, pending: Mapping[str, Path], asking: Asking, ledger: Ledge
     from sharegpt4v.training.conversation import prompt_text
 
     keys, prompt = list(pending), prompt_text(asking.instruction, has_image=True)
-    requests = [Request(prompt, path, asking.max_new_tokens, asking.image_aspect_ratio) for path in pending.values()]
+    requests = [
+        Request(prompt, path, asking.max_new_tokens, asking.image_aspect_ratio, asking.upright)
+        for path in pending.values()
+    ]
 
     def keep(index: int, answer: Answer) -> None:
         ledger.append(keys[index], {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from sharegpt4v.benchmarks.catalogue import read_catalogue
-from sharegpt4v.config.section import Count, Section
+from sharegpt4v.config.section import Count, Fraction, Section
 
 if TYPE_CHECKING:
     BenchmarkName = str
@@ -26,6 +26,16 @@ class Benchmarks(Section):
         "`vqav2-test` and `vizwiz-test` only a file for the evaluation server.",
     )
     batch_size: Count = Field(description="Questions answered at a time on one device.")
+    largest_incomplete_fraction: Fraction = Field(
+        default=0.01,
+        description="Share of a column's answers that may be missing, repeated or for unknown questions; with more, "
+        "nothing is scored. Below it they are counted beside the number.",
+    )
+    raw_answers: bool = Field(
+        default=False,
+        description="VQA-v2 and VizWiz: whether the official scorer is given the answers as they are. The published "
+        "numbers were made with answers that LLaVA's submission scripts had normalised, as false does.",
+    )
 
     @property
     def scored(self) -> list[str]:

@@ -17,4 +17,10 @@ class Captions(Section):
     shard_rows: Count = Field(default=10_000, description="Images per shard: the unit of jobs, files and resuming.")
     batch_size: Count = Field(description="Images captioned at a time on one device.")
     max_new_tokens: Count = Field(description="Longest caption, in tokens (paper's released tool: 500).")
+    upright_photographs: bool = Field(
+        default=True,
+        description="Whether `s4v caption` turns the photographs of a folder upright by their EXIF data, as people see "
+        "them. Images of the corpora, `sources.folder_sources` too, and of the benchmarks are read as they are stored, "
+        "as in the paper's code.",
+    )
     quality: Quality = Field(default=Quality(), description="What a caption must be like.")

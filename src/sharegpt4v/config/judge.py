@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, Positive, Section, Text
+from sharegpt4v.config.section import Count, Fraction, Positive, Section, Text
 from sharegpt4v.config.teacher import Address, Budget, VariableName
 
 
@@ -32,10 +32,19 @@ class Judge(Section):
         default=None,
         description="Prices and a limit on what grading one model's answers to one benchmark may cost. null: no limit.",
     )
+    llava_bench_runs: Count = Field(
+        default=1,
+        description="Times that LLaVA-Bench is graded (LLaVA's published numbers: 3); the score is a mean.",
+    )
     mm_vet_runs: Count = Field(
         default=1, description="Times that MM-Vet is graded (its paper: 5); the score is a mean."
+    )
+    largest_failed_fraction: Fraction = Field(
+        default=0.01,
+        description="Share of a column's verdicts that may be unreadable; with more, nothing is scored. Below it the "
+        "official rule counts them: -1 for both answers of LLaVA-Bench, 0 in MM-Vet.",
     )
 
     def runs(self, benchmark: str) -> int:
         """How often the answers to a benchmark are graded."""
-        return self.mm_vet_runs if benchmark == "mm-vet" else 1
+        return {"llava-bench": self.llava_bench_runs, "mm-vet": self.mm_vet_runs}[benchmark]

@@ -95,7 +95,7 @@ def look_at(file: Path, decode: bool = True) -> Finding:
 
 
 def _note(image: Image.Image, suffix: str) -> str:
-    """Say what is unusual about an image that can be used, as `grey; turned by EXIF`."""
+    """Say what is unusual about an image that can be used, as `grey; EXIF orientation ignored`."""
     notes = ["16 bits"] if image.mode.startswith("I;16") else []
     if image.mode in UNUSUAL_MODES:
         notes.append(UNUSUAL_MODES[image.mode])
@@ -104,7 +104,7 @@ def _note(image: Image.Image, suffix: str) -> str:
     if getattr(image, "is_animated", False):
         notes.append("animated, first frame")
     if orientation_of(image) != 1:
-        notes.append("turned by EXIF")
+        notes.append("EXIF orientation ignored")
     if image.format != "MPO" and Image.registered_extensions().get(suffix, image.format) != image.format:
         notes.append(f"{image.format} named {suffix}")
     return "; ".join(notes)

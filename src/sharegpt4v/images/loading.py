@@ -1,7 +1,9 @@
 """From an image file to RGB pixels: the one place, so that every stage sees the same picture.
 
-The plain ``convert("RGB")`` of LLaVA's code, plus what files from the web need: turned by EXIF, 16 bits scaled to 8,
-the first frame of an animation. Decoders look at the content, never at the suffix.
+The plain ``convert("RGB")`` of LLaVA's code, plus what files from the web need: 16 bits scaled to 8, the first frame of
+an animation. As in that code, pixels stay as they are stored, whatever orientation the EXIF data names: in training,
+in the captions of the corpora and in the benchmarks. A user's own photographs can be turned upright. Decoders look at
+the content, never at the suffix.
 """
 
 from __future__ import annotations
@@ -28,16 +30,20 @@ def open_image(image: Path | str | bytes) -> Image.Image:
     return Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
 
 
-def open_rgb(image: Path | str | bytes) -> Image.Image:
-    """Decode an image file, or its bytes, to mode RGB; whatever Pillow raises on a broken one is passed on."""
+def open_rgb(image: Path | str | bytes, upright: bool = False) -> Image.Image:
+    """Decode an image file, or its bytes, to mode RGB; whatever Pillow raises on a broken one is passed on.
+
+    `upright` turns it as its EXIF data say.
+    """
     with open_image(image) as opened:
-        return to_rgb(opened)
+        return to_rgb(opened, upright)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Decode an opened image to mode RGB, upright as its EXIF says; the first frame of an animation."""
+def to_rgb(image: Image.Image, upright: bool = False) -> Image.Image:
+    """Decode an opened image to mode RGB, the first frame of an animation; `upright` as in `open_rgb`."""
     image.load()
-    image = _upright(image)
+    if upright:
+        image = _upright(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if image.mode == "P" and "transparency" in image.info:

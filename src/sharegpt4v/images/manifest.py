@@ -26,7 +26,7 @@ class ManifestRow(TypedDict):
     """One expected image.
 
     `path` is relative to ``data/``, with forward slashes. `archive` is the file that it was unpacked from, empty where
-    there was none. `width` and `height` are pixels, upright; `mode` and `format` are Pillow's. `status` is "ok",
+    there was none. `width` and `height` are pixels, as stored; `mode` and `format` are Pillow's. `status` is "ok",
     "missing" or "broken"; `note` says what is unusual about an image that is "ok". Files that are not images have no
     width, height, mode and format.
     """

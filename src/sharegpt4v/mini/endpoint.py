@@ -44,24 +44,35 @@ class Fault:
     expires_after: int | None = None  # requests of a batch
 
 
+MAX_TOKENS_REFUSED = Fault(
+    status=400,
+    code="unsupported_parameter",
+    message="Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
+    "instead.",
+)
+
 Faults = Callable[[int, bytes | None, str], Fault | None]  # number of the request from 1, image bytes, prompt text
 BatchFaults = Callable[[str, int], Fault | None]  # upload, create, run, look, content or cancel; its number from 1
 
 
 @contextmanager
 def serve(
-    answer: Answer, faults: Faults | None = None, model: str = "mini", batch_faults: BatchFaults | None = None
+    answer: Answer,
+    faults: Faults | None = None,
+    model: str = "mini",
+    batch_faults: BatchFaults | None = None,
+    refuses_max_tokens: bool = False,
 ) -> Iterator[str]:
     """Serve in a thread on a free port of 127.0.0.1; yield the base URL, `http://127.0.0.1:<port>/v1`.
 
-    `answer` runs in the server's own thread, one request at a time: it should be quick. When the block ends, the
-    server stops taking requests and its thread ends.
+    `answer` runs in the server's own thread, one request at a time: it should be quick. `refuses_max_tokens`, as newer
+    models of OpenAI do. When the block ends, the server stops taking requests and its thread ends.
     """
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     config = uvicorn.Config(
-        application(answer, faults, model, batch_faults),
+        application(answer, faults, model, batch_faults, refuses_max_tokens),
         access_log=False,
         log_level="critical",
         log_config=None,
@@ -85,7 +96,9 @@ def serve(
         listener.close()
 
 
-def application(answer: Answer, faults: Faults | None, model: str, batch_faults: BatchFaults | None) -> Starlette:
+def application(
+    answer: Answer, faults: Faults | None, model: str, batch_faults: BatchFaults | None, refuses_max_tokens: bool
+) -> Starlette:
     """Return the server as an ASGI application."""
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -103,6 +116,8 @@ def application(answer: Answer, faults: Faults | None, model: str, batch_faults:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Fault(status=400, code="invalid_request", message=f"not a chat request: {error}"), {}
         received += 1
+        if refuses_max_tokens and "max_tokens" in body:
+            return MAX_TOKENS_REFUSED, {}
         fault = (faults(received, image, prompt) if faults else None) or Fault()
         if fault.delay_seconds:
             await asyncio.sleep(fault.delay_seconds)

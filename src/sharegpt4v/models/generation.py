@@ -30,13 +30,14 @@ DECODERS = 4
 class Request:
     """One prompt to continue. It holds one `<image>` exactly when there is an image (a file, or its bytes).
 
-    `image_aspect_ratio` is "square" or "pad", see `sharegpt4v.models.pixels`.
+    `image_aspect_ratio` is "square" or "pad", see `sharegpt4v.models.pixels`; `upright` is as in `images.loading`.
     """
 
     prompt: str
     image: Path | bytes | None
     max_new_tokens: int
     image_aspect_ratio: str = "pad"
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Generator:
 
     def _square(self, request: Request) -> Image.Image:
         assert request.image is not None
-        return to_square(open_rgb(request.image), self.size, request.image_aspect_ratio)
+        return to_square(open_rgb(request.image, request.upright), self.size, request.image_aspect_ratio)
 
     def _ids(self, request: Request) -> list[int]:
         return prompt_ids(self.tokenizer, request.prompt, self.image_tokens)

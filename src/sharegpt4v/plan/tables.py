@@ -37,13 +37,13 @@ def read_prices() -> dict[str, Price]:
             float(row["batch_factor"]) if row["batch_factor"] else None,
             row["date"],
         )
-        for row in _rows(PRICES)
+        for row in read_rows(PRICES)
     }
 
 
 def peak_flops(device: str) -> float:
     """Return the bfloat16 operations per second that a device can do at most; a `UserError` lists the known ones."""
-    peaks = {row["name"]: float(row["bfloat16_tflops"]) * 1e12 for row in _rows(HARDWARE)}
+    peaks = {row["name"]: float(row["bfloat16_tflops"]) * 1e12 for row in read_rows(HARDWARE)}
     if device not in peaks:
         raise UserError(f"device {device!r} is not in {HARDWARE}; expected one of {', '.join(peaks)}, or add a row")
     return peaks[device]
@@ -51,10 +51,11 @@ def peak_flops(device: str) -> float:
 
 def read_assumptions() -> dict[str, float]:
     """Return every assumed number by its name."""
-    return {row["name"]: float(row["value"]) for row in _rows(ASSUMPTIONS)}
+    return {row["name"]: float(row["value"]) for row in read_rows(ASSUMPTIONS)}
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table that comes with the project; lines that begin with # are remarks."""
     file = layout.of_project(path)
     try:
         lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]

@@ -182,7 +182,9 @@ class Batches:
 
     def _leave_or_ask_again(self, key: str, failure: Failure, queue: Queue, counts: bool) -> None:
         self.tries[key] += counts
-        if not failure.passes:
+        if wanted := failure.other_length_parameter:
+            self.settings.length_parameter.name = wanted
+        if not failure.passes and not wanted:
             self.run.leave(key, failure.reason)
         elif self.tries[key] >= self.settings.attempts:
             self.run.leave(key, f"{failure.reason} ({self.tries[key]} attempts)")

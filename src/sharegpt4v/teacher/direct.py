@@ -90,6 +90,11 @@ class _Asking:
             except openai.APIStatusError as error:
                 failure = failure_of(error, self.run.connection)
                 reason = failure.reason
+                wanted = failure.other_length_parameter
+                if wanted and wanted not in body:
+                    self.settings.length_parameter.name = wanted
+                    body = self.settings.chat(request)
+                    continue
                 if failure.is_refusal:
                     return record | refusal(failure)
                 if why := failure.stops_all(self.settings.model):

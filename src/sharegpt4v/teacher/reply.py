@@ -34,6 +34,15 @@ class Failure:
         return self.status in (400, 403, 451) and bool(POLICY.search(f"{self.code} {self.message}"))
 
     @property
+    def other_length_parameter(self) -> str | None:
+        """The name that the endpoint wants for the longest reply, if it refused the other: newer models of OpenAI do.
+
+        A refused request costs nothing.
+        """
+        wanted = "max_completion_tokens"
+        return wanted if self.status == 400 and "max_tokens" in self.message and wanted in self.message else None
+
+    @property
     def passes(self) -> bool:
         """Whether the endpoint was busy or away, so that the same request may fare better later."""
         return self.status in (408, 409, 429) or self.status >= 500

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from sharegpt4v.ledger import key_of
 from sharegpt4v.teacher.budget import Budget
 from sharegpt4v.teacher.request import AnyRequest
+
+
+@dataclass
+class LengthParameter:
+    """The name under which the endpoint takes the longest reply; what it says when it refuses one decides."""
+
+    name: str = "max_tokens"
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class TeacherSettings:
     batch_requests: int = 50_000  # of one file of the Batch API, at most
     batch_bytes: int = 200_000_000
     poll_seconds: float = 60.0  # between looks at batches; the first come sooner
+    # Shared by all copies of the settings, so that what is learnt holds for all that is asked in a run.
+    length_parameter: LengthParameter = field(default_factory=LengthParameter, compare=False)
 
     def key(self, request: AnyRequest) -> str:
         """Return the ledger's key of a request: what is asked, the model and what shapes the reply."""
@@ -45,4 +54,4 @@ class TeacherSettings:
         """Return the body of a chat request; `SetAside` when its image cannot be sent."""
         heat = {} if self.temperature is None else {"temperature": self.temperature}
         messages = request.messages(self.image_detail)
-        return {"model": self.model, "messages": messages, "max_tokens": self.max_tokens, **heat}
+        return {"model": self.model, "messages": messages, self.length_parameter.name: self.max_tokens, **heat}

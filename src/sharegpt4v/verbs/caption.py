@@ -1,11 +1,16 @@
 """Caption your own photographs: JSON lines of {image, caption}, or {image, error} for one that cannot be read.
 
-Example:  s4v caption --model checkpoints/captioner --images ~/photographs --out captions.jsonl
+Cameras store many photographs sideways and say so in the EXIF data: those of a folder are turned upright, as you see
+them. Images of a source are read as they are stored, as in the paper's code.
+
+Examples:  s4v caption --model checkpoints/captioner --images ~/photographs --out captions.jsonl
+           s4v caption --images ~/photographs --no-upright --out captions.jsonl
 """
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from sharegpt4v import layout
@@ -21,6 +26,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--images", type=Path, required=True, metavar="FOLDER", help="a folder of images, or the manifest of a source"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the JSON lines to write")
+    parser.add_argument(
+        "--upright", action=BooleanOptionalAction,
+        help="turn images by their EXIF data (default: of a folder, by captions.upright_photographs of the config)",
+    )  # fmt: skip
     add_config(parser)
 
 
@@ -28,6 +37,9 @@ def run(options: Namespace) -> None:
     """Caption what is not captioned yet."""
     from sharegpt4v.captioner.folder import caption_folder
 
-    config = config_of(options)
+    config, images = config_of(options), options.images.expanduser()
     work = layout.work_of("own-captions", code_of("captioner.describing"))
-    caption_folder(options.model, options.images.expanduser(), options.out, asking(config), work)
+    upright = options.upright
+    if upright is None:
+        upright = config.captions.upright_photographs and images.is_dir()
+    caption_folder(options.model, images, options.out, replace(asking(config), upright=upright), work)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from datetime import date
 from pathlib import Path
 
 from sharegpt4v import layout
@@ -28,6 +29,7 @@ def run(options: Namespace) -> None:
     from sharegpt4v.config import load
     from sharegpt4v.doctor.cluster import cluster_findings
     from sharegpt4v.doctor.machine import machine_findings
+    from sharegpt4v.doctor.models import model_findings
     from sharegpt4v.doctor.profile import read_profile
 
     config = load(options.config)
@@ -37,6 +39,7 @@ def run(options: Namespace) -> None:
     lacking = 0
     for findings in (
         machine_findings(config, os.environ, slurm),
+        model_findings(config, date.today()),
         cluster_findings(profile, config, options.slurm) if slurm else (),
     ):
         for finding in findings:

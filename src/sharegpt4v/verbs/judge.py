@@ -13,7 +13,15 @@ from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, add_outcome, config_of, tasks_of
+from sharegpt4v.verbs.options import (
+    add_answers,
+    add_benchmark_data,
+    add_config,
+    add_outcome,
+    config_of,
+    limits_of,
+    tasks_of,
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,4 +46,5 @@ def run(options: Namespace) -> None:
         settings = endpoint_settings(section, url)
         every = options.benchmark == "all"
         for task in tasks_of(options, config, config.benchmarks.judged, options.out, "{}.json".format):
-            judge(*task, layout.WORK / "judge", settings, section.runs(task.benchmark), without_missing=every)
+            runs = section.runs(task.benchmark)
+            judge(*task, layout.WORK / "judge", settings, runs, without_missing=every, limits=limits_of(config))

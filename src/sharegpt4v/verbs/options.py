@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sharegpt4v import layout
 
 if TYPE_CHECKING:
+    from sharegpt4v.benchmarks.joining import Limits
     from sharegpt4v.config import Config
 
 
@@ -63,6 +64,13 @@ def tasks_of(
         data = options.data or layout.benchmark_folder(config, name)
         answers = options.answers / f"{name}.jsonl" if every else options.answers
         yield Task(name, data, answers, out / file_of(name) if every else out)
+
+
+def limits_of(config: Config) -> Limits:
+    """Return how incomplete answers and verdicts may be by the config."""
+    from sharegpt4v.benchmarks.joining import Limits
+
+    return Limits(config.benchmarks.largest_incomplete_fraction, config.judge.largest_failed_fraction)
 
 
 def config_of(options: Namespace) -> Config:

@@ -1,10 +1,14 @@
-"""VQAv2 in the drawn world: the annotated val2014 split, with ten people's answers, and the test split, without."""
+"""VQAv2 in the drawn world: the annotated val2014 split, with ten people's answers, and the test split, without.
+
+The answers are in the normalised form of the official file, where a number is a digit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
 
+from sharegpt4v.benchmarks.normalise import vqa_v2
 from sharegpt4v.benchmarks.vqav2 import SPLIT
 from sharegpt4v.mini.describe import COUNTS
 from sharegpt4v.mini.evaluation.asking import (
@@ -43,9 +47,9 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
                 "image_id": image_id,
                 "question_type": question_type(question),
                 "answer_type": answer_type(truth),
-                "multiple_choice_answer": truth,
+                "multiple_choice_answer": vqa_v2(truth),
                 "answers": [
-                    {"answer": answer, "answer_confidence": "yes", "answer_id": person}
+                    {"answer": vqa_v2(answer), "answer_confidence": "yes", "answer_id": person}
                     for person, answer in enumerate(answers, start=1)
                 ],
             }
