@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from harness import Outcomes
 from sharegpt4v.mini.endpoint import Fault
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,23 @@ ENVIRONMENT = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "O
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests on Slurm first: one of them takes longer than any other, and the rest can run beside it."""
     items.sort(key=lambda item: item.path.name != "test_slurm.py")
+
+
+@pytest.fixture
+def outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
+    """Counts how the cases of a test of hostile input ended; all counts are printed at the end."""
+    counted = Outcomes()
+    yield counted
+    request.node.user_properties.append(("outcomes", dict(counted)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each test of hostile input: how many cases it tried, and how they ended."""
+    for report in terminalreporter.getreports(""):  # those of teardowns, which come after the count
+        for name, counted in report.user_properties if report.when == "teardown" else ():
+            if name == "outcomes" and counted:
+                ended = ", ".join(f"{count:,} {how}" for how, count in sorted(counted.items()))
+                terminalreporter.write_line(f"{report.nodeid}: {sum(counted.values()):,} cases: {ended}")
 
 
 def snakemake(folder: Path, *arguments: str, config: Sequence[str] = ()) -> list[str]:
