@@ -6,6 +6,7 @@ CONFIG ?= config/config.yaml
 RUN ?= .
 PORT ?= 5000
 BIN := .venv/bin
+export CONFIG RUN PORT
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -56,9 +57,9 @@ vllm: .venv-vllm/installed
 	@touch $@
 
 table: setup
-	snakemake --cores all results/table.csv all --quiet rules --configfile $(CONFIG)
+	snakemake --cores all results/table.csv all --quiet rules --configfile "$$CONFIG"
 	@s4v timings
-	@s4v table --config $(CONFIG)
+	@s4v table --config "$$CONFIG"
 
 test: setup
 	pytest -n 2
@@ -73,5 +74,5 @@ lint: setup
 	python -m sharegpt4v.dvc_stages --check
 
 browse: setup
-	@echo "MLflow takes some seconds to start; then open http://127.0.0.1:$(PORT) (end with Ctrl-C)"
-	mlflow ui --backend-store-uri sqlite:///$(RUN)/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
+	@echo "MLflow takes some seconds to start; then open http://127.0.0.1:$$PORT (end with Ctrl-C)"
+	mlflow ui --backend-store-uri "sqlite:///$$RUN/mlflow.db" --host 127.0.0.1 --port "$$PORT" --workers 1

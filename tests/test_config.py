@@ -188,7 +188,7 @@ def test_unknown_and_wrong_keys_come_together_each_with_its_line(preset: Preset)
         ("seed: 1.5", "seed is 1.5; expected a whole number between 0 and 4294967295"),
         ("seed: true", "seed is true; expected a whole number between 0 and 4294967295"),
         ("seed:", "seed is null; expected a whole number between 0 and 4294967295"),
-        ("name: Mini_2", "name is 'Mini_2'; expected a name of small letters, digits, '.', '+' and '-'"),
+        ("name: Mini_2", "name is 'Mini_2'; expected a name of at most 64 small letters, digits, '.', '+' and '-'"),
         ("teacher: 5", "teacher is 5; expected a mapping of keys"),
         ("teacher: {temperature: 2.1}", "teacher.temperature is 2.1; expected a number between 0 and 2"),
         ("teacher: {attempts: 0}", "teacher.attempts is 0; expected a whole number of at least 1"),
@@ -202,10 +202,10 @@ def test_unknown_and_wrong_keys_come_together_each_with_its_line(preset: Preset)
         ("teacher: {captions: 7}", "teacher.captions is 7; expected names, each with a whole number of at least 0"),
         ("finetuning: {learning_rate: 0}", "finetuning.learning_rate is 0; expected a number above 0"),
         ("finetuning: {learning_rate: 1e999}", "finetuning.learning_rate is inf; expected a number above 0"),
-        ("captions: {sources: coco}", "captions.sources is 'coco'; expected a list of at least 1, each item text"),
-        ("captions: {sources: []}", "captions.sources is an empty list; expected a list of at least 1, each item text"),
+        ("captions: {sources: coco}", "captions.sources is 'coco'; expected a list of at least 1, each item a name of at most 64 letters, digits, '.', '_', '+' and '-'"),
+        ("captions: {sources: []}", "captions.sources is an empty list; expected a list of at least 1, each item a name of at most 64 letters, digits, '.', '_', '+' and '-'"),
         ("sources: {catalogue: [a]}", "sources.catalogue is a list; expected a path"),
-        ("captions: {sources: [5]}", "captions.sources[0] is 5; expected text"),
+        ("captions: {sources: [5]}", "captions.sources[0] is 5; expected a name of at most 64 letters, digits, '.', '_', '+' and '-'"),
         ("models: []", "models is an empty list; expected a list of at least 1"),
         (
             "benchmarks: {names: [mme, mmee]}",
@@ -213,7 +213,7 @@ def test_unknown_and_wrong_keys_come_together_each_with_its_line(preset: Preset)
         ),
         (
             "substitution: [{before: llava-7b}]",
-            "substitution[0].after is missing; expected a name of small letters, digits, '.', '+' and '-'",
+            "substitution[0].after is missing; expected a name of at most 64 small letters, digits, '.', '+' and '-'",
         ),
     ],
 )  # fmt: skip
@@ -351,7 +351,11 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
             "line 5: teacher.base_url is 'mini' but there is no section mini; expected the address of an endpoint",
         ),
         (["sources: {folder_sources: {coco: a}}"], "line 2: sources.folder_sources.coco is also a name in sources.use; expected a name of its own"),
-        (["sources: {folder_sources: {../a: a}}"], "line 2: sources.folder_sources.../a cannot name a folder; expected a name without slashes"),
+        (["sources: {folder_sources: {../a: a}}"], "line 2: sources.folder_sources.../a is not a name that can be used; expected a name of at most 64 letters, digits, '.', '_', '+' and '-'"),
+        (
+            ["models: [{name: captioner, size: 7b, pretraining: none, mix: llava-158k, substitution: none}]", "substitution: []"],
+            "line 2: models[0].name is 'captioner', a folder of other checkpoints; expected another name",
+        ),
         (["benchmarks: {names: [mme, mme]}"], "line 2: benchmarks.names[1] is 'mme' for the second time; expected every name once"),
         (
             ["substitution:", "  - {before: llava-7b, after: llava-7c}"],

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -99,7 +100,7 @@ def _snakemake(config: Path, project: Path, what: str) -> str:
         command = [sys.executable, "-m", "snakemake", what, "--directory", empty, "--configfile", str(config)]
         ended = subprocess.run(command, cwd=project, capture_output=True, text=True)
     if ended.returncode:
-        raise UserError(ended.stderr.strip())
+        raise UserError(*ended.stderr.strip().splitlines())
     return ended.stdout
 
 
@@ -107,6 +108,8 @@ def dvc_yaml(config_file: Path, project: Path = layout.PROJECT) -> str:
     """Return the content of `dvc.yaml` for a config, whose path is relative to `project`."""
     import yaml
 
+    if shlex.quote(config_file.as_posix()) != config_file.as_posix():
+        raise UserError(f"{config_file}: DVC gives this path to a shell; expected one without blanks and other signs")
     config, plan = load(project / config_file), plan_of(config_file, project)
     stages: dict[str, dict[str, Any]] = {"check": _check(config_file, project)}
     makers: dict[str, str] = {}

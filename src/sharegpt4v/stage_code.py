@@ -18,7 +18,7 @@ NAME = PACKAGE.name
 # training.
 WITHOUT_EFFECT = (
     "config", "corpora.reading", "errors", "files", "job_record", "layout", "ledger", "plan", "progress", "provenance",
-    "slurm", "stage_code", "tracking", "training.launch", "training.meter", "verbs.options",
+    "slurm", "stage_code", "terminal", "tracking", "training.launch", "training.meter", "verbs.options",
 )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def read_config(config_files: list[Path], overrides: Mapping[str, Any], dry_run:
         config = load(Path(os.path.relpath(config_files[0] if config_files else layout.DEFAULT_CONFIG)), overrides)
         layout.sources(config)
         if not dry_run and (missing := missing_keys(endpoints(config), os.environ)):
-            raise UserError("\n".join(missing))
+            raise UserError(*missing)
     except UserError as error:
         sys.exit(str(error))  # Snakemake would put a traceback around an exception
     return config

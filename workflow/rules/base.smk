@@ -17,7 +17,7 @@ rule tokenizer:
     params:
         **stage_params(run, "base-tokenizer"),
     shell:
-        "s4v base tokenizer --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v base tokenizer --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule language_model:
@@ -38,7 +38,7 @@ rule language_model:
     params:
         **stage_params(run, "base-llm"),
     shell:
-        "s4v base llm {wildcards.size} --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v base llm {wildcards.size:q} --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule vision_tower:
@@ -59,7 +59,7 @@ rule vision_tower:
     params:
         **stage_params(run, "base-tower"),
     shell:
-        "s4v base tower --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v base tower --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule alignment:
@@ -84,7 +84,7 @@ rule alignment:
     params:
         **stage_params(run, "align"),
     shell:
-        "s4v align {wildcards.size} --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v align {wildcards.size:q} --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_base:

@@ -24,8 +24,8 @@ rule answers:
     params:
         **stage_params(run, "answer"),
     shell:
-        "s4v answer all --model checkpoints/{wildcards.model}/finetuned --name {wildcards.model} "
-        "--config .work/config.json 2>&1 | tee -i {log}"
+        "s4v answer all --model checkpoints/{wildcards.model:q}/finetuned --name {wildcards.model:q} "
+        "--config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule judged:
@@ -54,8 +54,8 @@ rule judged:
     params:
         **stage_params(run, "judge"),
     shell:
-        "s4v judge all --answers results/answers/{wildcards.model} --out results/judged/{wildcards.model} "
-        "--config .work/config.json 2>&1 | tee -i {log}"
+        "s4v judge all --answers results/answers/{wildcards.model:q} --out results/judged/{wildcards.model:q} "
+        "--config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule scores:
@@ -87,8 +87,8 @@ rule scores:
     params:
         **stage_params(run, "score"),
     shell:
-        "s4v score all --answers results/answers/{wildcards.model} --json results/scores/{wildcards.model} "
-        "--config .work/config.json 2>&1 | tee -i {log}"
+        "s4v score all --answers results/answers/{wildcards.model:q} --json results/scores/{wildcards.model:q} "
+        "--config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule submissions:
@@ -113,8 +113,8 @@ rule submissions:
     params:
         **stage_params(run, "submission"),
     shell:
-        "s4v submission all --answers results/answers/{wildcards.model} --out results/submissions/{wildcards.model} "
-        "--config .work/config.json 2>&1 | tee -i {log}"
+        "s4v submission all --answers results/answers/{wildcards.model:q} "
+        "--out results/submissions/{wildcards.model:q} --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_benchmarks:

@@ -21,7 +21,7 @@ rule captioner:
     params:
         **stage_params(run, "train-captioner"),
     shell:
-        "s4v train-captioner --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v train-captioner --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_captioner:

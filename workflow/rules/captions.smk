@@ -20,7 +20,7 @@ rule captions:
     params:
         **stage_params(run, "caption-shard"),
     shell:
-        "s4v caption-shard {wildcards.shard} --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v caption-shard {wildcards.shard:q} --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule pretraining_corpus:
@@ -46,7 +46,7 @@ rule pretraining_corpus:
     params:
         **stage_params(run, "corpus-pretraining"),
     shell:
-        "s4v corpus pretraining --shards {input} --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v corpus pretraining --shards {input:q} --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_captions:

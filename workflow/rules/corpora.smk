@@ -26,8 +26,8 @@ rule substituted_mix:
     params:
         **stage_params(run, "corpus-substitution"),
     shell:
-        "s4v corpus substitution --name {wildcards.corpus} --config .work/config.json "
-        "2>&1 | tee -i {log}"
+        "s4v corpus substitution --name {wildcards.corpus:q} --config .work/config.json "
+        "2>&1 | tee -i {log:q}"
 
 
 rule all_corpora:

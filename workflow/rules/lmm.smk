@@ -21,7 +21,7 @@ rule pretrained:
     params:
         **stage_params(run, "pretrain"),
     shell:
-        "s4v pretrain {wildcards.size} --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v pretrain {wildcards.size:q} --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule finetuned:
@@ -43,7 +43,7 @@ rule finetuned:
     params:
         **stage_params(run, "finetune"),
     shell:
-        "s4v finetune {wildcards.model} --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v finetune {wildcards.model:q} --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_lmm:

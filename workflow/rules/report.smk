@@ -19,7 +19,7 @@ rule table:
     params:
         **stage_params(run, "table"),
     shell:
-        "s4v table --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v table --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule cells:
@@ -39,7 +39,7 @@ rule cells:
     params:
         **stage_params(run, "cells"),
     shell:
-        "s4v cells --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v cells --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule substitution:
@@ -69,7 +69,7 @@ rule substitution:
     params:
         **stage_params(run, "substitution"),
     shell:
-        "s4v substitution --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v substitution --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule mixture:
@@ -91,7 +91,7 @@ rule mixture:
     params:
         **stage_params(run, "mixture"),
     shell:
-        "s4v mixture --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v mixture --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule datasets:
@@ -125,7 +125,7 @@ rule datasets:
     params:
         **stage_params(run, "datasets"),
     shell:
-        "s4v datasets --processes {threads} 2>&1 | tee -i {log}"
+        "s4v datasets --processes {threads:q} 2>&1 | tee -i {log:q}"
 
 
 rule figure:
@@ -150,7 +150,7 @@ rule figure:
     params:
         **stage_params(run, "figures"),
     shell:
-        "s4v figures {wildcards.name} 2>&1 | tee -i {log}"
+        "s4v figures {wildcards.name:q} 2>&1 | tee -i {log:q}"
 
 
 rule metrics:
@@ -172,7 +172,7 @@ rule metrics:
     params:
         **stage_params(run, "metrics"),
     shell:
-        "s4v metrics --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v metrics --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_report:

@@ -27,7 +27,7 @@ rule seed_captions:
     params:
         **stage_params(run, "seed"),
     shell:
-        "s4v seed --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v seed --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_seed:

@@ -18,7 +18,7 @@ rule mini_world:
     params:
         **stage_params(run, "mini-world"),
     shell:
-        "s4v mini-world --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v mini-world --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule source:
@@ -39,7 +39,7 @@ rule source:
     params:
         **stage_params(run, "fetch"),
     shell:
-        "s4v fetch {wildcards.source} --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v fetch {wildcards.source:q} --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_sources:

@@ -20,7 +20,7 @@ rule tracked:
     params:
         **stage_params(run, "track"),
     shell:
-        "s4v track --config .work/config.json 2>&1 | tee -i {log}"
+        "s4v track --config .work/config.json 2>&1 | tee -i {log:q}"
 
 
 rule all_tracking:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, Positive, Section, Text
+from sharegpt4v.config.section import Count, Name, Positive, Section, Text
 
 
 class ShortTraining(Section):
@@ -68,7 +68,7 @@ class BaseModels(Section):
     tokenizer: Tokenizer = Field(
         description="The tokenizer, trained on the texts at hand; published language models bring their own."
     )
-    llm: dict[str, Transformer] = Field(
+    llm: dict[Name, Transformer] = Field(
         description="Language models by the size that `models` and `captioner` name (paper §4.1: Vicuna 7B, 13B)."
     )
     llm_training: TextTraining = Field(

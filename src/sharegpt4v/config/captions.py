@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, Section, Text
+from sharegpt4v.config.section import Count, Section, SourceName
 from sharegpt4v.config.teacher import Quality
 
 
 class Captions(Section):
     """Which images the captioner describes, and in what portions."""
 
-    sources: tuple[Text, ...] = Field(
+    sources: tuple[SourceName, ...] = Field(
         min_length=1, description="Sources whose images are all captioned (paper §3.3: LCS, COCO, SAM)."
     )
     shard_rows: Count = Field(default=10_000, description="Images per shard: the unit of jobs, files and resuming.")

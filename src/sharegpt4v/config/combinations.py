@@ -12,6 +12,8 @@ from sharegpt4v.config.tree import Location
 from sharegpt4v.config.wording import suggestion
 
 Complaint = tuple[Location, str]
+OTHER_CHECKPOINTS = ("base", "aligned", "captioner", "pretrained")
+"""Folders below `checkpoints/`, beside those that have the names of models."""
 
 
 def impossible_combinations(config: Config) -> Iterator[Complaint]:
@@ -31,8 +33,6 @@ def _sources(config: Config) -> Iterator[Complaint]:
     for name in sources.folder_sources:
         if name in sources.use:
             yield ("sources", "folder_sources", name), "is also a name in sources.use; expected a name of its own"
-        if "/" in name or "\\" in name or name.startswith("."):
-            yield ("sources", "folder_sources", name), "cannot name a folder; expected a name without slashes"
     for number, name in enumerate(sources.placed):
         yield from _unknown(("sources", "placed", number), name, sources.use, "sources.use")
     for name in sources.link_files:
@@ -125,6 +125,8 @@ def _models(config: Config) -> Iterator[Complaint]:
     yield from _unknown(("captioner", "size"), config.captioner.size, sizes, "base_models.llm")
     yield from _repeated(("models",), [model.name for model in config.models], "name")
     for number, model in enumerate(config.models):
+        if model.name in OTHER_CHECKPOINTS:
+            yield ("models", number, "name"), f"is {model.name!r}, a folder of other checkpoints; expected another name"
         yield from _unknown(("models", number, "size"), model.size, sizes, "base_models.llm")
         yield from _unknown(("models", number, "mix"), model.mix, mixes, "corpora.instruction_mixes")
     yield from _repeated(("benchmarks", "names"), config.benchmarks.names)

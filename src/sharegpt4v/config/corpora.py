@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
-from sharegpt4v.config.section import CountOrNone, Section, Text
+from sharegpt4v.config.section import CountOrNone, DataPath, Name, Section, SourceName
 
 
 class Corpora(Section):
     """What becomes of LLaVA's 23K detail captions."""
 
-    instruction_mixes: dict[str, Path] = Field(
+    instruction_mixes: dict[Name, DataPath] = Field(
         description="Instruction mixes by the name that `models` uses, each a path under `data/` "
         "(paper: LLaVA's 158K, LLaVA-1.5's 665K)."
     )
-    substitution_sources: tuple[Text, ...] = Field(
+    substitution_sources: tuple[SourceName, ...] = Field(
         min_length=1,
         description="Sources of the new captions for models with `substitution: coco`, where as many go out as come in "
         "(paper §5.4: COCO alone).",
     )
-    finetuning_sources: dict[str, CountOrNone] = Field(
+    finetuning_sources: dict[SourceName, CountOrNone] = Field(
         description="New captions per source for models with `substitution: all`, where all detail captions go out; "
         "`small` stands for all sources of seed captions that are not named here, together, and what one source lacks "
         "the others give (paper §4.3: COCO 9K, LCS 3K, SAM 9K, small 2K; 23,240 go out)."

@@ -8,7 +8,7 @@ key, whichever of the files that is; all of them come in one `UserError`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from sharegpt4v.config.tree import Entry, Location, merge, place_of, plain, read
 from sharegpt4v.config.wording import dotted, expected, known_keys, schema_at, shown, suggestion
 from sharegpt4v.errors import UserError
 
+MOST_PRESETS = 10  # that build on each other
+MOST_COMPLAINTS = 50
+
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read the config at `path` (YAML or JSON), with `overrides` (nested, as `snakemake --config` gives) over it.
@@ -33,15 +36,15 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
         tree = merge(tree, tree_of(overrides))
     complaints = list(secrets_in(tree))
     if complaints:
-        raise UserError("\n".join(complaints))
+        raise _refused(complaints)
     try:
         # By way of JSON: there a list may stand for a tuple and text for a path, and all else is taken strictly.
         config = Config.model_validate_json(json.dumps(plain(tree)), strict=True)
     except ValidationError as error:
-        raise UserError("\n".join(_complaints(tree, error))) from None
+        raise _refused(list(_complaints(tree, error))) from None
     contradictions = [_line(tree, location, text) for location, text in impossible_combinations(config)]
     if contradictions:
-        raise UserError("\n".join(contradictions))
+        raise _refused(contradictions)
     return config
 
 
@@ -59,9 +62,17 @@ def read_preset(path: Path, above: tuple[Path, ...] = ()) -> Entry:
         raise UserError(
             f"{base.place}: base names {below}, which is no file; expected a path relative to {path.parent}"
         )
+    if len(above) + 2 > MOST_PRESETS:
+        raise UserError(f"{base.place}: base: more than {MOST_PRESETS} presets build on each other; expected fewer")
     if below.resolve() in {file.resolve() for file in (path, *above)}:
         raise UserError(f"{base.place}: base leads back to {below}; expected a preset that does not build on this one")
     return merge(read_preset(below, (path, *above)), tree)
+
+
+def _refused(complaints: Sequence[str]) -> UserError:
+    """Return the error of all complaints, or of the first ones and how many more there are."""
+    more = len(complaints) - MOST_COMPLAINTS
+    return UserError(*complaints[:MOST_COMPLAINTS], *([f"and {more:,} more mistakes"] if more > 0 else []))
 
 
 def _complaints(tree: Entry, error: ValidationError) -> Iterator[str]:
@@ -74,6 +85,8 @@ def _complaints(tree: Entry, error: ValidationError) -> Iterator[str]:
 
 
 def _complaint(location: Location, details: ErrorDetails) -> str:
+    if location[-1:] == ("[key]",):
+        return f"is not a name that can be used; expected {expected(schema_at(location[:-2])['propertyNames'])}"
     if details["type"] == "extra_forbidden":
         return f"is not a known key; {suggestion(str(location[-1]), known_keys(location[:-1]))}"
     wanted = expected(schema_at(location))
@@ -83,4 +96,5 @@ def _complaint(location: Location, details: ErrorDetails) -> str:
 
 
 def _line(tree: Entry, location: Location, text: str) -> str:
+    location = location[:-1] if location[-1:] == ("[key]",) else location
     return f"{place_of(tree, location)}: {dotted(location)} {text}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, CountOrNone, Section
+from sharegpt4v.config.section import Count, CountOrNone, Section, SourceName
 
 
 class InstructionRows(Section):
@@ -18,7 +18,7 @@ class InstructionRows(Section):
 class Mini(Section):
     """The world that the project draws itself, so that the whole paper runs on a laptop."""
 
-    images: dict[str, CountOrNone] = Field(description="Images to draw for each source.")
+    images: dict[SourceName, CountOrNone] = Field(description="Images to draw for each source.")
     instruction_rows: InstructionRows = Field(
         description="Rows of the instruction mixes; each image of gqa, ocr_vqa, textvqa and vg has one beside."
     )

@@ -13,11 +13,11 @@ class TrainedModel(Section):
     """One row of the results table: a multi-modal model and the data it is trained on (paper table 3, figure 2)."""
 
     name: Name = Field(description="Its name: its row in the table and its folder under `checkpoints/`.")
-    size: Text = Field(description="Its language model, a name in `base_models.llm`.")
+    size: Name = Field(description="Its language model, a name in `base_models.llm`.")
     pretraining: Literal["none", "captions"] = Field(
         description="`captions`: pre-trained on the captioner's captions (paper §4.2). `none`: aligned only."
     )
-    mix: Text = Field(description="Its instruction mix, a name in `corpora.instruction_mixes`.")
+    mix: Name = Field(description="Its instruction mix, a name in `corpora.instruction_mixes`.")
     substitution: Literal["none", "coco", "all"] = Field(
         description="Whose captions replace the mix's detail captions: `none`, `coco` (paper §5.4), `all` (paper §4.3)."
     )

@@ -44,6 +44,8 @@ def editor_schema() -> Schema:
             part.pop("required", None)
         for property_schema in part["properties"].values():
             property_schema.pop("title", None)
+            if "patternProperties" in property_schema:  # other names are mistakes
+                property_schema["additionalProperties"] = False
     base = {"type": "string", "description": "Path of the preset that this one builds on, relative to itself."}
     result["properties"] = {"base": base, **result["properties"]}
     return result
@@ -83,7 +85,7 @@ def _reference(node: Any) -> str | None:
     """Return the name of the part that a property holds, be it directly, in a list, by name, or unless it is null."""
     if "$ref" in node:
         return str(node["$ref"].rpartition("/")[2])
-    inner = [node.get("items"), node.get("additionalProperties"), *node.get("anyOf", ())]
+    inner = [node.get("items"), *node.get("patternProperties", {}).values(), *node.get("anyOf", ())]
     return next((name for child in inner if isinstance(child, dict) and (name := _reference(child))), None)
 
 
@@ -94,7 +96,7 @@ def _table(part: Schema) -> str:
         takes = f"[{name}](#{name.lower()})" if name else expected(node)
         if name and node.get("type") == "array":
             takes = "a list of " + takes
-        if name and "additionalProperties" in node:
+        if name and "patternProperties" in node:
             takes = "names, each with " + takes
         lines.append(f"| `{key}` | {takes} | {_default(key, part)} | {node['description']} |")
     return "\n".join(lines) + "\n"

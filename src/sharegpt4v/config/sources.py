@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, CountOrNone, Fraction, Section, Text
+from sharegpt4v.config.section import Count, CountOrNone, Fraction, Section, SourceName
 
 Policy = Literal["fail", "drop", "report"]
 
@@ -25,7 +25,7 @@ class Sources(Section):
     """Where images come from, and how many may be missing or broken."""
 
     catalogue: Path = Field(description="Path of the table of sources (TSV): address, count, bytes, hash, licence.")
-    use: tuple[Text, ...] = Field(description="Names of the rows of the catalogue that this run fetches.")
+    use: tuple[SourceName, ...] = Field(description="Names of the rows of the catalogue that this run fetches.")
     missing: Policy = Field(
         default="drop",
         description="What missing and broken images do. fail: one stops its source, and a training whose rows name it. "
@@ -43,15 +43,15 @@ class Sources(Section):
     keep_archives: bool = Field(
         default=True, description="Whether downloaded archives stay on disk once they are unpacked."
     )
-    link_files: dict[str, Path] = Field(
+    link_files: dict[SourceName, Path] = Field(
         default={},
         description="Your files of personal links, by source: `{sam: FILE}` is the text of file names and links that "
         "Meta gives to those who accept the terms of SA-1B. When the links expire, put a new file there.",
     )
-    placed: tuple[Text, ...] = Field(
+    placed: tuple[SourceName, ...] = Field(
         default=(), description="Names of sources whose images you have put in place yourself: nothing is fetched."
     )
-    folder_sources: dict[str, Path] = Field(
+    folder_sources: dict[SourceName, Path] = Field(
         default={},
         description="Your own images: a name for each source, and its folder. They join as `data/<name>/images`.",
     )

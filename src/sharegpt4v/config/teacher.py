@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, CountOrNone, Fraction, Positive, Section, Text
+from sharegpt4v.config.section import Count, CountOrNone, Fraction, Positive, Section, SourceName, Text
 
 Address = Annotated[
     str,
@@ -90,7 +90,7 @@ class Teacher(Section):
         default=0.1, description="Share of images that are also asked about their aesthetics (paper §3.2 says: a part)."
     )
     prompts: Path = Field(description="Path of the folder that holds the prompt's blocks (paper §3.2, figure 3).")
-    captions: dict[str, CountOrNone] = Field(
+    captions: dict[SourceName, CountOrNone] = Field(
         description="Seed captions to ask for, per source (paper §3.2: 102,025 in all; COCO 50K, LCS 30K, SAM 20K, "
         "TextCaps, WikiArt, landmarks and celebrities 500 each)."
     )

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, CountOrNone, Fraction, Positive, Section, Text
+from sharegpt4v.config.section import Count, CountOrNone, Fraction, Name, Positive, Section
 
 
 class Recipe(Section):
@@ -79,6 +79,6 @@ class Recipe(Section):
 class Captioner(Section):
     """Share-Captioner: a model fine-tuned on the seed captions, which then captions all images (paper §3.3)."""
 
-    size: Text = Field(description="Its language model, a name in `base_models.llm` (paper §3.3: 7B).")
+    size: Name = Field(description="Its language model, a name in `base_models.llm` (paper §3.3: 7B).")
     instruction: Path = Field(description="Path of the one instruction that stands before every image (paper §3.3).")
     recipe: Recipe = Field(description="Its training. The paper does not state one.")

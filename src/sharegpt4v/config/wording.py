@@ -27,7 +27,7 @@ def schema_at(location: Location) -> Schema:
         if isinstance(step, int):
             node = node["items"]
         else:
-            node = node["properties"][step] if step in node.get("properties", {}) else node["additionalProperties"]
+            node = node["properties"][step] if step in node.get("properties", {}) else _named(node) or {}
     return node
 
 
@@ -51,8 +51,8 @@ def expected(node: Schema) -> str:
     if node["type"] == "array":
         start = f"a list of at least {node['minItems']}" if "minItems" in node else "a list"
         return start if "$ref" in node["items"] else f"{start}, each item {expected(node['items'])}"
-    if isinstance(node.get("additionalProperties"), dict):
-        return f"names, each with {expected(node['additionalProperties'])}"
+    if named := _named(node):
+        return f"names, each with {expected(named)}"
     names = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
     names |= {"object": "a mapping of keys", "null": "null"}
     return str(names[node["type"]]) + _bounds(node)
@@ -82,6 +82,11 @@ def dotted(location: Location) -> str:
     """Write a location as `models[0].size`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
     return text.removeprefix(".")
+
+
+def _named(node: Schema) -> Schema | None:
+    """Return what a mapping from names holds under each of them; None for a mapping of known keys."""
+    return next(iter(node.get("patternProperties", {}).values()), None)
 
 
 def _resolved(node: Schema) -> Schema:

@@ -56,7 +56,8 @@ def _summary(root: Path) -> list[dict[str, str]]:
     command += ["--snakefile", str(layout.PROJECT / "Snakefile"), "--configfile", str(root / RUN_CONFIG)]
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
-        raise UserError(f"the jobs of {root} are not known: {ended.stderr.strip()}")
+        told = ended.stderr.strip().splitlines() or ["no word"]
+        raise UserError(f"the jobs of {root} are not known: {told[-1]}")
     header, *lines = ended.stdout.splitlines()
     return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
 
