@@ -81,7 +81,7 @@ def test_a_wrong_config_is_told_a_line_per_mistake(tmp_path: Path) -> None:
     assert all(line.startswith(f"{preset}, line ") for line in lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_asked_to_end_it_says_so_in_one_line(number: signal.Signals, tmp_path: Path) -> None:
     config = {"base": str(PROJECT / "config/config.yaml"), "mini": {"images": {"coco": 200_000}}}
     (tmp_path / "large.json").write_text(json.dumps(config))
@@ -93,7 +93,7 @@ def test_asked_to_end_it_says_so_in_one_line(number: signal.Signals, tmp_path: P
         stderr=subprocess.PIPE,
         text=True,
         # a shell that starts the tests in the background has them ignore Ctrl-C, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: [signal.signal(asked, signal.SIG_DFL) for asked in (signal.SIGINT, signal.SIGHUP)],
     ) as process:
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:  # until it draws; before, Python is starting
@@ -104,5 +104,5 @@ def test_asked_to_end_it_says_so_in_one_line(number: signal.Signals, tmp_path: P
             time.sleep(0.02)
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said == "s4v mini-world: stopped; the same command goes on from here\n"
+    assert process.returncode == 128 + number
+    assert said == "s4v mini-world: stopped; the same command resumes\n"

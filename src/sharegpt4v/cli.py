@@ -1,21 +1,24 @@
 """`s4v`: the verbs, in the order of the pipeline.
 
-What a user can mend is one line on standard error and exit code 1; anything else keeps its traceback.
+A user error is one line on standard error and exit code 1; anything else keeps its traceback. A command that a signal
+ended says so in one line, and its exit code is 128 and the number of the signal, as a shell counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from sharegpt4v import __version__
 from sharegpt4v.errors import UserError
 from sharegpt4v.job_record import recorded
+from sharegpt4v.lifetime import Stopped, end_on_signals, end_with_parent, end_with_starter, serve_parent
+from sharegpt4v.terminal import escape_output
 
 VERBS = (
     "mini-world", "fetch", "where", "verify", "seed", "base", "align", "train-captioner", "caption-shard", "caption",
@@ -28,22 +31,27 @@ QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
+    escape_output()
     options = build_parser().parse_args(arguments)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    signal.signal(signal.SIGTERM, _end)
     try:
+        end_on_signals()
+        end_with_starter()
+        if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun gives each process a session of its own
+            end_with_parent()
         with recorded(sys.argv[1:] if arguments is None else arguments, getattr(options, "config", None)):
             return int(options.run(options) or 0)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"s4v {options.verb}: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as asked:
+        how = (asked.message if isinstance(asked, Stopped) else "") or "stopped; the same command resumes"
+        print(f"s4v {options.verb}: {how}", file=sys.stderr)
+        return 128 + (asked.number if isinstance(asked, Stopped) else signal.SIGINT)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + signal.SIGPIPE
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -67,10 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """End as on Ctrl-C when asked to (Slurm and Snakemake ask so), so that files are closed and children ended."""
-    raise KeyboardInterrupt
-
+if multiprocessing.parent_process():  # a worker of a pool, which imports the program it works for
+    serve_parent()
 
 if __name__ == "__main__":
     sys.exit(main())

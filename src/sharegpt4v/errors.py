@@ -6,8 +6,6 @@ is a defect of the program and keeps its traceback.
 
 from __future__ import annotations
 
-from sharegpt4v.terminal import printable
-
 
 class UserError(Exception):
     """Something the user can fix. The message is one line: what, where, what was expected, what to do.
@@ -21,3 +19,14 @@ class UserError(Exception):
 
 class MissingFile(UserError):
     """A file that only the user can bring."""
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return `text` with all that is no printable character as Python writes it (`\\x1b`, `\\u202e`).
+
+    These are line ends, control characters, marks of direction, blanks of other kinds and halves of characters. Those
+    in `keep` stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)

@@ -1,4 +1,4 @@
-"""What the Snakefile says when jobs have failed: which, the last lines of their logs, and where the rest stands."""
+"""The Snakefile's report of failed jobs: which ones, the last lines of their logs, and the path of the whole log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from sharegpt4v.errors import printable
 
 LAST_LINES = 5
 LONGEST_LINE = 300
@@ -17,10 +19,9 @@ def tell_failures(snakemake_logs: str | Sequence[str]) -> None:
     """Print, for each failed job that Snakemake's own logs name, the end of the job's log and its path."""
     paths = [snakemake_logs] if isinstance(snakemake_logs, str) else snakemake_logs
     for path in failed_logs("".join(_text(Path(path)) for path in paths)):
-        print(f"failed: {Path(path).with_suffix('').as_posix().removeprefix('logs/')}", file=sys.stderr)
-        for line in last_lines(Path(path)):
-            print(f"    {line}", file=sys.stderr)
-        print(f"    all of it: {Path(path).absolute()}", file=sys.stderr)
+        lines = [f"    {line}" for line in (*last_lines(Path(path)), f"all of it: {Path(path).absolute()}")]
+        for line in (f"failed: {Path(path).with_suffix('').as_posix().removeprefix('logs/')}", *lines):
+            print(printable(line), file=sys.stderr)
 
 
 def failed_logs(text: str) -> list[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 import time
 
+from sharegpt4v.errors import printable
+
 
 class Progress:
     """Count units of work and print `what 120/600 images, 45.1 images/s, 11 s left` now and then."""
@@ -36,7 +38,7 @@ class Progress:
         rate = (self.done - self.start_done) / max(now - self.start, 1e-9)
         left = (self.total - self.done) / rate if rate > 0 else 0.0
         text = f"{self.what} {self.done:,}/{self.total:,} {self.unit}, {rate:,.1f} {self.unit}/s, {duration(left)} left"
-        return f"{text}, {note}" if note else text
+        return printable(f"{text}, {note}" if note else text)
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,6 @@
-"""What reaches a terminal is text and steers nothing: names and replies of others may hold escape sequences.
+"""What a command prints is text and steers no terminal: file names and replies of others may hold escape sequences.
 
-`escape_output` does it for all that a command prints, `printable` for a single line, in which a line end is no text
-either.
+A standard error that nobody reads any more, or that is on a full disk, stops no work.
 """
 
 from __future__ import annotations
@@ -9,39 +8,43 @@ from __future__ import annotations
 import sys
 from typing import Any, TextIO
 
+from sharegpt4v.errors import printable
+
 LINES = "\n\t"
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Return `text` with all that is no visible sign or blank written as Python writes it (`\\x1b`, `\\u202e`).
-
-    These are control characters, marks of direction, blanks of other kinds and halves of characters. Those in `keep`
-    stay.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        sign if sign.isprintable() or sign in keep else sign.encode("unicode_escape").decode() for sign in text
-    )
-
-
 class EscapedStream:
-    """A text stream that writes `printable` text with line ends; all else is the stream's own."""
+    """A text stream that writes what is `printable`, and line ends; all else is the stream's own.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Unless it is `required`, an error in writing is ignored.
+    """
+
+    def __init__(self, stream: TextIO, required: bool) -> None:
+        self._stream, self._required = stream, required
 
     def write(self, text: str) -> int:
         """Write `text`; return how many characters it has."""
         encoding = self._stream.encoding or "utf-8"
-        escaped = printable(text, LINES)
-        self._stream.write(escaped.encode(encoding, errors="backslashreplace").decode(encoding))
+        shown = printable(text, LINES).encode(encoding, errors="backslashreplace").decode(encoding)
+        try:
+            self._stream.write(shown)
+        except OSError:
+            if self._required:
+                raise
         return len(text)
 
     def writelines(self, lines: Any) -> None:
         """Write the lines one by one."""
         for line in lines:
             self.write(line)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        try:
+            self._stream.flush()
+        except OSError:
+            if self._required:
+                raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -52,4 +55,4 @@ def escape_output() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, EscapedStream):
-            setattr(sys, name, EscapedStream(stream))
+            setattr(sys, name, EscapedStream(stream, required=name == "stdout"))

@@ -23,6 +23,8 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.job_record import FOLDER_VARIABLE
 from sharegpt4v.ledger import key_of
+from sharegpt4v.leftovers import end_leftovers, remove_leftovers
+from sharegpt4v.lifetime import end_others_with_this
 from sharegpt4v.slurm import end_leftover_jobs, keep_asking
 from sharegpt4v.stage_code import code_of
 
@@ -96,6 +98,7 @@ def prepare_environment() -> None:
     Under Slurm, also let the run bear what happens there.
     """
     keep_asking()
+    end_others_with_this()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ[FOLDER_VARIABLE] = str(layout.JOBS)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine are slow
@@ -121,7 +124,8 @@ def read_config(config_files: list[Path], overrides: Mapping[str, Any], dry_run:
 def begin(config: Config) -> None:
     """Take this folder for one run at a time, and write the resolved config for the verbs (only when it changed).
 
-    The lock is the kernel's, so that a run that was killed leaves none behind. Jobs that it left in Slurm are ended.
+    The lock is the kernel's, so that a run that was killed leaves none behind. What else it left is ended and removed:
+    jobs in Slurm, processes, temporary files.
     """
     layout.WORK.mkdir(exist_ok=True)
     lock = os.open(layout.WORK / "lock", os.O_CREAT | os.O_RDWR, 0o666)
@@ -131,6 +135,8 @@ def begin(config: Config) -> None:
         sys.exit(f"{Path.cwd()}: another run is working in this folder; wait for it, or stop it")
     try:
         end_leftover_jobs(Path.cwd())
+        end_leftovers(Path.cwd())
+        remove_leftovers(Path.cwd())
     except UserError as error:
         sys.exit(str(error))
     resolved = config.model_dump(mode="json")

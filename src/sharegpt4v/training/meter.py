@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from sharegpt4v.errors import printable
 from sharegpt4v.progress import duration
 from sharegpt4v.tracking import Record
 
@@ -34,13 +35,12 @@ class Meter:
         if now - self.last >= self.every or done == self.steps:
             self.last = now
             left = elapsed / (done - self.first) * (self.steps - done)
-            print(
+            text = (
                 f"{self.what} step {done:,}/{self.steps:,}, loss {self.loss:.3f}, "
                 f"{self.samples / elapsed:,.0f} samples/s, "
-                f"{self.tokens / elapsed:,.0f} tokens/s, {duration(left)} left",
-                file=sys.stderr,
-                flush=True,
+                f"{self.tokens / elapsed:,.0f} tokens/s, {duration(left)} left"
             )
+            print(printable(text), file=sys.stderr, flush=True)
         return {
             "step": done,
             "loss": loss,

@@ -5,9 +5,7 @@ torchrun starts the processes and tells each its place in the environment; a pro
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +17,6 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.models.device import choose_device
 
 T = TypeVar("T")
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,6 @@ def join(wait_minutes: float) -> Ranks:
     count = int(os.environ.get("WORLD_SIZE", 1))
     if count == 1:
         return ALONE
-    # torchrun gives each process a session of its own: when it is killed, nothing else would end them.
-    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     backend = "nccl" if choose_device().type == "cuda" else "gloo"
     torch.distributed.init_process_group(backend, timeout=timedelta(minutes=wait_minutes))
     return Ranks(int(os.environ["RANK"]), count)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sharegpt4v.lifetime import Stopped, end_on_signals
 from sharegpt4v.training.batching import Dealer, batches
 from sharegpt4v.training.conversation import Sample
 from sharegpt4v.training.engine import engine_for
@@ -66,7 +67,7 @@ def train(
     `pixels_of` reads the images of a batch, float32 (images, 3, size, size). `record` gets one row per step, in the
     first of several processes. `rows_at_once`: see `Dealer.rows`. A row may be as long as `recipe.sequence_length` with
     one mark expanded to `image_tokens`. State is saved every `recipe.checkpoint_minutes` and when
-    a process is asked to end (SIGTERM, as Slurm and Snakemake do).
+    a signal asks a process to end (see `sharegpt4v.lifetime`), which raises `Stopped` after the step.
     """
     dealer = Dealer.of(samples, recipe, seed, recipe.sequence_length - 1 + image_tokens)
     steps = dealer.step_count()
@@ -74,7 +75,9 @@ def train(
     engine = engine_for(model, recipe, work, ranks)
     first = engine.load()
     meter = Meter(what, steps, first)
-    stopping = _ask_before_ending()
+    asked: list[int] = []
+    with contextlib.suppress(ValueError):  # not in the main thread: whoever runs the thread handles signals
+        end_on_signals(lambda number, frame: asked.append(number))
     model.train()
     saved = time.monotonic()
 
@@ -86,20 +89,14 @@ def train(
         loss_here = engine.step(map(with_pixels, parts), schedule(step))
         overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
         counts = sum(part.samples for part in parts), sum(part.ids.numel() for part in parts)
-        loss, due, stop, read, tokens = ranks.total(loss_here, overdue, stopping(), *counts)
+        loss, due, stop, read, tokens = ranks.total(loss_here, overdue, bool(asked), *counts)
         if ranks.rank == 0:
             record(meter.step(step + 1, loss, schedule(step), round(read), round(tokens)))
         if due or stop:
             engine.save(step + 1)
             saved = time.monotonic()
         if stop:
-            raise SystemExit(f"{what}: stopped at step {step + 1} of {steps}; the same command continues from there")
+            raise Stopped(
+                max(asked, default=signal.SIGTERM), f"stopped at step {step + 1} of {steps}; the same command resumes"
+            )
     model.eval()
-
-
-def _ask_before_ending() -> Callable[[], bool]:
-    """Turn SIGTERM into a flag, so that the loop ends between two steps with its state on disk."""
-    asked: list[int] = []
-    with contextlib.suppress(ValueError):  # not in the main thread: whoever runs the thread handles signals
-        signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    return lambda: bool(asked)
