@@ -1,0 +1,225 @@
+"""Checkpoints of others: whatever is in the folder, it loads and answers, or is refused in one line, and runs no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Outcomes, many_cases
+from sharegpt4v.errors import UserError
+from sharegpt4v.models.generation import Generator, Request
+from sharegpt4v.models.llama_tokenizer import read_sentencepiece
+from sharegpt4v.models.published import take_llm, take_tower
+from sharegpt4v.training.conversation import IMAGE
+from test_published import llm_of, tower_of, vicuna  # noqa: F401  (a fixture)
+from tiny_llava import write_llava, write_pictures
+
+CODE = "open('pwned', 'w')"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    write_pictures(folder, 1)
+    return write_llava(folder)
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of a checkpoint; no code in it may leave the file `pwned`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code.py").write_text(CODE)
+    yield Path(shutil.copytree(whole, tmp_path / "model"))
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def use(folder: Path, whole: Path) -> None:
+    """Load a checkpoint, and ask it once with an image and once without."""
+    texts: dict[int, str] = {}
+    requests = [
+        Request(f"<s>USER: {IMAGE}\nWhat is it? ASSISTANT:", whole.parent / "coco/000.jpg", 2),
+        Request("<s>USER: What is it? ASSISTANT:", None, 2),
+    ]
+    Generator(folder).generate(requests, texts.__setitem__)
+    assert sorted(texts) == [0, 1] and all(isinstance(text, str) for text in texts.values())
+
+
+def test_a_whole_one_works(folder: Path, whole: Path) -> None:
+    use(folder, whole)
+
+
+STRANGE = [
+    None, True, -1, 0, 1, 7, 2**31, 2**63, 2**70, 1.5, float("nan"), "", "x", "LlamaForCausalLM", "cuda", "../code.py", [], [1, -5],
+    {}, {"a": 1}, {"auto_map": {"AutoModel": "code.Model"}}, "{{ raise_exception('no') }}", "<image>", "</s>", [[]],
+    {"rope_type": "yarn", "factor": 0},
+]  # fmt: skip
+values = st.sampled_from(STRANGE) | st.integers(-(2**64), 2**64) | st.text(max_size=5)
+
+
+def places(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if above:
+        yield above
+    if isinstance(tree, dict | list):
+        for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree))[:60]:
+            yield from places(value, (*above, key))
+
+
+def change(data: st.DataObject, tree: Any) -> Any:
+    """Replace, add or remove a value somewhere in a tree."""
+    place = data.draw(st.sampled_from(list(places(tree)) or [("new",)]))
+    inner = tree
+    for step in place[:-1]:
+        inner = inner[step]
+    how = data.draw(st.sampled_from(["replace", "replace", "remove", "add"]))
+    if how == "remove" and place[-1] in (inner if isinstance(inner, dict) else range(len(inner))):
+        del inner[place[-1]]
+    elif how == "add" and isinstance(inner, dict):
+        inner[data.draw(st.sampled_from(["auto_map", "quantization_config", "x", "attn_implementation", "dtype"]))] = (
+            data.draw(values)
+        )
+    elif isinstance(inner, dict) or how == "replace":
+        inner[place[-1]] = data.draw(values)
+    return tree
+
+
+def damaged(data: st.DataObject, name: str, content: bytes) -> bytes:
+    """Change a file as a bad disk, a bad download or a bad person does."""
+    how = data.draw(st.sampled_from(["value", "value", "value", "bytes", "cut", "empty"]))
+    if how == "value" and name.endswith(".json"):
+        return json.dumps(change(data, json.loads(content))).encode()
+    if how == "value" and name.endswith(".safetensors"):
+        length = struct.unpack("<Q", content[:8])[0]
+        header = json.dumps(change(data, json.loads(content[8 : 8 + length]))).encode()
+        return struct.pack("<Q", len(header)) + header + content[8 + length :]
+    place = data.draw(st.integers(0, max(0, min(len(content), data.draw(st.sampled_from([64, 4096, 10**9]))) - 1)))
+    if how == "cut":
+        return content[:place]
+    piece = data.draw(st.binary(min_size=1, max_size=8))
+    return b"" if how == "empty" else content[:place] + piece + content[place + len(piece) :]
+
+
+@many_cases
+@given(data=st.data())
+def test_any_damage(data: st.DataObject, folder: Path, whole: Path, outcomes: Outcomes) -> None:
+    name = data.draw(st.sampled_from(sorted(path.name for path in whole.iterdir())))
+    content = (whole / name).read_bytes()
+    try:
+        (folder / name).write_bytes(damaged(data, name, content))
+        outcomes.of(lambda: use(folder, whole))
+    finally:
+        (folder / name).write_bytes(content)
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (CODE,)
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "another architecture": {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"},
+    "an unknown architecture": {"architectures": ["Mine"], "model_type": "mine"},
+    "code of its own": {"auto_map": {"AutoConfig": "code.Config", "AutoModelForImageTextToText": "code.Model"}},
+    "code of its own, unknown type": {"auto_map": {"AutoConfig": "code.Config"}, "model_type": "mine"},
+    "another width": {"text_config": {"hidden_size": 64}},
+    "another vocabulary": {"text_config": {"vocab_size": 10**9}},
+    "a thousand million layers": {"text_config": {"num_hidden_layers": 10**9}},
+    "fewer layers": {"text_config": {"num_hidden_layers": 1}},
+    "an enormous image": {"vision_config": {"image_size": 10**8}},
+    "patches of nothing": {"vision_config": {"patch_size": 0}},
+    "another image token": {"image_token_index": 5, "image_token_id": 5},
+    "features of no layer": {"vision_feature_layer": -9},
+    "attention from elsewhere": {"attn_implementation": "kernels-community/flash-attn"},
+    "quantised": {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_config_that_does_not_fit_is_one_line(what: str, folder: Path, whole: Path, outcomes: Outcomes) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    for key, value in WRONG[what].items():
+        config[key] = config[key] | value if key.endswith("_config") and key in config else value
+    (folder / "config.json").write_text(json.dumps(config))
+    outcomes.of(lambda: use(folder, whole))
+    assert outcomes["refused in one line"] == 1
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "processor_config.json"])
+def test_code_beside_the_tokenizer_is_not_run(name: str, folder: Path, whole: Path, outcomes: Outcomes) -> None:
+    settings = json.loads((folder / name).read_text())
+    settings["auto_map"] = {"AutoTokenizer": ["code.T", "code.T"], "AutoProcessor": "code.P"}
+    (folder / name).write_text(json.dumps(settings))
+    outcomes.of(lambda: use(folder, whole))
+    assert outcomes["refused in one line"] == 1
+
+
+def test_a_chat_template_that_raises_or_reaches_out_is_never_run(folder: Path, whole: Path) -> None:
+    code = "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ raise_exception('no') }}{% for i in range(10**9) %}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(code)
+    use(folder, whole)
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_a_pickle_is_read_as_weights_alone(
+    index: bool, vicuna: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # noqa: F811
+    from safetensors.torch import load_file
+
+    monkeypatch.chdir(tmp_path)
+    weights = load_file(vicuna / "model.safetensors")
+    (vicuna / "model.safetensors").unlink()
+    file = vicuna / ("pytorch_model-00001-of-00001.bin" if index else "pytorch_model.bin")
+    if index:
+        names = dict.fromkeys(weights, file.name)
+        (vicuna / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    torch.save(weights, file)
+    take_llm(llm_of(vicuna), tmp_path / "out")
+    for content in (weights | {"x": Payload()}, Payload()):
+        torch.save(content, file)
+        with pytest.raises(UserError) as caught:
+            take_llm(llm_of(vicuna), tmp_path / "bad")
+        assert "\n" not in str(caught.value) and str(vicuna) in str(caught.value)
+    file.write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(UserError):
+        take_llm(llm_of(vicuna), tmp_path / "bad")
+    assert not list(tmp_path.rglob("pwned")) and not (tmp_path / "bad").exists()
+
+
+def test_safetensors_are_preferred(vicuna: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    (vicuna / "pytorch_model.bin").write_bytes(pickle.dumps(Payload()))
+    take_llm(llm_of(vicuna), tmp_path / "out")
+    assert not list(tmp_path.rglob("pwned"))
+
+
+@many_cases
+@given(data=st.data())
+def test_published_parts_with_any_damage(
+    data: st.DataObject,
+    vicuna: Path,
+    whole: Path,
+    tmp_path: Path,
+    outcomes: Outcomes,  # noqa: F811
+) -> None:
+    kind = data.draw(st.sampled_from([vicuna, whole.parent / "tower"]))
+    folder = tmp_path / "damaged"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(kind, folder)
+    name = data.draw(st.sampled_from(sorted(path.name for path in kind.iterdir())))
+    (folder / name).write_bytes(damaged(data, name, (kind / name).read_bytes()))
+    if kind == vicuna:
+        outcomes.of(lambda: take_llm(llm_of(folder), tmp_path / "out"))
+    else:
+        outcomes.of(lambda: take_tower(tower_of(folder), tmp_path / "out"))
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
