@@ -81,7 +81,7 @@ def by_project(model: Path, files: Sequence[Path], question: str, limit: int) ->
     """Ask the project's own engine in batches; return what it wrote, and texts a second."""
     from transformers import AutoProcessor
 
-    ratio = "pad" if AutoProcessor.from_pretrained(model).image_processor.do_pad else "square"
+    ratio = "pad" if AutoProcessor.from_pretrained(model, trust_remote_code=False).image_processor.do_pad else "square"
     generator, prompt = Generator(model, BATCH), prompt_text(question, has_image=True)
     written = [("", "")] * len(files)
     start = time.monotonic()
@@ -97,8 +97,8 @@ def by_transformers(model: Path, files: Sequence[Path], question: str, limit: in
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     # Where torchvision is installed, transformers would resize by it, and up to two of 255 levels differ.
-    processor = AutoProcessor.from_pretrained(model, backend="pil")
-    llava = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(model, backend="pil", trust_remote_code=False)
+    llava = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32, trust_remote_code=False)
     written = []
     start = time.monotonic()
     for first in range(0, len(files), BATCH):

@@ -23,8 +23,8 @@ a ratio of means (delta method), over questions.
 
 Traps: the official script pairs questions, reference and answers by line; here answers are joined by id, and references
 whose ids differ are refused. Failed verdicts stay in both means. "8, 9" fails, as its comma and its blank make three
-pieces. The words nan and inf, numbers to the official script that would spoil the mean, are failed verdicts here. A
-missing answer is graded as an empty one.
+pieces. The words nan and inf and numbers beyond ±1000, which would spoil the mean, are failed verdicts here; to the
+official script they are numbers. A missing answer is graded as an empty one.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ Source: haotian-liu/LLaVA, eval_gpt_review_bench.py (`parse_score` and its revie
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_text
 
 FAILED = (-1.0, -1.0)
+LARGEST = 1000.0  # the judge is asked for numbers from 1 to 10; beyond this, one reply would be the whole mean
 
 Pair = tuple[float, float]
 """The judge's numbers for reference and answer."""
@@ -27,7 +27,11 @@ def read_pair(reply: str) -> Pair | None:
         first, second = (float(piece) for piece in pieces)
     except ValueError:
         return None
-    return (first, second) if math.isfinite(first) and math.isfinite(second) else None
+    return _usable(first, second)
+
+
+def _usable(first: float, second: float) -> Pair | None:
+    return (first, second) if abs(first) <= LARGEST and abs(second) <= LARGEST else None  # nan is not
 
 
 def read_replies(path: Path) -> Any:
@@ -61,8 +65,11 @@ def _reviewed(review: Row) -> Pair | None:
     pair = review.sequence("tuple")
     if len(pair) != 2 or not all(isinstance(number, int | float) for number in pair):
         raise UserError(f"{review.where}, field 'tuple': {pair}; expected two numbers")
-    first, second = map(float, pair)
-    return None if (first, second) == FAILED or not math.isfinite(first + second) else (first, second)
+    try:
+        first, second = map(float, pair)
+    except OverflowError:
+        return None
+    return None if (first, second) == FAILED else _usable(first, second)
 
 
 def require_pairs(asked: Sequence[Row], rows: Sequence[Row], what: str) -> None:

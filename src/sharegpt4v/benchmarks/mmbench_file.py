@@ -20,6 +20,7 @@ from sharegpt4v.files import read_text
 LETTERS = "ABCD"
 LEFT_OUT = ("hint", "category", "source", "image", "comment", "l2-category")
 PREDICTION_AT = 6  # its column in the spreadsheet, from 0
+LONGEST_INDEX = 15  # the digits that a spreadsheet keeps
 
 
 def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -34,10 +35,11 @@ def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str
         where = f"{path}, line {reader.line_num}"
         if None in row or None in row.values():
             raise UserError(f"{where}: not {len(reader.fieldnames or [])} cells; expected one for each column")
-        if not row["index"].isdecimal() or int(row["index"]) in seen:
-            raise UserError(f"{where}, column index: {row['index']!r}; expected a whole number of its own")
-        seen.add(int(row["index"]))
-        yield int(row["index"]), row
+        index = row["index"]
+        if not index.isdecimal() or len(index) > LONGEST_INDEX or int(index) in seen:
+            raise UserError(f"{where}, column index: {index[:60]!r}; expected a whole number of its own")
+        seen.add(int(index))
+        yield int(index), row
 
 
 def is_missing(cell: str) -> bool:

@@ -152,6 +152,8 @@ def _documents(line: str, where: str) -> Iterator[Any]:
             value = orjson.loads(line[place:end])  # and this takes no half characters, which could not be written again
         except json.JSONDecodeError as error:  # orjson's is one too
             raise UserError(f"{where}: not JSON ({error.msg})") from None
+        except (RecursionError, ValueError):  # `int` refuses more than 4,300 digits
+            raise UserError(f"{where}: lists too deep in each other, or a number of too many digits") from None
         yield value
         place = BLANKS.match(line, end).end()  # type: ignore[union-attr]
 

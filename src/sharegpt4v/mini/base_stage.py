@@ -15,6 +15,7 @@ from sharegpt4v.config.section import Section
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.ledger import key_of
+from sharegpt4v.models.loading import load_part
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.checkpoint import new_folder
 
@@ -99,7 +100,7 @@ def _tokenizer(folder: Path) -> Any:
 
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"{folder}: no tokenizer.json; expected the folder that the tokenizer's stage made")
-    return AutoTokenizer.from_pretrained(folder)
+    return load_part(AutoTokenizer, folder)
 
 
 def _provenance(stage: str, sections: Sequence[Section], seed: int, inputs: Sequence[Path]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sharegpt4v.models.loading import load_model, load_part
 from sharegpt4v.models.pixels import MEAN, STD
 from sharegpt4v.training.conversation import IMAGE
 
@@ -26,9 +27,9 @@ def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
         LlavaForConditionalGeneration,
     )
 
-    tokenizer = AutoTokenizer.from_pretrained(llm)
-    vision = AutoConfig.from_pretrained(tower).vision_config
-    text = AutoConfig.from_pretrained(llm)
+    tokenizer = load_part(AutoTokenizer, llm)
+    vision = load_part(AutoConfig, tower).vision_config
+    text = load_part(AutoConfig, llm)
     image_token: Any = tokenizer.convert_tokens_to_ids(IMAGE)
     config = LlavaConfig(
         vision_config=vision,
@@ -41,8 +42,8 @@ def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
     )
     torch.manual_seed(seed)
     model = LlavaForConditionalGeneration(config)
-    model.model.vision_tower.load_state_dict(CLIPVisionModel.from_pretrained(tower).state_dict())
-    language = LlamaForCausalLM.from_pretrained(llm)
+    model.model.vision_tower.load_state_dict(load_model(CLIPVisionModel, tower, only_a_part=True).state_dict())
+    language = load_model(LlamaForCausalLM, llm)
     model.model.language_model.load_state_dict(language.model.state_dict())
     model.lm_head.load_state_dict(language.lm_head.state_dict())
     return model, processor_for(config, tokenizer, "square")
@@ -80,7 +81,7 @@ def load_llava(folder: Path) -> tuple[Any, Any]:
     from transformers import AutoProcessor, LlavaForConditionalGeneration
 
     dtype = "auto" if torch.cuda.is_available() else torch.float32
-    return LlavaForConditionalGeneration.from_pretrained(folder, dtype=dtype), AutoProcessor.from_pretrained(folder)
+    return load_model(LlavaForConditionalGeneration, folder, dtype=dtype), load_part(AutoProcessor, folder)
 
 
 def set_trainable(model: Any, llm: bool, projector: bool, vit_from_layer: int | None) -> None:

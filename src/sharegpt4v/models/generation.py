@@ -19,8 +19,9 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.models.building import image_token_count, load_llava
 from sharegpt4v.models.device import choose_device
+from sharegpt4v.models.loading import refused_in_one_line
 from sharegpt4v.models.pixels import to_pixels, to_square
-from sharegpt4v.training.conversation import prompt_ids
+from sharegpt4v.training.conversation import prompt_ids, prompt_text
 
 PROMPT_STEP = 8  # prompts are padded to a multiple of this: the first step with a new shape is a slow one
 DECODERS = 4
@@ -56,18 +57,22 @@ class Generator:
     """A loaded model that answers requests: bfloat16 on a GPU, float32 on the CPU."""
 
     def __init__(self, model_dir: Path, batch_size: int = 16) -> None:
-        """Load the transformers folder `model_dir`; `UserError` when there is none."""
+        """Load the transformers folder `model_dir`, and try it; `UserError` when there is none that can answer."""
         if not (model_dir / "config.json").is_file():
             raise UserError(f"{model_dir}: no config.json; expected the folder of a model as transformers saves it")
         self.batch_size, self.device = batch_size, choose_device()
         model, processor = load_llava(model_dir)
-        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.model = model.to(self.device, dtype).eval()
-        self.tokenizer = processor.tokenizer
-        self.image_tokens = image_token_count(model.config)
-        self.size = int(model.config.vision_config.image_size)
-        never = model.generation_config.suppress_tokens or []
-        self.never = torch.tensor(never, dtype=torch.long, device=self.device)
+        with refused_in_one_line(model_dir):
+            dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+            self.model = model.to(self.device, dtype).eval()
+            self.tokenizer = processor.tokenizer
+            self.image_tokens = image_token_count(model.config)
+            self.size = int(model.config.vision_config.image_size)
+            never = model.generation_config.suppress_tokens or []
+            self.never = torch.tensor(never, dtype=torch.long, device=self.device)
+            blank = Image.new("RGB", (self.size, self.size))
+            self._answer_batch([Request(prompt_text("", True), None, 1)], [blank])
+            self._answer_batch([Request(prompt_text("", False), None, 1)], [])
 
     def generate(self, requests: Sequence[Request], on_text: Callable[[int, str], None]) -> None:
         """Call `on_text(index, text)` for every request as its answer exists, in any order.

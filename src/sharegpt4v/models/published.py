@@ -17,6 +17,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.models.decoding import greedy_settings
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece
+from sharegpt4v.models.loading import load_model, load_part
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.checkpoint import new_folder
 from sharegpt4v.training.conversation import CHAT_TEMPLATE, IMAGE
@@ -33,9 +34,9 @@ def take_llm(size: Transformer, out: Path) -> None:
     from transformers import AutoConfig, LlamaForCausalLM
 
     folder = _folder(size)
-    _check_size(size, AutoConfig.from_pretrained(folder), folder)
+    _check_size(size, load_part(AutoConfig, folder), folder)
     tokenizer = _tokenizer(folder)
-    model = LlamaForCausalLM.from_pretrained(folder, dtype="auto")
+    model = load_model(LlamaForCausalLM, folder, dtype="auto")
     if len(tokenizer) > model.config.vocab_size:
         _add_rows(model, len(tokenizer))
     model.generation_config = greedy_settings(tokenizer, model.config.vocab_size)
@@ -49,11 +50,7 @@ def _tokenizer(folder: Path) -> Any:
     if (folder / "tokenizer.model").is_file():
         tokenizer = read_sentencepiece(folder / "tokenizer.model", IMAGE)
     else:
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, extra_special_tokens={"image_token": IMAGE})
-        except (ValueError, ImportError) as error:
-            why = str(error).strip().partition("\n")[0]
-            raise UserError(f"{folder}: no tokenizer to read ({why}); expected tokenizer.model or .json") from None
+        tokenizer = load_part(AutoTokenizer, folder, extra_special_tokens={"image_token": IMAGE})
         tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
         tokenizer.pad_token, tokenizer.padding_side = tokenizer.unk_token, "left"
     tokenizer.chat_template = CHAT_TEMPLATE
@@ -74,11 +71,11 @@ def take_tower(size: VisionTower, out: Path) -> None:
     from transformers import AutoConfig, CLIPModel
 
     folder = _folder(size)
-    vision = AutoConfig.from_pretrained(folder).vision_config
+    vision = load_part(AutoConfig, folder).vision_config
     _check_size(size, vision, folder)
     for key in ("image_size", "patch_size"):
         _expect_equal(folder, key, getattr(vision, key), getattr(size, key))
-    _save(out, size, CLIPModel.from_pretrained(folder, dtype="auto"))
+    _save(out, size, load_model(CLIPModel, folder, dtype="auto"))
 
 
 def _folder(size: Transformer) -> Path:

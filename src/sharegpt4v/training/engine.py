@@ -108,10 +108,13 @@ class TorchEngine:
     def load(self) -> int:
         if not self.path.exists():
             return 0
-        state = torch.load(self.path, weights_only=True)
-        self.model.load_state_dict(state["model"], strict=False)
-        self.optimiser.load_state_dict(state["optimiser"])
-        return int(state["step"])
+        try:
+            state = torch.load(self.path, weights_only=True)
+            self.model.load_state_dict(state["model"], strict=False)
+            self.optimiser.load_state_dict(state["optimiser"])
+            return int(state["step"])
+        except Exception as error:  # torch raises whatever comes up in a file that is not as it expects
+            raise UserError(f"{self.path}: not the state of this training; delete it to begin anew") from error
 
 
 class DeepSpeedEngine:

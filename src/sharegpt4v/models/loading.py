@@ -1,0 +1,100 @@
+"""Checkpoints of others (paper section 4.1: CLIP, Vicuna) are data: they load or are refused; no code of theirs runs.
+
+Every model, configuration, tokenizer and processor of the project is loaded here: never with `trust_remote_code`, from
+safetensors where the folder has them, and from pickles only as tensors (`weights_only`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json
+
+SETTINGS = (
+    "config.json", "generation_config.json", "tokenizer_config.json", "processor_config.json",
+    "preprocessor_config.json",
+)  # fmt: skip
+LARGEST = {"num_hidden_layers": 1000, "vocab_size": 10**7, "image_size": 10**5, "hidden_size": 10**6}
+LONGEST_REASON = 300
+
+
+def load_part(kind: Any, folder: Path, **settings: Any) -> Any:
+    """Load the configuration, tokenizer or processor in `folder` by a class of transformers.
+
+    `UserError` when there is none that can be used, or it names code of its own.
+    """
+    _check(folder)
+    with refused_in_one_line(folder):
+        return kind.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **settings)
+
+
+def load_model(kind: Any, folder: Path, only_a_part: bool = False, **settings: Any) -> Any:
+    """Load the weights in `folder` into a model class of transformers.
+
+    `UserError` when it cannot be done, and when weights of the model are missing in the folder: transformers would
+    draw them at random. So do weights that the model has no place for, unless `only_a_part` of them is wanted.
+    """
+    _check(folder)
+    with refused_in_one_line(folder):
+        model, found = kind.from_pretrained(
+            folder,
+            trust_remote_code=False,
+            local_files_only=True,
+            weights_only=True,
+            output_loading_info=True,
+            **settings,
+        )
+    for what, names in (
+        ("lacks the weights", found["missing_keys"]),
+        ("has weights of another shape", found["mismatched_keys"]),
+        ("has weights that its config has no place for", () if only_a_part else found["unexpected_keys"]),
+    ):
+        if names:
+            first = min(map(str, names))
+            raise UserError(f"{folder}: {what}: {first} ({len(names)} in all); expected those of its config.json")
+    return model
+
+
+@contextmanager
+def refused_in_one_line(folder: Path) -> Iterator[None]:
+    """Turn any error of the libraries that read a checkpoint into a `UserError` of one line that names `folder`.
+
+    They raise whatever comes up, from `KeyError` to `UnpicklingError`, for files that are not as they expect.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:LONGEST_REASON]
+        raise UserError(
+            f"{folder}: cannot be used as a checkpoint ({type(error).__name__}: {said}); expected whole files as "
+            "transformers saves them, with weights and no code"
+        ) from error
+
+
+def _check(folder: Path) -> None:
+    """Refuse settings that name code of their own, or sizes that no machine can build."""
+    for name in SETTINGS:
+        if not (folder / name).is_file():
+            continue
+        for key, value in _values(read_json(folder / name)):
+            code = key == "auto_map" or (key.endswith("attn_implementation") and "/" in str(value))
+            if code:
+                raise UserError(f"{folder / name}: {key} names code of its own, which is never run; use one without")
+            if isinstance(value, int) and value > LARGEST.get(key, value):
+                raise UserError(f"{folder / name}: {key} is {value}; expected at most {LARGEST[key]}")
+
+
+def _values(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every key and value of a JSON tree, however deep."""
+    left = [tree]
+    while left:
+        tree = left.pop()
+        if isinstance(tree, dict):
+            yield from tree.items()
+        left += tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
