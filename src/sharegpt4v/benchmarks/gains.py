@@ -17,6 +17,7 @@ from sharegpt4v.benchmarks.catalogue import benchmark_named
 from sharegpt4v.benchmarks.reading import Row
 from sharegpt4v.benchmarks.table import COLUMNS, cells_of, read_paper, read_scores
 from sharegpt4v.files import write_csv, write_text
+from sharegpt4v.pages import in_markdown
 
 FIELDS = ["model", "benchmark", "before", "after", "gain", "paper_before", "paper_after", "paper_gain"]
 
@@ -71,7 +72,7 @@ def _page(lines: Sequence[Sequence[str]], errors: Sequence[str]) -> str:
         shown = f"{float(gain):+.1f}" + (f" ± {error}" if error else "")
         shown = f"**{shown}**" if error and abs(float(gain)) > 2 * float(error) else shown
         theirs = f"{float(paper_gain):+.1f}" if paper_gain else ""
-        table.append(f"| {model} | {column} | {before} | {after} | {shown} | {theirs} |")
+        table.append(f"| {in_markdown(model)} | {column} | {before} | {after} | {shown} | {theirs} |")
     note = "Each gain is followed by its standard error, taken over the differences question by question; a **gain** in"
     return "\n".join([*table, "", f"{note} bold is outside two of them.", ""])
 

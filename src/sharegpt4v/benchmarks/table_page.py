@@ -12,6 +12,7 @@ from pathlib import Path
 from sharegpt4v.benchmarks.reading import Row
 from sharegpt4v.benchmarks.table import COLUMNS, Cell, cells_of, read_paper, read_scores
 from sharegpt4v.files import write_text
+from sharegpt4v.pages import in_markdown
 
 FIELDS = ["model", "benchmark", "value", "source"]
 NOTE = (
@@ -35,7 +36,12 @@ def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, 
         lines.append([model, *(str(cells.get(name, "")) for name in COLUMNS)])
         if published is not None:
             numbers = {name: paper[published, name] for name in COLUMNS if (published, name) in paper}
-            lines.append([f"{published} in the paper", *(f"{numbers[n]:.1f}" if n in numbers else "" for n in COLUMNS)])
+            lines.append(
+                [
+                    f"{in_markdown(published)} in the paper",
+                    *(f"{numbers[n]:.1f}" if n in numbers else "" for n in COLUMNS),
+                ]
+            )
             lines.append(["difference", *(_difference(cells.get(n), numbers.get(n)) for n in COLUMNS)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     write_text(out, f"{table}\n{NOTE}{_splits(read)}{_judges(read)}{_missing(read)}")
@@ -55,7 +61,7 @@ def _splits(read: Mapping[str, list[Row]]) -> str:
         found: dict[str, dict[str, None]] = {}
         for row in (row for rows in read.values() for row in rows):
             for column in row.row("columns").values:
-                found.setdefault(column, {})[row.text(name)] = None
+                found.setdefault(column, {})[in_markdown(row.text(name))] = None
         listed = "; ".join(f"{column} {' / '.join(found[column])}" for column in COLUMNS if column in found)
         told += f"\n{title}: {listed}.\n" if listed else ""
     return told
@@ -66,7 +72,8 @@ def _missing(read: Mapping[str, list[Row]]) -> str:
     told = {
         row.text("benchmark"): row.text("missing") for rows in read.values() for row in rows if "missing" in row.values
     }
-    return "".join(["\n", *(f"- {name} is empty: {text}\n" for name, text in told.items())]) if told else ""
+    lines = [f"- {in_markdown(name)} is empty: {in_markdown(text)}\n" for name, text in told.items()]
+    return "".join(["\n", *lines]) if told else ""
 
 
 def _judges(read: Mapping[str, list[Row]]) -> str:
@@ -83,5 +90,5 @@ def _judges(read: Mapping[str, list[Row]]) -> str:
                 prompt = f", prompt {judge['prompt_sha256'][:8]}" if "prompt_sha256" in judge else ""
                 prompt += "" if judge.get("official", True) else " (not the official one)"
                 times = f", {len(runs)} times" if len(runs := parts.values.get("runs", ())) > 1 else ""
-                lines.append(f"- {model}, {column}: judged by {by}{times}{warmth}{prompt}\n")
+                lines.append(f"- {in_markdown(f'{model}, {column}: judged by {by}{times}{warmth}{prompt}')}\n")
     return "".join(["\n", *lines]) if lines else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.files import read_json, read_jsonl
+from sharegpt4v.pages import Markup, escaped, page_head, table_row
 
 SAMPLES = 12
 LARGEST = 336  # pixels, the longer side
@@ -35,21 +35,20 @@ def _accepted(shard: Path) -> Iterator[tuple[str, str]]:
 def caption_page(samples: Sequence[tuple[str, str]], data: Path) -> str:
     """Return the page. Pictures that are not below `data`, as after a pull without images, are left out."""
     rows = "".join(
-        f"<tr><td>{_picture(data / image)}</td>"
-        f"<td>{html.escape(caption)}<br><small>{html.escape(image)}</small></td></tr>"
+        table_row([_picture(data / image), Markup(f"{escaped(caption)}<br><small>{escaped(image)}</small>")])
         for image, caption in samples
     )
-    return f'<!doctype html><meta charset="utf-8"><title>Captions</title><style>{STYLE}</style><table>{rows}</table>\n'
+    return f"{page_head('Captions', STYLE)}<table>{rows}</table>\n"
 
 
-def _picture(path: Path) -> str:
+def _picture(path: Path) -> Markup:
     from PIL import Image
 
     if not path.is_file():
-        return ""
+        return Markup()
     with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail((LARGEST, LARGEST))
     file = io.BytesIO()
     small.save(file, "PNG")
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+    return Markup(f'<img alt="" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sharegpt4v.files import open_atomically
+from sharegpt4v.pages import Markup, escaped, page_head, table_row
 
 STYLE = (
     "body{font:15px sans-serif;margin:2em} tr{vertical-align:top} td,th{padding:.5em 1em .5em 0;text-align:left}"
@@ -27,17 +27,12 @@ def write_review(
     """
     found = sorted({reason for reasons in counts.values() for reason in reasons})
     with open_atomically(path, "w") as file:
-        file.write(f'<!doctype html><meta charset="utf-8"><title>Rejected captions</title><style>{STYLE}</style>\n')
-        file.write(_line("th", ["source", *found], "<table>"))
+        file.write(f"{page_head('Rejected captions', STYLE)}\n<table>{table_row(['source', *found], 'th')}")
         for source, reasons in counts.items():
-            file.write(_line("td", [html.escape(source), *(f"{reasons.get(reason, 0):,}" for reason in found)]))
-        file.write(_line("th", ["image", "reason", "text"], "</table><table>"))
+            file.write(table_row([source, *(f"{reasons.get(reason, 0):,}" for reason in found)]))
+        file.write(f"</table><table>{table_row(['image', 'reason', 'text'], 'th')}")
         for row in rejected:
             address = quote(Path(os.path.relpath(data / row["image"], path.parent)).as_posix())
-            picture = f'<img loading="lazy" alt="" src="{address}"><br><small>{html.escape(row["image"])}</small>'
-            file.write(_line("td", [picture, html.escape(row["reason"]), html.escape(row["text"])]))
+            picture = f'<img loading="lazy" alt="" src="{address}"><br><small>{escaped(row["image"])}</small>'
+            file.write(table_row([Markup(picture), row["reason"], row["text"]]))
         file.write("</table>\n")
-
-
-def _line(tag: str, cells: Iterable[str], before: str = "") -> str:
-    return f"{before}<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>\n"
