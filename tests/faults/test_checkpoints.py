@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import test_published
 from conftest import PROJECT
+from damage import changed_bytes, changed_json
 from harness import CASES, Outcomes, many_cases
-from mutations import changed_bytes, changed_json
 from sharegpt4v.errors import UserError
 from sharegpt4v.models.generation import Generator, Request
 from sharegpt4v.models.published import take_llm, take_tower

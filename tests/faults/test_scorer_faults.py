@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from damage import changed_bytes, changed_json
 from evaluation_files import CATALOGUE, make_evaluation
 from harness import Outcomes, many_cases
-from mutations import changed_bytes, changed_json
 from sharegpt4v.benchmarks.catalogue import Benchmark
 from sharegpt4v.benchmarks.joining import Limits
 from sharegpt4v.benchmarks.reading import answer_file
