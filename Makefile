@@ -5,8 +5,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= config/config.yaml
 RUN ?= .
 PORT ?= 5000
+CASES ?= 10000
+KILLS ?= 200
 BIN := .venv/bin
-export CONFIG RUN PORT
+export CONFIG RUN PORT CASES KILLS
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -14,12 +16,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and \
 	"Python 3.11 is needed, this is " + sys.version.split()[0] + "; name one by make PYTHON=/path/to/python3.11")'
 
-.PHONY: help setup table test lint browse vllm
+.PHONY: help setup table test lint attack audit browse vllm
 
 help:
 	@echo "make table    everything from images to results/table.csv, on the mini preset (or CONFIG=FILE)"
 	@echo "make test     the tests"
 	@echo "make lint     the checks of style, types and rules"
+	@echo "make attack   hostile input by the ten thousands, then kills of whole runs (hours): what docs/reliability.md counts"
+	@echo "make audit    known vulnerabilities in the packages of envs/*.lock, asked of https://osv.dev"
 	@echo "make browse   MLflow in the browser: curves, scores, figures (of a run in another folder: RUN=FOLDER)"
 	@echo "make setup    only the environments .venv and .venv-img2dataset"
 	@echo "make vllm     the environment .venv-vllm, which only benchmarks/engines_equal.py needs"
@@ -72,6 +76,20 @@ lint: setup
 	snakemake --lint
 	python -m sharegpt4v.config.reference --check
 	python -m sharegpt4v.dvc_stages --check
+
+# No test has a limit here but the attack's own; what fails in the first part does not keep the second from running.
+attack: setup
+	S4V_FAULT_CASES="$$CASES" pytest -n 2 --timeout 14400 tests/faults; tests=$$?; \
+		python benchmarks/kill_campaign.py --kills "$$KILLS" && exit $$tests
+
+audit: .venv-audit/installed
+	.venv-audit/bin/python envs/audit.py
+
+.venv-audit/installed: envs/audit.lock
+	$(CHECK_PYTHON)
+	test -x .venv-audit/bin/pip || $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --require-hashes -r envs/audit.lock
+	@touch $@
 
 browse: setup
 	@echo "MLflow takes some seconds to start; then open http://127.0.0.1:$$PORT (end with Ctrl-C)"

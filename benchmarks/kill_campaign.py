@@ -36,8 +36,7 @@ MARK = "S4V_KILL_CAMPAIGN"  # in the environment of all processes of a run
 SECONDS_TO_END = 15.0
 SECONDS_TO_FINISH = 3600.0  # for what is left of a run: longer is a hang
 ALONE = 0.25  # of the kills: those of Snakemake without its jobs
-TEMPORARY = re.compile(r"\..*\.(tmp|unfinished|new)|.*\.(part|lock)")
-KEPT = (".work/lock", "mlruns/.lock")  # lock files that are there while nobody holds them
+TEMPORARY = re.compile(r"\..*\.(tmp|unfinished|new)|.*\.part")
 COUNTS = (
     "runs", "kills", "kills of Snakemake alone", "slowest end of all processes, s", "files compared",
     "files that differ", "rows of ledgers", "keys there twice", "temporary files left", "tracebacks",
@@ -119,16 +118,16 @@ class Campaign:
         self.counts["files that differ"] += len(different := differing(run, reference))
         self.faults += [f"{run.name}: {name} differs" for name in different]
         for ledger in run.glob(".work/**/*.jsonl"):
-            keys = [json.loads(line).get("key") for line in ledger.read_text().splitlines()]
+            rows = [json.loads(line) for line in ledger.read_text().splitlines()]
+            keys = [row["key"] for row in rows if "key" in row]  # records of a training have none
             self.counts["rows of ledgers"] += len(keys)
-            if None not in keys and len(set(keys)) < len(keys):
+            if len(set(keys)) < len(keys):
                 self.counts["keys there twice"] += len(keys) - len(set(keys))
                 self.faults.append(f"{run.name}: {ledger} holds a key twice")
         for path in sorted(run.rglob("*")):
-            name = path.relative_to(run).as_posix()
-            if TEMPORARY.fullmatch(path.name) and name not in KEPT and ".snakemake" not in path.parts:
+            if TEMPORARY.fullmatch(path.name) and ".snakemake" not in path.parts:
                 self.counts["temporary files left"] += 1
-                self.faults.append(f"{run.name}: {name} is left")
+                self.faults.append(f"{run.name}: {path.relative_to(run)} is left")
         for log in (run / "said.txt", *run.glob("logs/**/*.log")):
             if "Traceback (most recent call last)" in log.read_text(errors="replace"):
                 self.counts["tracebacks"] += 1
