@@ -36,7 +36,7 @@ def load_model(kind: Any, folder: Path, only_a_part: bool = False, **settings: A
     """Load the weights in `folder` into a model class of transformers.
 
     `UserError` when it cannot be done, and when weights of the model are missing in the folder: transformers would
-    draw them at random. So do weights that the model has no place for, unless `only_a_part` of them is wanted.
+    draw them at random. Weights that the model has no place for are refused too, unless `only_a_part` is wanted.
     """
     _check(folder)
     with refused_in_one_line(folder):
