@@ -13,3 +13,8 @@ class UserError(Exception):
 
 class MissingFile(UserError):
     """A file that only the user can bring."""
+
+
+def printable(text: str) -> str:
+    """Return `text` with all that is no printable character (line ends, control characters, surrogates) escaped."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
