@@ -119,7 +119,7 @@ def read_json(path: Path | str) -> Any:
 
 def read_jsonl(path: Path | str) -> Iterator[Any]:
     """Yield the documents of a JSON-lines file in order; a broken line is a `UserError` with its number."""
-    with _open(path, "JSON lines") as file:
+    with open_to_read(path, "JSON lines") as file:
         for number, line in enumerate(file, start=1):
             line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if line.strip():
@@ -137,7 +137,8 @@ def read_text(path: Path | str, expected: str = "a text file") -> str:
     return data.decode()
 
 
-def _open(path: Path | str, expected: str) -> IO[bytes]:
+def open_to_read(path: Path | str, expected: str) -> IO[bytes]:
+    """Open a file; a `UserError` names it and what was `expected` there when it cannot be read."""
     try:
         return open(path, "rb")
     except FileNotFoundError:
@@ -150,7 +151,7 @@ def _open(path: Path | str, expected: str) -> IO[bytes]:
 
 def _read_bytes(path: Path | str, expected: str) -> bytes:
     """Return the content of a file without the byte-order mark that some editors put first."""
-    with _open(path, expected) as file:
+    with open_to_read(path, expected) as file:
         return file.read().removeprefix(codecs.BOM_UTF8)
 
 
