@@ -2,8 +2,8 @@
 
 It speaks the part of the protocol that the clients of this package use, `POST /v1/chat/completions` (with or without
 an image as data URL), `GET /v1/models` and the Batch API, plus `GET /health`, which tells how many requests it has
-answered. What it answers is a function given by the caller. Faults can be ordered, so that tests see the clients meet a
-bad day.
+answered. What it answers is a function given by the caller. Faults can be injected, so that tests see how the clients
+meet them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import binascii
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,13 +33,16 @@ class Fault:
     """What goes wrong with one request: late, cut off without a reply, an error status, or an odd reply."""
 
     delay_seconds: float = 0.0
+    drip_seconds: float = 0.0  # between the bytes of the reply
     drop: bool = False
     status: int = 200
     code: str = "fault"
-    message: str = "a fault that was ordered"
+    message: str = "a fault that was injected"
     retry_after: str | None = None  # seconds or an HTTP date
     headers: Mapping[str, str] = field(default_factory=dict)  # of any reply, such as the endpoint's limits
     text: str | None = None  # in place of the answer, for example a refusal
+    usage: Mapping[str, int] | None = None  # tokens in place of words
+    body: bytes | None = None  # in place of all that is sent; in a batch, of the reply in a line of results
     finish_reason: str = "stop"
     expires_after: int | None = None  # requests of a batch
 
@@ -52,7 +55,7 @@ MAX_TOKENS_REFUSED = Fault(
 )
 
 Faults = Callable[[int, bytes | None, str], Fault | None]  # number of the request from 1, image bytes, prompt text
-BatchFaults = Callable[[str, int], Fault | None]  # upload, create, run, look, content or cancel; its number from 1
+BatchFaults = Callable[[str, int], Fault | None]  # upload, create, run, poll, content or cancel; its number from 1
 
 
 @contextmanager
@@ -125,7 +128,8 @@ def application(
             return fault, {}
         text = answer(image, prompt) if fault.text is None else fault.text
         served += 1
-        return fault, completion(received, model, prompt, text, fault.finish_reason)
+        replied = completion(received, model, prompt, text, fault.finish_reason)
+        return fault, replied if fault.usage is None else replied | {"usage": dict(fault.usage)}
 
     async def chat(request: Request) -> Response:
         try:
@@ -153,7 +157,7 @@ def application(
 
 def response(fault: Fault, value: Any) -> Response:
     """Return the HTTP response: the value as JSON, or the fault."""
-    from starlette.responses import Response
+    from starlette.responses import Response, StreamingResponse
 
     class Dropped(Response):
         """An answer that breaks off: more bytes are announced than come, so the server closes the connection."""
@@ -162,10 +166,17 @@ def response(fault: Fault, value: Any) -> Response:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
             await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
+    async def drip() -> AsyncIterator[bytes]:
+        for byte in content:
+            yield bytes([byte])
+            await asyncio.sleep(fault.drip_seconds)
+
     if fault.drop:
         return Dropped()
     headers = dict(fault.headers) | ({} if fault.retry_after is None else {"retry-after": fault.retry_after})
-    content = orjson.dumps(value if fault.status == 200 else error_of(fault))
+    content = orjson.dumps(value if fault.status == 200 else error_of(fault)) if fault.body is None else fault.body
+    if fault.drip_seconds:
+        return StreamingResponse(drip(), fault.status, headers, "application/json")
     return Response(content, fault.status, headers, "application/json")
 
 
