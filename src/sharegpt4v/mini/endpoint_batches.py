@@ -74,8 +74,7 @@ class BatchDesk:
         if (data := self.files.get(request.path_params["id"])) is None:
             return response(NOT_FOUND, None)
         fault = self._fault("content")
-        wrong = fault.drop or fault.status != 200 or fault.body is not None
-        return response(fault, None) if wrong else Response(data)
+        return response(fault, None) if fault.drop or fault.status != 200 else Response(fault.spoil(data))
 
     async def create(self, request: Request) -> Response:
         """Make a batch of a file and begin with it."""
@@ -143,7 +142,7 @@ class BatchDesk:
             wrong, answer = await self.reply(line["body"])
             status = 500 if wrong.drop else wrong.status
             file = good if status == 200 else bad
-            body = orjson.Fragment(wrong.body) if wrong.body is not None else answer or error_of(wrong)
+            body = orjson.Fragment(wrong.spoil(orjson.dumps(answer or error_of(wrong))))
             file += _result(line, {"status_code": status, "body": body}, None)
             batch["request_counts"]["completed" if status == 200 else "failed"] += 1
             await asyncio.sleep(0)

@@ -99,10 +99,9 @@ class Account:
 
     async def fail(self, reservation: Reservation, failure: Failure) -> None:
         """Settle a request without a usable reply: at no cost where the endpoint refused it, else at the most."""
-        bound = reservation.bound if failure.charged else Bound(0, 0)
-        line = {"request": reservation.key, **self._line(bound), "outcome": failure.reason}
+        line = self._failed(reservation.key, failure, reservation.bound)
         self.guard.commit(reservation.name, self.guard.cost(line))
-        await self._journal.write([(reservation.name, line | ({"answer": failure.raw} if failure.raw else {}))])
+        await self._journal.write([(reservation.name, line)])
 
     def settle(self, reservation: Reservation, record: Mapping[str, Any]) -> None:
         """Spend what a reply costs whose record is on disk."""
@@ -123,21 +122,16 @@ class Account:
     async def fail_batch(self, name: str, batch: str, failures: Mapping[str, Failure], bound: Bound) -> float:
         """Write a line for each request of a batch that has no usable reply, but counts; return what they cost."""
         lines = [
-            (
-                f"{name}-{key}",
-                {
-                    "request": key,
-                    **self._line(bound),
-                    "batch": batch,
-                    "outcome": failure.reason,
-                    **({"answer": failure.raw} if failure.raw else {}),
-                },
-            )
+            (f"{name}-{key}", self._failed(key, failure, bound) | {"batch": batch})
             for key, failure in failures.items()
             if failure.charged
         ]
         await self._journal.write(lines)
         return sum(self.guard.cost(line) for _, line in lines)
+
+    def _failed(self, key: str, failure: Failure, bound: Bound) -> Record:
+        line = {"request": key, **self._line(bound if failure.charged else Bound(0, 0)), "outcome": failure.reason}
+        return line if failure.raw is None else line | {"answer": failure.raw}
 
     def _line(self, bound: Bound) -> Record:
         return {"model": self.model, **asdict(bound), "time": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -115,7 +115,8 @@ class BatchApi:
             for batch in page.data:
                 if (name := (batch.metadata or {}).get(NAME, "")) in names:
                     found[name] = batch.id
-            if not page.has_more or not page.data or (page.data[-1].created_at or since) < since:
+            ends = not page.has_more or not page.data or (page.data[-1].created_at or since) < since
+            if ends or len(found) == len(names):
                 break
             after = {"after": page.data[-1].id}
         return found

@@ -22,7 +22,7 @@ from sharegpt4v.teacher.batch_api import ENDED, Batch, BatchApi
 from sharegpt4v.teacher.batch_files import NOT_RUN, Queue, read_results, write_requests
 from sharegpt4v.teacher.batch_folder import BatchFolder, State
 from sharegpt4v.teacher.completion import Bound
-from sharegpt4v.teacher.failure import GOOD, Failure, RequestFailed
+from sharegpt4v.teacher.failure import Failure, RequestFailed
 from sharegpt4v.teacher.request import AnyRequest
 from sharegpt4v.teacher.retrying import retry
 from sharegpt4v.teacher.run import Run
@@ -217,9 +217,8 @@ class Batches:
 
 
 def _tells_of_all(batch: Batch, requests: int, left: Mapping[str, Failure]) -> bool:
-    """Say whether the results have as many answers as the endpoint has carried out requests of a batch."""
-    counts = batch.request_counts
-    if counts is None:
+    """Say whether the results answer as many of the requests of a batch as the endpoint has carried out."""
+    if batch.request_counts is None:
         return False
-    answered = requests - len(left) + sum(failure.status == GOOD for failure in left.values())
-    return counts.completed <= answered
+    answered = requests - len(left) + sum(failure.status != NOT_RUN for failure in left.values())
+    return batch.request_counts.completed + batch.request_counts.failed <= answered
