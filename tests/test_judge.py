@@ -401,7 +401,7 @@ def test_the_parameter_that_an_endpoint_wants_is_learnt_once_and_nothing_paid_tw
 CHILD = """
 import sys
 from pathlib import Path
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/faults"]
+sys.path.insert(0, sys.argv[1])
 from test_judge import judge, settings_for
 data, answers, out, work = map(Path, sys.argv[2:6])
 judge("mm-vet", data, answers, out, work, settings_for(sys.argv[6], concurrency=1))

@@ -218,7 +218,7 @@ def test_same_file_under_two_names_is_asked_once_and_gets_two_rows(tmp_path):
 CHILD = """
 import json, sys
 from pathlib import Path
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/faults"]
+sys.path.insert(0, sys.argv[1])
 from test_teacher import make_images, run_stage, settings_for
 folder = Path(sys.argv[2])
 run_stage(folder, make_images(folder / "data", 12), settings_for(sys.argv[3], concurrency=1))
