@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asking import FRAME, MAX_TOKENS, clear, counted, questions, quick, run, usd
@@ -74,7 +74,7 @@ class Book:
         if end == "no completion":
             return Fault(spoil=self.draw.choice([lambda body: b"", lambda body: b"{}", lambda body: body[:50]]))
         if end == "late":
-            return Fault(delay_seconds=0.3)
+            return Fault(delay_seconds=2.0)
         return Fault(drop=True) if end == "dropped" else Fault(status=self.draw.choice([500, 502, 504]))
 
     def usd(self, settings: Any, batch: bool = False) -> Fraction:
@@ -97,9 +97,10 @@ def bound_of(settings: Any, batch: bool = False) -> Fraction:
 FOREIGN = [b'{"custom_id":5}\n', b"[]\n", b'{"custom_id":"other","response":{}}\n', b"\n", b"\xff\n", b"3\n"]
 PRICES = st.tuples(st.integers(0, 60), st.integers(1, 60)).map(lambda pair: (pair[0] * 1000.0, pair[1] * 1000.0))
 RUNS = st.lists(st.lists(st.sampled_from(ENDS), max_size=25), min_size=1, max_size=3)
+many_runs = settings(many_cases, max_examples=max(1, CASES // 2))  # each is up to three runs
 
 
-@many_cases
+@many_runs
 @given(RUNS, PRICES, st.floats(0.01, 60), st.integers(1, 8), st.integers(1, 12), st.integers(0, 2**32))
 def test_single_requests_are_never_billed_more_than_the_limit_and_all_that_is_billed_is_counted(
     tmp_path_factory: pytest.TempPathFactory,
@@ -119,13 +120,11 @@ def test_single_requests_are_never_billed_more_than_the_limit_and_all_that_is_bi
     settings = quick(url, concurrency=concurrency, budget=Budget(limit, *prices))
     for orders in runs:
         kept.begin(orders, seed)
-        stopped = run(questions(count), settings, path, outcomes) is None
+        run(questions(count), settings, path, outcomes)
         billed, said = kept.usd(settings), counted(path, settings)
         overcount = (FRAME_TOKENS - FRAME) * prices[0] / 1e6 * len(kept.billed)  # the client's frame is the wider one
         assert billed <= said * (1 + Fraction(1, 10**9)) <= billed + overcount + Fraction(1, 10**6)
         assert billed <= Fraction(limit) and said <= Fraction(limit) * (1 + Fraction(1, 10**9))
-        if stopped and not kept.orders and limit > 0:
-            outcomes["stopped"] += 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 5])
@@ -136,7 +135,7 @@ def test_late_requests_count_with_the_most_they_can_cost(
     path = tmp_path / "late.jsonl"
     kept.billed.clear()
     kept.begin(["late"] * 4 + ["billed as told"] * 20, 0)
-    settings = quick(url, concurrency=concurrency, timeout_seconds=0.1, budget=Budget(1e6, 1000.0, 1000.0))
+    settings = quick(url, concurrency=concurrency, timeout_seconds=0.5, budget=Budget(1e6, 1000.0, 1000.0))
     skipped = run(questions(4), settings, path)
     assert skipped is not None and len(kept.billed) == 8 - len(skipped) * (concurrency == 1)
     assert kept.usd(settings) <= counted(path, settings)
@@ -151,7 +150,7 @@ def test_a_small_limit_stops_a_run_no_sooner_than_it_has_to(tmp_path: Path, book
     assert 20 - bound_of(settings) < counted(tmp_path / "ledger.jsonl", settings) <= 20
 
 
-@many_cases
+@many_runs
 @given(
     RUNS, PRICES, st.floats(0.01, 60), st.integers(1, 9), st.integers(1, 12), st.integers(0, 2**32),
     st.lists(st.sampled_from(["torn", "doubled", "foreign", "byte", "gone", "whole"]), max_size=6),
@@ -181,15 +180,7 @@ def test_batches_are_never_billed_more_than_the_limit_and_each_question_ends(
             case "doubled":
                 return content + content
             case "foreign":
-                odd = [
-                    b'{"custom_id":5}\n',
-                    b"[]\n",
-                    b'{"custom_id":"other","response":{}}\n',
-                    b"\n",
-                    b"\xff\n",
-                    b"3\n",
-                ]
-                return b"".join(draw.choice(odd) + line for line in lines)
+                return b"".join(draw.choice(FOREIGN) + line for line in lines)
             case "byte":
                 place = draw.randrange(len(content))
                 return content[:place] + draw.randbytes(1) + content[place + 1 :]
@@ -258,18 +249,8 @@ def test_a_run_that_is_killed_again_and_again_is_billed_no_more_than_the_limit(
         limit = draw.choice([5.0, 15.0, 40.0])
         with serve(lambda image, prompt: "Some words.", order) as url:
             settings = quick(url, budget=Budget(limit, 1000.0, 10_000.0))
-            command = [
-                sys.executable,
-                "-c",
-                CHILD,
-                str(tests),
-                str(tests.parent),
-                url,
-                str(path),
-                mode,
-                "6",
-                str(limit),
-            ]
+            child = [sys.executable, "-c", CHILD, str(tests), str(tests.parent)]
+            command = [*child, url, str(path), mode, "6", str(limit)]
             received = 0
             for last in [*[False] * min(kills, 4), True]:
                 fatal = math.inf if last else received + draw.randint(1, 12)  # type: ignore[assignment]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import CASES, Outcomes, many_cases
+from full_disk import files_of_at_most
+from harness import Outcomes, many_cases
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import open_atomically, write_json, write_jsonl, write_text
 from sharegpt4v.ledger import FIRST_BYTES, Ledger, read_ledger
 
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.integers(-(2**63), 2**63) | st.none()
@@ -113,17 +109,6 @@ def test_a_folder_a_fifo_and_a_link_to_a_folder_are_refused_in_one_line(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fifo", "folder", "link"]
 
 
-@contextmanager
-def files_of_at_most(count: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes: writing more fails as on a full disk, but with EFBIG."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @many_cases
 @given(st.lists(RECORDS, min_size=1, max_size=5), st.integers(0, 1500))
 def test_on_a_full_disk_a_write_is_kept_or_refused_as_a_whole_and_the_same_writes_can_follow(
@@ -144,21 +129,3 @@ def test_on_a_full_disk_a_write_is_kept_or_refused_as_a_whole_and_the_same_write
             expected |= {key: {"key": key, **record} for key, record in records}
             assert {key: ledger[key] for key in ledger._offsets} == expected
     assert path.read_bytes() == b"".join(lines_of(group) for group in groups)
-
-
-@pytest.mark.parametrize("mode", ["wb", "w"])
-def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_other(tmp_path: Path, outcomes: Outcomes, mode: str):
-    path = tmp_path / "file.json"
-    write_text(path, "old")
-    for size in range(0, 50 * min(CASES, 2000), 50):
-        for write in (
-            lambda size=size: write_json(path, ["x" * size]),
-            lambda size=size: write_jsonl(path, ["x" * 90] * (size // 90)),
-            lambda size=size: write_text(path, "x" * size),
-        ):
-            with files_of_at_most(5000):
-                outcomes.of(write)
-            assert [one.name for one in tmp_path.iterdir()] == ["file.json"]
-        fails = pytest.raises(UserError, match=r"file.json: cannot be written \(File too large\)")
-        with files_of_at_most(5000), fails, open_atomically(path, mode) as file:
-            file.write("x" * 20_000 if mode == "w" else b"x" * 20_000)

@@ -14,7 +14,7 @@ import binascii
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,6 @@ class Fault:
     """What goes wrong with one request: late, cut off without a reply, an error status, or an odd reply."""
 
     delay_seconds: float = 0.0
-    drip_seconds: float = 0.0  # between the bytes of the reply
     drop: bool = False
     status: int = 200
     code: str = "fault"
@@ -55,7 +54,7 @@ MAX_TOKENS_REFUSED = Fault(
 )
 
 Faults = Callable[[int, bytes | None, str], Fault | None]  # number of the request from 1, image bytes, prompt text
-BatchFaults = Callable[[str, int], Fault | None]  # upload, create, run, poll, content or cancel; its number from 1
+BatchFaults = Callable[[str, int], Fault | None]  # upload, create, list, run, poll, content, cancel; its number
 
 
 @contextmanager
@@ -159,7 +158,7 @@ def application(
 
 def response(fault: Fault, value: Any) -> Response:
     """Return the HTTP response: the value as JSON, or the fault."""
-    from starlette.responses import Response, StreamingResponse
+    from starlette.responses import Response
 
     class Dropped(Response):
         """An answer that breaks off: more bytes are announced than come, so the server closes the connection."""
@@ -168,17 +167,10 @@ def response(fault: Fault, value: Any) -> Response:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
             await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
-    async def drip() -> AsyncIterator[bytes]:
-        for byte in content:
-            yield bytes([byte])
-            await asyncio.sleep(fault.drip_seconds)
-
     if fault.drop:
         return Dropped()
     headers = dict(fault.headers) | ({} if fault.retry_after is None else {"retry-after": fault.retry_after})
     content = fault.spoil(orjson.dumps(value if fault.status == 200 else error_of(fault)))
-    if fault.drip_seconds:
-        return StreamingResponse(drip(), fault.status, headers, "application/json")
     return Response(content, fault.status, headers, "application/json")
 
 

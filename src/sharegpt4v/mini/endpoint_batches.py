@@ -105,7 +105,9 @@ class BatchDesk:
         start = newest.index(after) + 1 if after else 0
         page = newest[start : start + limit]
         more = start + limit < len(newest)
-        return response(Fault(), {"object": "list", "data": [self.batches[name] for name in page], "has_more": more})
+        return response(
+            self._fault("list"), {"object": "list", "data": [self.batches[name] for name in page], "has_more": more}
+        )
 
     async def poll(self, request: Request) -> Response:
         """Return a batch."""

@@ -136,17 +136,17 @@ class Batches:
 
     async def _collect(self, name: str, batch: Batch | None, queue: Queue) -> None:
         """Keep the replies of a batch that has ended; the rest is asked again or skipped."""
-        asked, cost = self.folder.asked(name), 0.0
+        asked, number, cost = self.folder.asked(name), self.open[name].id or "", 0.0
         left = dict.fromkeys(asked, NO_LINE)
         failed = batch is not None and batch.status == "failed"
         if batch:
             self.full = failed and self._queue_is_full(batch, len(asked))
             for file in (batch.output_file_id, batch.error_file_id):
                 if file:
-                    cost += await self._keep(file, name, batch.id, asked, left)
+                    cost += await self._keep(file, name, number, asked, left)
             if failed or _tells_of_all(batch, len(asked), left):
                 left |= {key: NOT_CARRIED_OUT for key, failure in left.items() if failure is NO_LINE}
-        cost += await self.run.account.fail_batch(name, batch.id if batch else "", left, self._bound_of_one(name))
+        cost += await self.run.account.fail_batch(name, number, left, self._bound_of_one(name))
         for key, failure in left.items():
             self._skip_or_ask_again(key, failure, queue, counts=not failed)
         self._forget(name, cost)

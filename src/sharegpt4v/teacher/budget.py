@@ -36,8 +36,8 @@ class Budget:
 def prompt_bound(request: AnyRequest, image_tokens: int) -> int:
     """Return the most tokens that a prompt can have, when an image takes `image_tokens` at most.
 
-    No tokenizer over bytes, as all current models of OpenAI and Llama have one, makes more than one token of a byte of
-    UTF-8.
+    A tokenizer over bytes, as all current models of OpenAI have one, or one that falls back to bytes, as Llama's, makes
+    no more than one token of a byte of UTF-8.
     """
     return request.text_bytes + FRAME_TOKENS + (image_tokens if request.has_image else 0)
 

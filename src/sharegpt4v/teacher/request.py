@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from sharegpt4v.teacher.prompts import prompt_hash
 
 class AnyRequest(Protocol):
     """What the client needs of a request: `name` for messages, `identity` for the ledger's key, and its size:
-    `text_bytes` of UTF-8, and whether it has an image."""
+    `text_bytes` as `bytes_of` counts them, and whether it has an image."""
 
     @property
     def name(self) -> str: ...
@@ -54,7 +55,7 @@ class Request:
 
     @property
     def text_bytes(self) -> int:
-        return len(self.prompt.encode())
+        return bytes_of(self.prompt)
 
     @property
     def has_image(self) -> bool:
@@ -85,7 +86,7 @@ class TextRequest:
 
     @property
     def text_bytes(self) -> int:
-        return len(self.prompt.encode()) + len((self.system or "").encode())
+        return bytes_of(self.prompt) + bytes_of(self.system or "")
 
     @property
     def has_image(self) -> bool:
@@ -99,6 +100,14 @@ class TextRequest:
         """Return the system turn, if there is one, and the user turn."""
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
         return [*system, {"role": "user", "content": self.prompt}]
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes of a text in UTF-8: the most that a tokenizer sees of it, as some normalise to NFC first.
+
+    NFC may lengthen a text, three times at most.
+    """
+    return max(len(text.encode()), len(unicodedata.normalize("NFC", text).encode()))
 
 
 class Skipped(Exception):
