@@ -9,7 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from harness import Outcomes
+from hypothesis import settings
+
+from harness import CASES, Outcomes, many_cases
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.teacher.account import reservations_path
@@ -18,6 +20,8 @@ from sharegpt4v.teacher.request import TextRequest
 
 MAX_TOKENS = 40
 FRAME = 7 + 3  # tokens around one message, as OpenAI counts them
+many_runs = settings(many_cases, max_examples=max(1, CASES // 2))
+"""Decorates a test each case of which asks twice or more: in the second run, with what the first one has left."""
 KEY_VARIABLE, KEY = "FAULTS_TEST_KEY", "sk-faults/0123456789abcdef"
 
 

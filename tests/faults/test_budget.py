@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from asking import FRAME, MAX_TOKENS, clear, counted, questions, quick, run, usd
-from harness import CASES, Outcomes, many_cases
+from asking import FRAME, MAX_TOKENS, clear, counted, many_runs, questions, quick, run, usd
+from harness import CASES, Outcomes
 from sharegpt4v.mini.endpoint import Fault, serve
 from sharegpt4v.teacher.budget import FRAME_TOKENS, Budget
 
@@ -97,7 +97,6 @@ def bound_of(settings: Any, batch: bool = False) -> Fraction:
 FOREIGN = [b'{"custom_id":5}\n', b"[]\n", b'{"custom_id":"other","response":{}}\n', b"\n", b"\xff\n", b"3\n"]
 PRICES = st.tuples(st.integers(0, 60), st.integers(1, 60)).map(lambda pair: (pair[0] * 1000.0, pair[1] * 1000.0))
 RUNS = st.lists(st.lists(st.sampled_from(ENDS), max_size=25), min_size=1, max_size=3)
-many_runs = settings(many_cases, max_examples=max(1, CASES // 2))  # each is up to three runs
 
 
 @many_runs

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from asking import clear, questions, quick, run
+from asking import clear, many_runs, questions, quick, run
 from full_disk import files_of_at_most
-from harness import CASES, Outcomes, many_cases
+from harness import CASES, Outcomes
 from sharegpt4v.cli import main
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, read_jsonl, write_json, write_jsonl, write_text
@@ -39,7 +39,7 @@ def keys_in(path: Path) -> set[str]:
     return {row["key"] for row in read_jsonl(path)} if path.exists() else set()
 
 
-@many_cases
+@many_runs
 @given(st.sampled_from(["direct", "batch"]), st.integers(1, 12), st.integers(1, 4), st.integers(0, 5000))
 def test_what_was_paid_before_a_disk_was_full_is_kept_or_counted_and_the_same_command_resumes(
     tmp_path_factory: pytest.TempPathFactory,

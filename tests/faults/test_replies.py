@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asking import KEY, KEY_VARIABLE, clear, questions, quick, run
-from harness import Outcomes, many_cases
+from asking import KEY, KEY_VARIABLE, clear, many_runs, questions, quick, run
+from harness import Outcomes
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.mini.endpoint import Fault, serve
 from sharegpt4v.teacher.account import reservations_path
 from sharegpt4v.teacher.quality import Limits, reject_reason
 
+Place = tuple[str | int, ...]  # keys and numbers on the way there
 DEEP = b"[" * 900 + b"]" * 900
 VERY_DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 ODD_VALUES: list[Any] = [
@@ -27,14 +28,14 @@ ODD_VALUES: list[Any] = [
     "x" * 20_000, {"type": "text", "text": "x"}, [{"type": "text", "text": 5}], [{"type": "image_url"}], [0] * 5000,
 ]  # fmt: skip
 PARTS = [{"type": "text", "text": "A text "}, {"type": "text", "text": "in parts."}]
-PLACES: list[tuple[str | int, ...]] = [
+PLACES: list[Place] = [
     (), ("choices",), ("choices", 0), ("choices", 0, "message"), ("choices", 0, "message", "content"),
     ("choices", 0, "message", "refusal"), ("choices", 0, "finish_reason"), ("model",), ("usage",),
     ("usage", "prompt_tokens"), ("usage", "completion_tokens"), ("id",), ("error",),
 ]  # fmt: skip
 
 
-def changed(value: Any, place: tuple[str | int, ...], new: Any) -> Any:
+def changed(value: Any, place: Place, new: Any) -> Any:
     """`value` with `new` at the place; without what is there when `new` is `...`."""
     if not place:
         return new
@@ -47,6 +48,17 @@ def changed(value: Any, place: tuple[str | int, ...], new: Any) -> Any:
     return copy
 
 
+def spoiled_at(places: list[tuple[Place, Any]], body: bytes) -> bytes:
+    """JSON with other values in some places."""
+    value = json.loads(body)
+    for place, new in places:
+        try:
+            value = changed(value, place, new)
+        except (TypeError, AttributeError, IndexError, KeyError):
+            continue  # an earlier change has taken the place away
+    return b"" if value is ... else json.dumps(value).encode()
+
+
 @st.composite
 def spoilers(draw: st.DrawFn) -> Callable[[bytes], bytes]:
     """What becomes of a good reply: other values in some places, other bytes, or nothing of it."""
@@ -54,16 +66,7 @@ def spoilers(draw: st.DrawFn) -> Callable[[bytes], bytes]:
     if kind == "values":
         places = draw(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from([..., *ODD_VALUES])), max_size=3))
 
-        def spoil(body: bytes) -> bytes:
-            value = json.loads(body)
-            for place, new in places:
-                try:
-                    value = changed(value, place, new)
-                except (TypeError, AttributeError, IndexError, KeyError):
-                    continue  # an earlier change has taken the place away
-            return b"" if value is ... else json.dumps(value).encode()
-
-        return spoil
+        return lambda body: spoiled_at(places, body)
     if kind == "cut":
         length = draw(st.integers(0, 300))
         return lambda body: body[:length]
@@ -112,7 +115,7 @@ def files_of(path: Path) -> list[Path]:
 ORDERS = st.lists(st.lists(spoilers(), max_size=3), min_size=1, max_size=4)
 
 
-@many_cases
+@many_runs
 @given(ORDERS)
 def test_each_question_ends_with_a_reply_or_a_reason_and_every_answer_is_kept(
     tmp_path_factory: pytest.TempPathFactory,
@@ -172,7 +175,7 @@ def odd_faults(draw: st.DrawFn) -> Fault:
     )
 
 
-@many_cases
+@many_runs
 @given(st.lists(st.lists(odd_faults(), max_size=4), min_size=1, max_size=3))
 def test_no_status_and_no_header_ends_a_run_in_anything_but_a_reply_a_reason_or_one_line(
     tmp_path_factory: pytest.TempPathFactory,

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asking import KEY, KEY_VARIABLE, clear, questions, quick, run
+from asking import KEY, KEY_VARIABLE, clear, many_runs, questions, quick, run
 from harness import Outcomes, many_cases
 from raw_endpoint import RawEndpoint, raw_endpoint
 from sharegpt4v.config import load
@@ -65,7 +65,7 @@ def responses(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-@many_cases
+@many_runs
 @given(st.lists(responses(), min_size=1, max_size=2))
 def test_any_bytes_end_in_a_reply_or_a_reason(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes, raw: RawEndpoint, sent: list[bytes]
