@@ -149,6 +149,25 @@ def test_a_small_limit_stops_a_run_no_sooner_than_it_has_to(tmp_path: Path, book
     assert 20 - bound_of(settings) < counted(tmp_path / "ledger.jsonl", settings) <= 20
 
 
+@pytest.mark.parametrize(
+    "told", [(None, None), ("9", "1"), (-5, 1), (1e30, 1), (9.5, 1), (10**9, 1), ([], {}), (True, 1)]
+)
+def test_a_reply_that_an_earlier_version_kept_with_impossible_tokens_counts_as_the_most(
+    tmp_path: Path, book: tuple[Book, str], told: tuple[Any, Any]
+) -> None:
+    kept, url = book
+    kept.begin([], 0)
+    path, settings = tmp_path / "old.jsonl", quick(url, budget=Budget(1.0, 1000.0, 10_000.0))
+    row = {"key": "old", "text": "x", "model": "mini", "prompt_tokens": told[0], "completion_tokens": told[1]}
+    path.write_text(json.dumps(row) + "\n")
+    (request,) = questions(1)
+    most = usd(len(request.prompt.encode()) + FRAME_TOKENS, MAX_TOKENS, settings, batch=False)
+    for limit, ended in ((1.9, None), (2.1, {})):
+        assert settings.budget
+        allowed = replace(settings, budget=replace(settings.budget, limit_usd=float(limit * most)))
+        assert run([request], allowed, path) == ended
+
+
 @many_runs
 @given(
     RUNS, PRICES, st.floats(0.01, 60), st.integers(1, 9), st.integers(1, 12), st.integers(0, 2**32),

@@ -30,6 +30,7 @@ from sharegpt4v.teacher.account import reservations_path
 from sharegpt4v.teacher.client import ask
 from sharegpt4v.teacher.connection import Connection
 from sharegpt4v.teacher.pacing import Pacer, retry_after
+from sharegpt4v.verbs.endpoints import endpoint_settings
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 GOOD = json.dumps({
@@ -219,6 +220,15 @@ def test_an_endpoint_that_always_asks_to_wait_is_given_up(tmp_path, wait, status
     rows = {row["key"] for row in read_jsonl(reservations_path(tmp_path / "ledger.jsonl"))}
     free = 10 if status != 500 and wait not in ("-5", "0", "²") else 0  # a 500 counts whatever it asks for
     assert len(rows) == free + 2
+
+
+@pytest.mark.parametrize("section", ["teacher", "judge"])
+def test_the_longest_wait_is_a_key_of_the_config_and_ten_minutes_by_default(tmp_path: Path, section: str) -> None:
+    path = tmp_path / "preset.json"
+    for changed, seconds in (({}, 600), ({"longest_wait_seconds": 7}, 7)):
+        path.write_text(json.dumps({"base": str(DEFAULT_CONFIG), section: changed}))
+        settings = endpoint_settings(getattr(load(path), section), "http://127.0.0.1/v1")
+        assert settings.longest_wait_seconds == seconds
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
