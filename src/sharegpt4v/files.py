@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,24 +22,66 @@ import orjson
 
 from sharegpt4v.errors import UserError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # only writing fails so
+IN_TEXT = re.compile(rf"\(os error ({'|'.join(map(str, FULL))})\)")  # as errors of safetensors and tokenizers say it
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn an error of the operating system in the block, which writes `path`, into a `UserError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "make room there" if error.errno in FULL else "make it writable"
+        raise UserError(_cannot_write(path, error.strerror or "", remedy)) from None
+
+
+def full_disk(error: BaseException | None) -> str:
+    """Return how the operating system calls it that a disk is full; "" when that is not what an error comes from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return os.strerror(error.errno)
+        if told := IN_TEXT.search(str(error)):
+            return os.strerror(int(told[1]))
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def refuse_full_disk(path: Path | str, error: BaseException) -> None:
+    """Raise a `UserError` that names `path` when an error of writing there comes from a full disk."""
+    if not isinstance(error, UserError) and (why := full_disk(error)):
+        raise UserError(_cannot_write(path, why, "make room there")) from None
+
+
+def _cannot_write(path: Path | str, why: str, remedy: str) -> str:
+    return f"{path}: cannot be written ({why}); {remedy}, then run the same command again"
+
 
 @contextmanager
 def open_atomically(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; rename it to `path` when the block ends without an error.
 
-    `mode` is "wb" or "w" (UTF-8). After an error nothing is left behind and an older file stays as it was.
+    `mode` is "wb" or "w" (UTF-8). After an error nothing is left behind and an older file stays as it was. A full disk
+    or a folder that cannot be written is a `UserError` that names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(temporary, mode, encoding=None if "b" in mode else "utf-8")
     try:
-        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
-            yield file
+        yield file
+        with writing(path):
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+            file.close()
+            os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        refuse_full_disk(path, error)  # from the block's own writing
         raise
 
 
@@ -93,7 +137,7 @@ def read_json(path: Path | str) -> Any:
 
 def read_jsonl(path: Path | str) -> Iterator[Any]:
     """Yield the documents of a JSON-lines file in order; a broken line is a `UserError` with its number."""
-    with _open(path, "JSON lines") as file:
+    with open_to_read(path, "JSON lines") as file:
         for number, line in enumerate(file, start=1):
             line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if line.strip():
@@ -111,7 +155,8 @@ def read_text(path: Path | str, expected: str = "a text file") -> str:
     return data.decode()
 
 
-def _open(path: Path | str, expected: str) -> IO[bytes]:
+def open_to_read(path: Path | str, expected: str) -> IO[bytes]:
+    """Open a file; a `UserError` names it and what was `expected` there when it cannot be read."""
     try:
         return open(path, "rb")
     except FileNotFoundError:
@@ -124,7 +169,7 @@ def _open(path: Path | str, expected: str) -> IO[bytes]:
 
 def _read_bytes(path: Path | str, expected: str) -> bytes:
     """Return the content of a file without the byte-order mark that some editors put first."""
-    with _open(path, expected) as file:
+    with open_to_read(path, expected) as file:
         return file.read().removeprefix(codecs.BOM_UTF8)
 
 
