@@ -13,3 +13,12 @@ class UserError(Exception):
 
 class MissingFile(UserError):
     """A file that only the user can bring."""
+
+
+LONGEST_REASON = 200
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error of a library says as one printable line, or its kind when it says nothing."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in str(error)).split())
+    return text[:LONGEST_REASON] or type(error).__name__

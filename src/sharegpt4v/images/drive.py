@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.images.fetch import mark_of
-from sharegpt4v.images.listing import safe_name
+from sharegpt4v.images.paths import safe_name
 from sharegpt4v.progress import Progress
 
 MEGABYTE = 1_000_000

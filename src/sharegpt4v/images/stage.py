@@ -19,9 +19,10 @@ from sharegpt4v.images.fetch import mark_of
 from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.folder import link_folder, placed
 from sharegpt4v.images.intake import take_in
-from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy, safe_name
+from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy
 from sharegpt4v.images.manifest import CheckedRow, manifest_path, write_manifest
 from sharegpt4v.images.obtain import File, files_of
+from sharegpt4v.images.paths import safe_name
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_ocr_vqa, read_url_list
 
@@ -36,10 +37,11 @@ def fetch_source(
     """
     room = work / source.name
     listing = _gather(source, data / source.folder, room, settings, mini_base_url)
-    memory = room / ("hashed.jsonl" if source.images == 0 else "decoded.jsonl")
+    memory = room / ("hashed.jsonl" if source.images == 0 else f"decoded-{settings.most_pixels}.jsonl")
     manifest = manifest_path(data, source.name)
     reasons: dict[str, str] = {}
-    counts = write_manifest(manifest, _noting(take_in(source, listing, data, memory, settings.workers), reasons))
+    rows = take_in(source, listing, data, memory, settings.workers, settings.most_pixels)
+    counts = write_manifest(manifest, _noting(rows, reasons))
     counts += write_findings(manifest, reasons)
     said = ", ".join(f"{counts[what]:,} {what}" for what in ("ok", "broken", "missing", "repaired", "duplicate"))
     print(f"{source.name}: {said}; see {findings_path(manifest)}", file=sys.stderr)
@@ -107,7 +109,10 @@ def _unpack_once(source: Source, file: File, folder: Path, room: Path, settings:
     if not complete or done["version"] != version:
         done = {"as_asked": as_asked, "version": version, "damage": ""}
         try:
-            unpacked = unpack(archive, folder, strip_prefix=source.strip_prefix, only_images=source.images != 0)
+            only_images = source.images != 0
+            unpacked = unpack(
+                archive, folder, strip_prefix=source.strip_prefix, only_images=only_images, limits=settings.limits
+            )
         except Damaged as error:
             # Where it is known how many images there should be, those that damage takes count as missing.
             counted = settings.missing == "drop" and source.images and error.unpacked.members

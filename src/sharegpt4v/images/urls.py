@@ -21,7 +21,8 @@ from pathlib import Path
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json
 from sharegpt4v.images.catalogue import resolve
-from sharegpt4v.images.listing import Listing, link_or_copy, safe_name
+from sharegpt4v.images.listing import Listing, link_or_copy
+from sharegpt4v.images.paths import safe_name
 from sharegpt4v.progress import Progress
 
 HEADER = ["url", "name"]
