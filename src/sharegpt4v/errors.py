@@ -15,10 +15,14 @@ class MissingFile(UserError):
     """A file that only the user can bring."""
 
 
+def printable(text: str) -> str:
+    """Return `text` with all that is no printable character (line ends, control characters, surrogates) escaped."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 LONGEST_REASON = 200
 
 
 def one_line(error: BaseException) -> str:
     """Return what an error of a library says as one printable line, or its kind when it says nothing."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in str(error)).split())
-    return text[:LONGEST_REASON] or type(error).__name__
+    return printable(" ".join(str(error).split()))[:LONGEST_REASON] or type(error).__name__

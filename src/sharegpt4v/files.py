@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,24 +21,49 @@ import orjson
 
 from sharegpt4v.errors import UserError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # only writing fails so
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn an error of the operating system in the block, which writes `path`, into a `UserError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(_cannot_write(path, error)) from None
+
+
+def _cannot_write(path: Path | str, error: OSError) -> str:
+    remedy = "make room there" if error.errno in FULL else "make it writable"
+    return f"{path}: cannot be written ({error.strerror}); {remedy}, then run the same command again"
+
 
 @contextmanager
 def open_atomically(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; rename it to `path` when the block ends without an error.
 
-    `mode` is "wb" or "w" (UTF-8). After an error nothing is left behind and an older file stays as it was.
+    `mode` is "wb" or "w" (UTF-8). After an error nothing is left behind and an older file stays as it was. A full disk
+    or a folder that cannot be written is a `UserError` that names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(temporary, mode, encoding=None if "b" in mode else "utf-8")
     try:
-        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
-            yield file
+        yield file
+        with writing(path):
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+            file.close()
+            os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL:  # from the block's own writing
+            raise UserError(_cannot_write(path, error)) from None
         raise
 
 
