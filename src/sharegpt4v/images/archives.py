@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import FULL
 from sharegpt4v.images.listing import has_image_suffix, is_litter
 from sharegpt4v.images.members import Limits, Member, Unreadable, members_of
 from sharegpt4v.images.paths import refused_name, safe_name
+from sharegpt4v.images.transfer import check_free
 from sharegpt4v.progress import Progress
 
 ALL_FOLDERS = "*/"
 IN_THE_WAY = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ)
-FULL = (errno.ENOSPC, errno.EDQUOT)
 LIMITS = Limits()
 
 
@@ -123,12 +123,7 @@ def _write(member: Member, target: Path, keep_free_bytes: int) -> bool:
     if target.is_file() and target.stat().st_size == member.size and _equals(member, target):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(target.parent).free
-    if free < member.size + keep_free_bytes:
-        raise UserError(
-            f"{target.parent}: {member.size:,} bytes are to come, {free:,} are free and {keep_free_bytes:,} of them "
-            "are to stay so; make room, or lower sources.keep_free_gigabytes"
-        )
+    check_free(target.parent, member.size, keep_free_bytes)
     temporary = target.with_name(f".{target.name}.tmp")
     try:
         # No flush to disk per file: that costs hours over a million images, and the comparison above finds a torn one.

@@ -27,11 +27,27 @@ def inside(root: Path, path: object) -> Path:
     Only the text of the path counts. Links below `root` are the user's own, as to a larger disk: nothing that this
     project fetches or unpacks brings one.
     """
-    problem = "no text" if not isinstance(path, str) else _problem(path)
+    problem = "no text" if not isinstance(path, str) else problem_in(path)
     if problem:
         shown = path[:SHOWN] if isinstance(path, str) else f"a value of type {type(path).__name__}"
         raise UserError(f"path {shown!r}: {problem}; expected a path below {root}")
     return root / str(path)
+
+
+def problem_in(path: str) -> str:
+    """Say why `path` does not stay below a folder or cannot be a file's; empty when it does."""
+    if NOT_IN_TEXT.search(path):
+        return "name with control characters or not UTF-8"
+    parts = path.split("/")
+    if not path or not parts[0]:
+        return "absolute name" if path else "name is empty"
+    if ".." in parts:
+        return "name with '..'"
+    if len(parts) > DEEPEST + 1:
+        return f"more than {DEEPEST} folders deep"
+    if len(path.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_PART for part in parts):
+        return "name is too long"
+    return ""
 
 
 def safe_name(name: str) -> str:
@@ -40,7 +56,7 @@ def safe_name(name: str) -> str:
     clean = "/".join(part for part in name.split("/") if part not in ("", "."))
     if re.match(r"/|[A-Za-z]:/", name):
         raise ValueError("absolute name")
-    if problem := _problem(clean):
+    if problem := problem_in(clean):
         raise ValueError(problem)
     return clean
 
@@ -54,7 +70,7 @@ def plain_name(name: str) -> str:
         raise ValueError("name with a slash")
     if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name):
         raise ValueError("name of a device")
-    if name == "." or (problem := _problem(name)):
+    if name == "." or (problem := problem_in(name)):
         raise ValueError("no name of a file" if name == "." else problem)
     return name
 
@@ -74,22 +90,6 @@ def refused_name(name: str) -> str:
     """
     text = escaped(name).replace("/", r"\u002f")
     return text if BACKSLASH in text else f"{BACKSLASH}{text}"
-
-
-def _problem(path: str) -> str:
-    """Say why `path` does not stay below a folder or cannot be a file's; empty when it does."""
-    if NOT_IN_TEXT.search(path):
-        return "name with control characters or not UTF-8"
-    parts = path.split("/")
-    if not path or not parts[0]:
-        return "absolute name" if path else "name is empty"
-    if ".." in parts:
-        return "name with '..'"
-    if len(parts) > DEEPEST + 1:
-        return f"more than {DEEPEST} folders deep"
-    if len(path.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_PART for part in parts):
-        return "name is too long"
-    return ""
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sharegpt4v.config.sources import Policy
 from sharegpt4v.images.archives import LIMITS
+from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.loading import MOST_PIXELS
 from sharegpt4v.images.members import Limits
-from sharegpt4v.images.urls import Crawler
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ def run(options: Namespace) -> None:
 
 def fetch_settings(config: Config) -> FetchSettings:
     """Turn the section `sources` into what the stage takes."""
+    from sharegpt4v.images.crawler import Crawler
     from sharegpt4v.images.members import Limits
     from sharegpt4v.images.settings import FetchSettings
-    from sharegpt4v.images.urls import Crawler
 
     section, crawler = config.sources, config.sources.img2dataset
     keep_free_bytes = round(section.keep_free_gigabytes * 1e9)
@@ -55,5 +55,11 @@ def fetch_settings(config: Config) -> FetchSettings:
         limits=Limits(section.largest_unpacking_ratio, section.largest_archive_entries, keep_free_bytes),
         keep_archives=section.keep_archives,
         link_files=section.link_files,
-        crawler=Crawler(layout.of_project(crawler.command), crawler.threads, crawler.timeout_seconds, crawler.retries),
+        crawler=Crawler(
+            layout.of_project(crawler.command),
+            crawler.threads,
+            crawler.timeout_seconds,
+            crawler.retries,
+            private=section.allow_private_addresses,
+        ),
     )
