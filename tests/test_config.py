@@ -316,8 +316,8 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
             "line 3: base_models.vision_tower.heads is 5; expected a divisor of hidden_size, 64",
         ),
         (
-            ["base_models:", "  llm: {7b: {heads: 32}}"],
-            "line 3: base_models.llm.7b.heads is 32; expected heads of an even width (rotary positions), not 3",
+            ["base_models:", "  llm: {7b: {heads: 128}}"],
+            "line 3: base_models.llm.7b.heads is 128; expected heads of an even width (rotary positions), not 1",
         ),
         (["captioner: {size: 70b}"], "line 2: captioner.size is '70b', which is not in base_models.llm; did you mean '7b'?"),
         (

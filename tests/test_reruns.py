@@ -19,8 +19,8 @@ from sharegpt4v.workflow import STAGES, stage_params, verb_of
 
 Rules = set[str]
 
-SHOWN: Rules = {"table", "tracked", "cells"}
-SCORED = {"scores", "metrics", "figure", *SHOWN}
+SHOWN: Rules = {"table", "tracked"}
+SCORED = {"scores", "cells", "metrics", "figure", *SHOWN}
 ANSWERED = {"answers", "judged", "submissions", *SCORED}
 PAIR = {"substitution"}  # of models without pre-training
 FINETUNED = {"finetuned", *ANSWERED}

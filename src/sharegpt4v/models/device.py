@@ -17,10 +17,8 @@ def choose_device() -> torch.device:
 
 
 def one_thread() -> None:
-    """Compute on one core, unless the environment sets `OMP_NUM_THREADS`.
+    """Compute on one core, whatever the environment says in `OMP_NUM_THREADS`: with two, weights come out differently.
 
-    Jobs run side by side, one thread each: threads that wait for each other on a busy machine are several times
-    slower, and with one thread sums come out the same on machines with more or fewer cores.
+    Jobs run side by side, one thread each: threads that wait for each other on a busy machine are several times slower.
     """
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
