@@ -18,6 +18,7 @@ class RawServer(ThreadingTCPServer):
     """Answers every request by `answer(server, path, connection)`; counts requests, and bytes that were taken."""
 
     daemon_threads = allow_reuse_address = True
+    request_queue_size = 64
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -7,18 +7,21 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from socket import socket
 
+import httpx
 import pytest
 
 from harness import CASES, Outcomes
 from mutations import mutated
 from raw_server import RawServer, raw_server
 from sharegpt4v.errors import UserError
+from sharegpt4v.images import crawler as crawler_module
 from sharegpt4v.images import transfer
 from sharegpt4v.images.catalogue import COLUMNS, Download, read_catalogue
 from sharegpt4v.images.crawler import Crawler
@@ -27,7 +30,6 @@ from sharegpt4v.images.fetch import fetch
 from sharegpt4v.images.transfer import Refused
 from sharegpt4v.images.urls import fetch_urls, read_ocr_vqa, read_url_list
 from test_images import IMG2DATASET, picture
-from troublesome_server import CONTENT, troublesome
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BODY = bytes(range(256)) * 20
@@ -61,7 +63,8 @@ def test_the_name_of_a_download_stays_in_its_folder(tmp_path: Path, outcomes: Ou
         fetched = outcomes.of(partial(quickly, Download(f"{server.base_url}/{name}"), tmp_path / "in/downloads"))
         assert fetched is None or fetched.parent == tmp_path / "in/downloads"
     assert not Path("/tmp/evil.zip").exists()
-    assert {path.name for path in tmp_path.rglob("*")} <= {"in", "downloads", *(fetched and [fetched.name, f"{fetched.name}.json"] or [])}  # fmt: skip
+    files = {fetched.name, f"{fetched.name}.json"} if fetched else set()
+    assert {path.name for path in tmp_path.rglob("*")} == {"in", "downloads", *files}
     if not fetched:
         cells = {"name": "a", "kind": "zip", "folder": "a", "address": f"https://h/{name}", "licence": "x"}
         row = "\t".join(cells.get(column, "") for column in COLUMNS)
@@ -119,7 +122,7 @@ def endless(server: RawServer, path: str, connection: socket) -> None:
 @pytest.mark.parametrize("known", [{"bytes": 5_000_000}, {"about_bytes": 2_500_000}])
 def test_a_body_past_the_known_size_is_cut_off_there(tmp_path: Path, known: dict[str, int]) -> None:
     with raw_server(endless) as server:
-        with pytest.raises(UserError, match="sends more than the .* bytes of the catalogue"):
+        with pytest.raises(UserError, match=r"sends more than the .* bytes of the catalogue"):
             quickly(Download(f"{server.base_url}/a.zip", **known), tmp_path, timeout_s=5)  # type: ignore[arg-type]
         assert server.sent < 20_000_000
     assert not list(tmp_path.glob("*.part"))
@@ -129,9 +132,9 @@ def test_a_body_past_the_known_size_is_cut_off_there(tmp_path: Path, known: dict
 
 
 def test_a_download_stops_before_the_disk_is_full(tmp_path: Path) -> None:
-    with raw_server(answer(whole(BODY))) as server:
-        with pytest.raises(UserError, match=r"5,120 bytes are to come, .* are to stay so; make room, or lower"):
-            fetch(Download(f"{server.base_url}/a.zip"), tmp_path, keep_free_bytes=1 << 60)
+    message = r"5,120 bytes are to come, .* are to stay so; make room, or lower"
+    with raw_server(answer(whole(BODY))) as server, pytest.raises(UserError, match=message):
+        fetch(Download(f"{server.base_url}/a.zip"), tmp_path, keep_free_bytes=1 << 60)
     with raw_server(endless) as server:
         with pytest.raises(UserError, match="make room"):
             fetch(Download(f"{server.base_url}/a.zip"), tmp_path, keep_free_bytes=1 << 60)
@@ -173,8 +176,10 @@ HEADERS = {
     "Content-Encoding": ["gzip", "br", "x"],
     "Content-Type": ["text/html", "\xff"],
 }
-STATUSES = [b"200 OK", b"206 Partial", b"304 Not", b"302 Found", b"416 Range", b"429 Slow", b"500 \xff\x01", b"99", b"204 No",
-            b"100 Continue", b"1000 X", b"403 Forbidden"]  # fmt: skip
+STATUSES = [
+    b"200 OK", b"206 Partial", b"304 Not", b"302 Found", b"416 Range", b"429 Slow", b"500 \xff\x01", b"99", b"204 No",
+    b"100 Continue", b"1000 X", b"403 Forbidden",
+]  # fmt: skip
 BODIES = [BODY, b"", BODY[:100], b"5\r\nhello\r\n0\r\n\r\n", b"fffffffff\r\nx", b"-1\r\n", b"\0" * 70_000]
 
 
@@ -205,7 +210,7 @@ def test_whatever_a_server_says_ends_in_a_file_or_in_one_line(
         for number in range(CASES):
             download = Download(f"{server.base_url}/{number % 7}.zip", *chosen.choice([(), (5_120,), (None, "0" * 64)]))
             said.clear()
-            fetched = outcomes.of(partial(quickly, download, tmp_path / "downloads"))
+            fetched = outcomes.of(partial(quickly, download, tmp_path / "downloads", timeout_s=0.1))
             if fetched and said:
                 assert any(fetched.read_bytes()[-50:] in one for one in said) or download.bytes == 5_120, said
             if fetched and chosen.random() < 0.8:
@@ -230,18 +235,25 @@ except UserError as error:
 
 
 def test_of_two_fetches_of_one_file_the_second_is_told_who_fetches_it(tmp_path: Path) -> None:
-    with troublesome() as server:
-        server.stalls = [400_000]
-        command = [sys.executable, "-c", FETCH, server.address, str(tmp_path)]
+    second_was_told = threading.Event()
+
+    def half(server: RawServer, path: str, connection: socket) -> None:
+        content = whole(BODY, 'ETag: "1"')
+        server.send(connection, content[:-2_000])
+        second_was_told.wait(60)
+        server.send(connection, content[-2_000:])
+
+    with raw_server(half) as server:
+        command = [sys.executable, "-c", FETCH, f"{server.base_url}/images.zip", str(tmp_path)]
         first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while not list(tmp_path.glob("*.part")):
             time.sleep(0.01)
         second = subprocess.run(command, capture_output=True, text=True)
+        second_was_told.set()
         told = first.communicate()[0]
-        assert (first.returncode, told) == (0, f"{len(CONTENT)}\n")
+        assert (first.returncode, told) == (0, f"{len(BODY)}\n")
         assert second.returncode == 1 and f"process {first.pid} on" in second.stderr and "wait" in second.stderr
-        assert subprocess.run(command, capture_output=True, text=True).stdout == told
-    assert (tmp_path / "images.zip").read_bytes() == CONTENT
+    assert (tmp_path / "images.zip").read_bytes() == BODY
     assert {path.name for path in tmp_path.iterdir()} == {"images.zip", "images.zip.json"}
 
 
@@ -266,8 +278,9 @@ def test_addresses_that_are_not_public_are_known() -> None:
     assert not objection("https://h.org/a.jpg") and not objection("http://127.0.0.1:5/a", ("127.0.0.1:5",))
 
 
-def test_a_list_reaches_no_private_address_and_no_file(tmp_path: Path) -> None:
-    """Neither by its own words, nor by names that resolve to one, nor by redirects of the one server that it may ask."""
+def test_a_list_reaches_no_private_address_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by its own words, nor by names that resolve to one, nor by redirects of the server that it may ask."""
+    monkeypatch.setattr(crawler_module, "SLOWEST", 3)
     image = picture()
     (tmp_path / "secret.png").write_bytes(image)
 
@@ -285,7 +298,7 @@ def test_a_list_reaches_no_private_address_and_no_file(tmp_path: Path) -> None:
             connection, b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location.encode() + b"\r\n\r\n"
         )
 
-    crawler = Crawler(IMG2DATASET, threads=16, timeout_s=1, retries=0, most_bytes=1_000_000, stall_s=60)
+    crawler = Crawler(IMG2DATASET, threads=16, timeout_s=3, retries=0, most_bytes=1_000_000, stall_s=60)
     with raw_server(answer(whole(image))) as canary, raw_server(serve) as server:
         port = canary.server_address[1]
         hosts = ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
@@ -296,14 +309,15 @@ def test_a_list_reaches_no_private_address_and_no_file(tmp_path: Path) -> None:
         urls |= {"good.png": f"{server.base_url}/good.png"}
         began = time.monotonic()
         listing = fetch_urls(urls, tmp_path / "images", tmp_path / "work", crawler, server.base_url)
-        assert listing.found == ["good.png"] and (tmp_path / "images/good.png").read_bytes() == image
-        assert canary.paths == [] and time.monotonic() - began < 55
+        assert listing.found == ["good.png"], listing
+        assert (tmp_path / "images/good.png").read_bytes() == image
+        assert canary.paths == [] and time.monotonic() - began < 60
         assert set(listing.failures) == urls.keys() - {"good.png"}
         private = [why for name, why in listing.failures.items() if "private network" in why]
         assert len(private) >= 2 * len(hosts) - 2, listing.failures  # `[::1]` may not be there at all
         assert "more than 1,000,000 bytes" in listing.failures["endless"] and server.sent < 30_000_000
-        assert len(fetch_urls(urls, tmp_path / "all", tmp_path / "work2", Crawler(IMG2DATASET, private=True, timeout_s=1,
-                              retries=0, most_bytes=1_000_000), server.base_url).found) >= 10  # fmt: skip
+        assert "more than 9 seconds" in listing.failures["drip"]
+        assert httpx.get(urls["direct0.png"]).content == image  # it was there to be reached
 
 
 def test_what_a_list_says_is_one_line_or_a_url(tmp_path: Path, outcomes: Outcomes) -> None:
@@ -329,7 +343,8 @@ from pathlib import Path
 from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.urls import fetch_urls
 crawler = Crawler(Path(sys.argv[1]), threads=2, timeout_s=600, private=True)
-fetch_urls({f"{n}.png": f"{sys.argv[2]}/{n}" for n in range(9)}, Path(sys.argv[3], "images"), Path(sys.argv[3]), crawler)
+work = Path(sys.argv[3])
+fetch_urls({f"{n}.png": f"{sys.argv[2]}/{n}" for n in range(9)}, work / "images", work, crawler)
 """
 
 
@@ -344,7 +359,7 @@ def processes_with(text: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP][: 3 if CASES > 1_000 else 1])
 def test_img2dataset_ends_with_the_job_that_started_it(tmp_path: Path, number: signal.Signals) -> None:
     mark = f"S4V_TEST_MARK={tmp_path}"
     environment = os.environ | {"S4V_TEST_MARK": str(tmp_path)}

@@ -119,10 +119,16 @@ def guard(allowed: tuple[str, ...], private: bool, most_bytes: int, most_seconds
         return connect((str(found[-1]), port), *arguments, **options)
 
     def bounded_urlopen(request: Any, data: Any = None, timeout: float = 10.0, **options: Any) -> _Body:
+        began = time.monotonic()
         with opener.open(request, data, timeout) as response:
             body = _Body(response.read(most_bytes + 1))
             if len(body.getbuffer()) > most_bytes:
                 raise OSError(f"more than {most_bytes:,} bytes")
+            # A connection that ends early, also by `watch`, looks like the end of the response.
+            if time.monotonic() - began > most_seconds:
+                raise OSError(f"more than {most_seconds:,} seconds")
+            if response.length:
+                raise OSError(f"the connection ended {response.length:,} bytes early")
             body.headers = response.headers
             return body
 

@@ -43,7 +43,8 @@ def fetch(
         raise UserError(f"{called(download)}: {error}; expected an address that ends in a file name") from None
     part, metadata = target.with_name(f"{target.name}.part"), metadata_path(target)
     with WriterLock(target), Connection(download.address, timeout_s) as connection:
-        if target.exists() and _is_current(connection, download, target, metadata):
+        # A part beside the file is of a newer version, which what is known then tells of.
+        if target.exists() and not part.exists() and _is_current(connection, download, target, metadata):
             return target
         transfer = Transfer(connection, download, part, metadata, keep_free_bytes)
         resumed = transfer.complete(tries, first_wait_s)
@@ -53,7 +54,7 @@ def fetch(
             transfer.complete(tries, first_wait_s)
             complaint = complaint_about(part, download)
         if complaint:
-            part.unlink()
+            transfer.discard()
             raise UserError(f"{called(download)}: {complaint}; correct the catalogue, or fetch from another address")
         write_json(metadata, read_metadata(metadata) | {"sha256": download.sha256})
         os.replace(part, target)

@@ -69,6 +69,11 @@ class Transfer:
                 wait_s = getattr(error, "wait_s", None) or first_wait_s * 2 ** (failures - 1)
                 time.sleep(min(wait_s, LONGEST_WAIT_S))
 
+    def discard(self) -> None:
+        """Remove what came, and what is known of it."""
+        self.part.unlink(missing_ok=True)
+        self.metadata.unlink(missing_ok=True)
+
     def _attempt(self) -> bool:
         """One request, from where `part` ends; return whether it continued an earlier piece."""
         have = self.part.stat().st_size if self.part.exists() else 0
@@ -160,7 +165,7 @@ class Transfer:
         exact, about = self.download.bytes, self.download.about_bytes
         most = exact if exact is not None else ROUNDED_BY * about if about is not None else math.inf
         if size > most:
-            self.part.unlink(missing_ok=True)
+            self.discard()
             raise UserError(
                 f"{called(self.download)}: the server {does} more than the {exact or about:,} bytes of the catalogue; "
                 "correct the catalogue, or fetch from another address"
