@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sharegpt4v.files import open_atomically
+from sharegpt4v.images.paths import inside
 
 STYLE = (
     "body{font:15px sans-serif;margin:2em} tr{vertical-align:top} td,th{padding:.5em 1em .5em 0;text-align:left}"
@@ -33,7 +34,7 @@ def write_review(
             file.write(_line("td", [html.escape(source), *(f"{reasons.get(reason, 0):,}" for reason in found)]))
         file.write(_line("th", ["image", "reason", "text"], "</table><table>"))
         for row in rejected:
-            address = quote(Path(os.path.relpath(data / row["image"], path.parent)).as_posix())
+            address = quote(Path(os.path.relpath(inside(data, row["image"]), path.parent)).as_posix())
             picture = f'<img loading="lazy" alt="" src="{address}"><br><small>{html.escape(row["image"])}</small>'
             file.write(_line("td", [picture, html.escape(row["reason"]), html.escape(row["text"])]))
         file.write("</table>\n")
