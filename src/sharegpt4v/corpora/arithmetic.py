@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.corpora.checks import image_of
 from sharegpt4v.corpora.reading import read_array
-from sharegpt4v.corpora.rows import image_of, source_of
+from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl, write_csv, write_json
 

@@ -1,23 +1,16 @@
-"""The rows of a corpus in LLaVA's form, an image and a conversation, and those of a shard of captions.
-
-Others write corpora: every field is checked by its type before it is used, and an image by where its path leads.
-"""
+"""The rows of a caption corpus in LLaVA's form: an image, a short question, a caption."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import orjson
 
-from sharegpt4v.errors import UserError, printable
-from sharegpt4v.images.paths import inside
+from sharegpt4v.corpora.checks import check_row
+from sharegpt4v.errors import UserError
 from sharegpt4v.teacher.prompts import hash_fraction
-
-DATA = Path("data")  # as messages call the folder that images are below
-SHOWN = 60  # characters of a value in a message
-STATUSES = ("accepted", "rejected")
 
 
 def caption_row(image: str, caption: str, question: str) -> dict[str, Any]:
@@ -32,78 +25,12 @@ def caption_row(image: str, caption: str, question: str) -> dict[str, Any]:
     }
 
 
-def check_row(row: Any, place: str) -> Mapping[str, Any]:
-    """Return a LLaVA row; a `UserError` names the `place` and the field of one that is not.
-
-    It has 'conversations', a list of turns with the texts 'from' and 'value', and may have an 'id' and an 'image'.
-    """
-    image_of(row, place)
-    if type(row.get("id", "")) not in (str, int):
-        raise _wrong(place, "id", row["id"], "a text")
-    turns = row.get("conversations")
-    if not isinstance(turns, list):
-        raise _wrong(place, "conversations", turns, "a list of turns with 'from' and 'value'")
-    for number, turn in enumerate(turns):
-        if not isinstance(turn, dict):
-            raise _wrong(place, f"conversations[{number}]", turn, "a turn with 'from' and 'value'")
-        for field in ("from", "value"):
-            if not isinstance(turn.get(field), str):
-                raise _wrong(place, f"conversations[{number}].{field}", turn.get(field), "a text")
-    return row  # type: ignore[no-any-return]
-
-
-def image_of(row: Any, place: str) -> str:
-    """Return the image of a LLaVA row, which is a path below data/ or "" where there is none; else a `UserError`."""
-    if not isinstance(row, dict):
-        raise UserError(f"{place}: {_kind(row)}; expected a LLaVA row, an object with 'conversations'")
-    image = row.get("image")
-    return "" if image is None or image == "" else _path(image, place)
-
-
 def caption_of(row: Any, place: str) -> tuple[str, str]:
     """Return image and caption (the last turn) of a row; a `UserError` names the `place` of one that has none."""
     turns = check_row(row, place)["conversations"]
     if not row.get("image") or not turns or turns[-1]["from"] != "gpt":
         raise UserError(f"{place}: expected a LLaVA row with an 'image' and a last turn of 'gpt'")
     return row["image"], turns[-1]["value"]
-
-
-def check_shard_row(row: Any, place: str) -> Mapping[str, Any]:
-    """Return a row of a shard of captions: the texts image, sha256, caption and status, which is one of `STATUSES`.
-
-    A `UserError` names the `place` and the field of one that is not.
-    """
-    if not isinstance(row, dict):
-        raise UserError(f"{place}: {_kind(row)}; expected a row of a shard of captions, an object with 'image'")
-    for field in ("sha256", "caption", "status"):
-        if not isinstance(row.get(field), str):
-            raise _wrong(place, field, row.get(field), "a text")
-    if row["status"] not in STATUSES:
-        raise _wrong(place, "status", row["status"], " or ".join(STATUSES))
-    _path(row.get("image"), place)
-    return row
-
-
-def _path(image: Any, place: str) -> str:
-    if not isinstance(image, str):
-        raise _wrong(place, "image", image, "a path below data/")
-    try:
-        inside(DATA, image)
-    except UserError as error:
-        raise UserError(f"{place}, field 'image': {error}") from None
-    return image
-
-
-def _wrong(place: str, field: str, value: Any, expected: str) -> UserError:
-    return UserError(f"{place}, field '{field}': {_kind(value)}; expected {expected}")
-
-
-def _kind(value: Any) -> str:
-    """Say what a JSON value is, as short as messages need it."""
-    if isinstance(value, str):
-        return printable(repr(value[:SHOWN]))
-    kinds = {type(None): "nothing", bool: "true or false", int: "a number", float: "a number", list: "a list"}
-    return kinds.get(type(value), "an object")
 
 
 def source_of(image: str) -> str:

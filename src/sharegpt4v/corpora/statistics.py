@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from sharegpt4v.corpora.captions import COLUMNS as COUNTED
 from sharegpt4v.corpora.captions import Counts, count_captions
+from sharegpt4v.corpora.checks import check_row
 from sharegpt4v.corpora.reading import read_array
-from sharegpt4v.corpora.rows import check_row, source_of
+from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_csv
 

@@ -16,9 +16,10 @@ from typing import IO, NamedTuple
 import orjson
 
 from sharegpt4v.corpora.arithmetic import TEXT, Arithmetic
+from sharegpt4v.corpora.checks import check_row
 from sharegpt4v.corpora.drawing import SeedCaption, draw, read_seed_captions
 from sharegpt4v.corpora.reading import read_array, read_located
-from sharegpt4v.corpora.rows import caption_of, caption_row, check_row, choose_question, source_of
+from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically
 from sharegpt4v.teacher.prompts import hash_fraction

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sharegpt4v.corpora.checks import image_of
 from sharegpt4v.corpora.reading import read_array
-from sharegpt4v.corpora.rows import image_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_csv
 from sharegpt4v.images.catalogue import ARCHIVES, Source

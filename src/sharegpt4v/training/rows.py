@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.corpora.checks import SHOWN, check_row
 from sharegpt4v.corpora.reading import read_array
-from sharegpt4v.corpora.rows import SHOWN, check_row
 from sharegpt4v.errors import UserError, printable
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.models.llama_tokenizer import without_mark
