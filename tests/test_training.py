@@ -280,7 +280,7 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
     ("change", "message"),
     [
         ({"image": "coco/gone.jpg"}, r"row 2 \(id coco/001\.jpg\): no image .*coco/gone\.jpg"),
-        ({"conversations": [{"from": "human"}]}, "row 2.*: expected 'conversations'"),
+        ({"conversations": [{"from": "human"}]}, r"row 2, field 'conversations\[0\]\.value': nothing"),
     ],
 )
 def test_row_that_is_none_is_named(world, tmp_path, change, message):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from harness import CASES, Outcomes, many_cases
 from mutations import mutated
 from sharegpt4v import layout
+from sharegpt4v.benchmarks.reading import short_questions
 from sharegpt4v.captioner.rows import captioner_rows
 from sharegpt4v.corpora.arithmetic import write_mixture
 from sharegpt4v.corpora.drawing import read_seed_captions
@@ -232,6 +233,27 @@ def test_a_row_of_a_shard_is_no_less_strict(tmp_path: Path, field: str, value: A
         with pytest.raises(UserError, match=rf"\.jsonl, line 2, {message}"):
             reader(shard, tmp_path)
     assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("image_id", "1", "field 'image_id': '1'; expected a whole number"),
+        ("image_id", [1], "field 'image_id': a list; expected a whole number"),
+        ("caption", 3, "field 'caption': a number; expected a text"),
+    ],
+)
+def test_an_annotation_is_no_less_strict(tmp_path: Path, field: str, value: Any, message: str) -> None:
+    (tmp_path / "coco.json").write_bytes(coco_of([annotation(1), annotation(2) | {field: value}]))
+    with pytest.raises(UserError, match=f"annotation 2, {message}"):
+        count_coco(tmp_path / "coco.json", tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../../secret.png", "/etc/passwd"])
+def test_an_image_of_a_benchmark_stays_in_its_folder(tmp_path: Path, path: str) -> None:
+    (tmp_path / "q.jsonl").write_text(json.dumps({"question_id": 1, "image": path, "text": "x"}))
+    with pytest.raises(UserError, match=r"q\.jsonl, row 1, field 'image': path .*; expected a path below"):
+        short_questions(tmp_path / "q.jsonl", tmp_path / "images")
 
 
 # Bytes

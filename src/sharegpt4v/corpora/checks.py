@@ -1,4 +1,4 @@
-"""Whether a row is one: of a corpus in LLaVA's form, or of a shard of captions.
+"""Whether a row is one: of a corpus in LLaVA's form, of a shard of captions, or of COCO's captions.
 
 Others write corpora: every field is checked by its type before it is used, and an image by where its path leads.
 """
@@ -59,6 +59,16 @@ def check_shard_row(row: Any, place: str) -> Mapping[str, Any]:
         raise _wrong(place, "status", row["status"], " or ".join(STATUSES))
     _path(row.get("image"), place)
     return row
+
+
+def check_annotation(row: Any, place: str) -> None:
+    """Check an annotation of COCO's captions: a whole number image_id and a text caption; else a `UserError`."""
+    if not isinstance(row, dict):
+        raise UserError(f"{place}: {_kind(row)}; expected an object with 'image_id' and 'caption'")
+    if type(row.get("image_id")) is not int:
+        raise _wrong(place, "image_id", row.get("image_id"), "a whole number")
+    if not isinstance(row.get("caption"), str):
+        raise _wrong(place, "caption", row.get("caption"), "a text")
 
 
 def _path(image: Any, place: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sharegpt4v.corpora.captions import COLUMNS as COUNTED
 from sharegpt4v.corpora.captions import Counts, count_captions
-from sharegpt4v.corpora.checks import check_row
+from sharegpt4v.corpora.checks import check_annotation, check_row
 from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.errors import UserError
@@ -104,8 +104,7 @@ def _coco(path: Path) -> Iterator[tuple[int, str, str]]:
     if not isinstance(annotations, list):
         raise UserError(f"{path}: no list 'annotations'; expected COCO's captions, such as captions_train2017.json")
     for number, row in enumerate(annotations, start=1):
-        if not isinstance(row, dict) or type(row.get("image_id")) is not int or not isinstance(row.get("caption"), str):
-            raise UserError(f"{path}, annotation {number}: expected 'image_id', a whole number, and 'caption', a text")
+        check_annotation(row, f"{path}, annotation {number}")
         yield row["image_id"], str(row["image_id"]), row["caption"]
 
 
