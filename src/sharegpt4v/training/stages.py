@@ -58,8 +58,9 @@ def train_stage(
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
     `<work>/<fingerprint>` until `out` is there. `UserError` for a row that is malformed or lacks its image, unless
-    `images` leaves that out. All of several processes call this alike, and the first one reads the rows and writes; how
-    the work is divided, `compute`, does not change what comes out.
+    `images` leaves that out. An image that breaks later is left out by the same policy, and counted in those two files.
+    All of several processes call this alike, and the first one reads the rows and writes; how the work is divided,
+    `compute`, does not change what comes out.
     """
     images = images or Usable(data)
     about = ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name))
