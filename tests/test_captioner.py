@@ -21,6 +21,7 @@ from sharegpt4v.cli import main
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of, write_json
 from sharegpt4v.images.manifest import write_manifest
+from sharegpt4v.ledger import Ledger
 from sharegpt4v.models.generation import Generator, Request
 from sharegpt4v.teacher.quality import Limits
 from sharegpt4v.training.pictures import Pictures
@@ -151,6 +152,49 @@ def test_folder_of_photographs(world, tmp_path, capsys):
         caption_folder(model, tmp_path / "work", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
     with pytest.raises(UserError, match="no such folder"):
         caption_folder(model, tmp_path / "gone", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
+
+
+def test_two_captions_in_one_folder_give_what_one_after_the_other_gives(world, tmp_path, monkeypatch, capsys):
+    model, images, data = world
+    preset, commands = tmp_path / "short.yaml", []
+    preset.write_text(f"base: {Path(__file__).parents[1] / 'config/config.yaml'}\ncaptions: {{max_new_tokens: 12}}\n")
+    for name, chosen in (("first", images[:12]), ("second", images[8:20])):
+        (tmp_path / name).mkdir()
+        for image in chosen:
+            (tmp_path / name / Path(image).name).write_bytes((data / image).read_bytes())
+        options = {"--model": model, "--images": tmp_path / name, "--out": f"{name}.jsonl", "--config": preset}
+        commands.append(["caption", *(str(one) for option in options.items() for one in option)])
+    (tmp_path / "alone").mkdir()
+    monkeypatch.chdir(tmp_path / "alone")
+    assert [main(command) for command in commands] == [0, 0]
+
+    # The second one is told who writes, and writes nothing.
+    (ledger,) = (tmp_path / "alone").rglob("captions.jsonl")
+    before = (tmp_path / "alone/second.jsonl").read_bytes()
+    capsys.readouterr()
+    with Ledger(ledger):
+        assert main(commands[1]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert f"captions.jsonl: process {os.getpid()} on " in told and "is writing it; wait until that has ended" in told
+    assert (tmp_path / "alone/second.jsonl").read_bytes() == before
+
+    # Two at a time, each again until it may.
+    (tmp_path / "together").mkdir()
+    insist = "import sys, time; from sharegpt4v.cli import main\nwhile main(sys.argv[1:]): time.sleep(0.1)"
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", insist, *command],
+            cwd=tmp_path / "together",
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        for command in commands
+    ]
+    assert [child.wait(timeout=300) for child in children] == [0, 0]
+    (ledger,) = (tmp_path / "together").rglob("captions.jsonl")
+    keys = [row["key"] for row in read_jsonl(ledger)]
+    assert len(keys) == len(set(keys)) == 20
+    for name in ("first.jsonl", "second.jsonl"):
+        assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
 def test_photographs_are_turned_upright_and_images_of_a_source_are_read_as_stored(world, tmp_path, monkeypatch):

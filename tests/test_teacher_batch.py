@@ -127,7 +127,7 @@ def test_a_batch_that_fails_for_another_reason_stops_the_run_in_one_line(tmp_pat
         assert run_stage(tmp_path, images, settings_for(url)).accepted == 8
 
 
-@pytest.mark.parametrize("event", ["upload", "create", "look", "content"])
+@pytest.mark.parametrize("event", ["upload", "create", "poll", "content"])
 @pytest.mark.parametrize("fault", [{"drop": True}, {"status": 503}], ids=["dropped", "503"])
 def test_passing_trouble_with_the_endpoint_makes_no_batch_twice(tmp_path, event, fault):
     images = make_images(tmp_path / "data", 12)
@@ -146,7 +146,7 @@ run_stage(folder, make_images(folder / "data", 16), settings_for(sys.argv[3]))
 """
 
 
-@pytest.mark.parametrize("event", ["create", "look", "content"])
+@pytest.mark.parametrize("event", ["create", "poll", "content"])
 def test_after_kill_9_at_any_point_the_same_command_goes_on(tmp_path, event):
     child: list[subprocess.Popen[bytes]] = []
     started = threading.Event()
@@ -175,7 +175,7 @@ def test_asking_directly_cancels_the_batches_under_way_and_keeps_what_they_have_
     def order(event: str, number: int) -> Fault | None:
         if event == "cancel":
             cancelled.set()
-        return Fault(status=401) if event == "look" and number == 3 else None
+        return Fault(status=401) if event == "poll" and number == 3 else None
 
     slow = lambda number, image, prompt: Fault(delay_seconds=0 if number < 6 or cancelled.is_set() else 1)  # noqa: E731
     with serve(describe, slow, batch_faults=order) as url:

@@ -187,6 +187,15 @@ def test_killed_stage_continues_and_ends_with_the_same_bytes(world, tmp_path):
     assert not any((tmp_path / "work-cut").iterdir())
 
 
+def test_a_second_run_on_a_work_directory_is_told_who_trains(world, tmp_path):
+    first = run(arguments(world, tmp_path / "out", tmp_path / "work"))
+    wait_for(lambda: any((tmp_path / "work").glob("*.lock")), first)
+    with pytest.raises(UserError, match=f"process {first.pid} on .* is writing it; wait until that has ended"):
+        train(world[0], world[2] / "rows.json", world, tmp_path / "second")
+    assert first.wait() == 0 and (tmp_path / "out/config.json").exists() and not (tmp_path / "second").exists()
+    assert not any((tmp_path / "work").iterdir())
+
+
 def wait_for(condition, process):
     for _ in range(6000):
         if found := condition():

@@ -15,6 +15,7 @@ from types import FrameType
 
 from sharegpt4v import __version__
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import full_disk
 from sharegpt4v.job_record import recorded
 
 VERBS = (
@@ -44,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if not (why := full_disk(error)):
+            raise
+        print(f"s4v {options.verb}: cannot write ({why}); make room, then run the same command again", file=sys.stderr)
+        return 1
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ import orjson
 from sharegpt4v.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # only writing fails so
+IN_TEXT = re.compile(rf"\(os error ({'|'.join(map(str, FULL))})\)")  # as errors of safetensors and tokenizers say it
 
 
 @contextmanager
@@ -30,12 +32,29 @@ def writing(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(_cannot_write(path, error)) from None
+        remedy = "make room there" if error.errno in FULL else "make it writable"
+        raise UserError(_cannot_write(path, error.strerror or "", remedy)) from None
 
 
-def _cannot_write(path: Path | str, error: OSError) -> str:
-    remedy = "make room there" if error.errno in FULL else "make it writable"
-    return f"{path}: cannot be written ({error.strerror}); {remedy}, then run the same command again"
+def full_disk(error: BaseException | None) -> str:
+    """Return how the operating system calls it that a disk is full; "" when that is not what an error comes from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return os.strerror(error.errno)
+        if told := IN_TEXT.search(str(error)):
+            return os.strerror(int(told[1]))
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def refuse_full_disk(path: Path | str, error: BaseException) -> None:
+    """Raise a `UserError` that names `path` when an error of writing there comes from a full disk."""
+    if not isinstance(error, UserError) and (why := full_disk(error)):
+        raise UserError(_cannot_write(path, why, "make room there")) from None
+
+
+def _cannot_write(path: Path | str, why: str, remedy: str) -> str:
+    return f"{path}: cannot be written ({why}); {remedy}, then run the same command again"
 
 
 @contextmanager
@@ -62,8 +81,7 @@ def open_atomically(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
             file.close()
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in FULL:  # from the block's own writing
-            raise UserError(_cannot_write(path, error)) from None
+        refuse_full_disk(path, error)  # from the block's own writing
         raise
 
 
@@ -119,7 +137,7 @@ def read_json(path: Path | str) -> Any:
 
 def read_jsonl(path: Path | str) -> Iterator[Any]:
     """Yield the documents of a JSON-lines file in order; a broken line is a `UserError` with its number."""
-    with _open(path, "JSON lines") as file:
+    with open_to_read(path, "JSON lines") as file:
         for number, line in enumerate(file, start=1):
             line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if line.strip():
@@ -137,7 +155,8 @@ def read_text(path: Path | str, expected: str = "a text file") -> str:
     return data.decode()
 
 
-def _open(path: Path | str, expected: str) -> IO[bytes]:
+def open_to_read(path: Path | str, expected: str) -> IO[bytes]:
+    """Open a file; a `UserError` names it and what was `expected` there when it cannot be read."""
     try:
         return open(path, "rb")
     except FileNotFoundError:
@@ -150,7 +169,7 @@ def _open(path: Path | str, expected: str) -> IO[bytes]:
 
 def _read_bytes(path: Path | str, expected: str) -> bytes:
     """Return the content of a file without the byte-order mark that some editors put first."""
-    with _open(path, expected) as file:
+    with open_to_read(path, expected) as file:
         return file.read().removeprefix(codecs.BOM_UTF8)
 
 

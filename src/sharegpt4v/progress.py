@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 
 
 class Progress:
@@ -25,7 +26,8 @@ class Progress:
         now = time.monotonic()
         if now - self.last >= self.every or self.done >= self.total:
             self.last = now
-            print(self.line(now, note), file=sys.stderr, flush=True)
+            with suppress(OSError):  # a full disk below a log must not end the work
+                print(self.line(now, note), file=sys.stderr, flush=True)
 
     def rate(self) -> float:
         """Units per second since this run began."""

@@ -31,7 +31,7 @@ RUN_CONFIG = layout.WORK / "config.json"
 
 # How a stage goes about its work; none of it changes what comes out.
 MANNER = {"checkpoint_minutes", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds"}
-MANNER |= {"mode", "attempts", "budget", "api_key_variable", "img2dataset", "workers"}
+MANNER |= {"longest_wait_seconds", "mode", "attempts", "budget", "api_key_variable", "img2dataset", "workers"}
 MANNER |= {"largest_failed_fraction"}  # of the judge's section; scores depend on it by its own name
 
 # Modules that are imported by name.

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pydantic import Field
 
 from sharegpt4v.config.section import Count, Fraction, Positive, Section, Text
-from sharegpt4v.config.teacher import Address, Budget, VariableName
+from sharegpt4v.config.teacher import LONGEST_WAIT, Address, Budget, VariableName
 
 
 class Judge(Section):
     """GPT-4 in the paper. Prompts and temperatures are the benchmarks' own. Scores by unlike judges do not compare."""
 
     base_url: Address = Field(
-        description="Address of an OpenAI-compatible endpoint; `mini` starts the drawn world's own on this machine."
+        description="Address of an OpenAI-compatible endpoint, without user, password, key or query; `mini` starts the "
+        "drawn world's own on this machine."
     )
     model: Text = Field(
         description="Name of the model, as the endpoint calls it (officially gpt-4-0314 and gpt-4-0613)."
@@ -26,7 +27,10 @@ class Judge(Section):
     tokens_per_minute: Count | None = Field(
         default=None, description="Limit on tokens of messages and replies per minute. null: no limit."
     )
-    timeout_seconds: Positive = Field(default=120, description="Seconds after which one request is given up.")
+    timeout_seconds: Positive = Field(
+        default=120, description="Seconds after which one request is given up that has no whole reply."
+    )
+    longest_wait_seconds: Positive = LONGEST_WAIT
     attempts: Count = Field(default=6, description="Attempts per message, the first one counted.")
     budget: Budget | None = Field(
         default=None,

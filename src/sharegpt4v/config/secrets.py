@@ -12,6 +12,9 @@ from sharegpt4v.config.wording import dotted
 
 SECRET_KEY = re.compile(r"api_?key|password|secret", re.IGNORECASE)
 SECRET_VALUE = re.compile(r"sk-|hf_[A-Za-z0-9]{30}|Bearer\s|\w+://[^/\s@]*:[^/\s@]+@")
+# Whoever's key is in an address would find it in every log and page that names the endpoint.
+ENDPOINT_KEY = "base_url"
+SECRET_ADDRESS = re.compile(r"\w+://[^/\s]*@|\S*[?#]|\S*/(sk-|hf_)")
 VARIABLE_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -41,7 +44,7 @@ def missing_keys(endpoints: Mapping[str, Teacher | Judge], environ: Mapping[str,
 
 
 def _looks_secret(key: str, value: str) -> bool:
-    if SECRET_VALUE.match(value):
+    if SECRET_VALUE.match(value) or (key == ENDPOINT_KEY and SECRET_ADDRESS.match(value)):
         return True
     names_a_variable = key.endswith("_variable") and VARIABLE_NAME.fullmatch(value) is not None
     return SECRET_KEY.search(key) is not None and not names_a_variable

@@ -25,6 +25,13 @@ VariableName = Annotated[
 ]
 
 
+LONGEST_WAIT = Field(
+    default=600,
+    description="Seconds to wait at most when the endpoint asks to come back later. Up to ten such waits of a request "
+    "are no attempts.",
+)
+
+
 class Quality(Section):
     """The gate that captions pass before anything is trained on them. The paper publishes none; the limits are ours."""
 
@@ -43,11 +50,17 @@ class Quality(Section):
 
 
 class Budget(Section):
-    """The brake for paid endpoints. A request counts with the most that it can cost until its reply is there."""
+    """The limit for paid endpoints. A request counts with the most that it can cost until its reply is there, and for
+    good when no usable reply comes or the endpoint does not say how many tokens it bills."""
 
     limit_usd: Positive = Field(
         description="No request is sent that could pass this, in US dollars, together with all replies so far and all "
         "requests under way."
+    )
+    image_tokens: Count | None = Field(
+        default=None,
+        description="The most tokens that one image can be billed for, by the endpoint's documentation. null: as "
+        "`config/prices.tsv` says for the model and `image_detail`.",
     )
     prompt_usd_per_million: float = Field(ge=0, description="Price of a million prompt tokens, in US dollars.")
     completion_usd_per_million: float = Field(ge=0, description="Price of a million reply tokens, in US dollars.")
@@ -57,7 +70,8 @@ class Teacher(Section):
     """GPT4-Vision in the paper; any endpoint that speaks the OpenAI protocol here."""
 
     base_url: Address = Field(
-        description="Address of an OpenAI-compatible endpoint; `mini` starts the drawn world's own on this machine."
+        description="Address of an OpenAI-compatible endpoint, without user, password, key or query; `mini` starts the "
+        "drawn world's own on this machine."
     )
     model: Text = Field(description="Name of the model, as the endpoint calls it (paper §3.2: GPT4-Vision).")
     api_key_variable: VariableName | None = Field(
@@ -83,7 +97,10 @@ class Teacher(Section):
     tokens_per_minute: Count | None = Field(
         default=None, description="Limit on tokens of prompts and replies per minute. null: no limit."
     )
-    timeout_seconds: Positive = Field(default=120, description="Seconds after which one request is given up.")
+    timeout_seconds: Positive = Field(
+        default=120, description="Seconds after which one request is given up that has no whole reply."
+    )
+    longest_wait_seconds: Positive = LONGEST_WAIT
     attempts: Count = Field(default=6, description="Attempts per image, the first one counted.")
     budget: Budget | None = Field(default=None, description="Prices and a limit on what is spent. null: no limit.")
     aesthetic_fraction: Fraction = Field(

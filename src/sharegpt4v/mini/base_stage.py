@@ -15,6 +15,7 @@ from sharegpt4v.config.section import Section
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.ledger import key_of
+from sharegpt4v.locking import WriterLock
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.checkpoint import new_folder
 
@@ -36,7 +37,7 @@ def make_llm(size: Transformer, out: Path, settings: Section, tokenizer_dir: Pat
     """Train a language model of the given size on the text world; `out` also gets the tokenizer.
 
     `settings` is the config's `base_models.llm_training`. The state to resume from is in `<work>/<fingerprint>` until
-    `out` is there.
+    `out` is there; a second run on that is a `UserError`.
     """
     from sharegpt4v.mini.base_models import train_llm
     from sharegpt4v.models.device import one_thread
@@ -45,12 +46,13 @@ def make_llm(size: Transformer, out: Path, settings: Section, tokenizer_dir: Pat
     tokenizer = _tokenizer(tokenizer_dir)
     about = _provenance("llm", [size, settings], seed, [tokenizer_dir])
     state = work / key_of(about["seed"], about["config"], about["inputs"])
-    model = train_llm(tokenizer, size, settings, seed, state)
-    with new_folder(out) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        write_json(folder / "provenance.json", about)
-    shutil.rmtree(state, ignore_errors=True)
+    with WriterLock(state):
+        model = train_llm(tokenizer, size, settings, seed, state)
+        with new_folder(out) as folder:
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            write_json(folder / "provenance.json", about)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def make_tower(

@@ -2,8 +2,8 @@
 
 It speaks the part of the protocol that the clients of this package use, `POST /v1/chat/completions` (with or without
 an image as data URL), `GET /v1/models` and the Batch API, plus `GET /health`, which tells how many requests it has
-answered. What it answers is a function given by the caller. Faults can be ordered, so that tests see the clients meet a
-bad day.
+answered. What it answers is a function given by the caller. Faults can be injected, so that tests see how the clients
+meet them.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ class Fault:
     drop: bool = False
     status: int = 200
     code: str = "fault"
-    message: str = "a fault that was ordered"
+    message: str = "a fault that was injected"
     retry_after: str | None = None  # seconds or an HTTP date
     headers: Mapping[str, str] = field(default_factory=dict)  # of any reply, such as the endpoint's limits
     text: str | None = None  # in place of the answer, for example a refusal
+    usage: Mapping[str, int] | None = None  # tokens in place of words
+    spoil: Callable[[bytes], bytes] = bytes  # what becomes of what is sent; in a batch, of a reply among the results
     finish_reason: str = "stop"
     expires_after: int | None = None  # requests of a batch
 
@@ -52,7 +54,7 @@ MAX_TOKENS_REFUSED = Fault(
 )
 
 Faults = Callable[[int, bytes | None, str], Fault | None]  # number of the request from 1, image bytes, prompt text
-BatchFaults = Callable[[str, int], Fault | None]  # upload, create, run, look, content or cancel; its number from 1
+BatchFaults = Callable[[str, int], Fault | None]  # upload, create, list, run, poll, content, cancel; its number
 
 
 @contextmanager
@@ -71,6 +73,8 @@ def serve(
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    # Else the second half of a response waits 40 ms for the client's kernel to acknowledge the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         application(answer, faults, model, batch_faults, refuses_max_tokens),
         access_log=False,
@@ -125,7 +129,8 @@ def application(
             return fault, {}
         text = answer(image, prompt) if fault.text is None else fault.text
         served += 1
-        return fault, completion(received, model, prompt, text, fault.finish_reason)
+        replied = completion(received, model, prompt, text, fault.finish_reason)
+        return fault, replied if fault.usage is None else replied | {"usage": dict(fault.usage)}
 
     async def chat(request: Request) -> Response:
         try:
@@ -165,7 +170,7 @@ def response(fault: Fault, value: Any) -> Response:
     if fault.drop:
         return Dropped()
     headers = dict(fault.headers) | ({} if fault.retry_after is None else {"retry-after": fault.retry_after})
-    content = orjson.dumps(value if fault.status == 200 else error_of(fault))
+    content = fault.spoil(orjson.dumps(value if fault.status == 200 else error_of(fault)))
     return Response(content, fault.status, headers, "application/json")
 
 

@@ -49,7 +49,7 @@ class BatchDesk:
             Route("/v1/files/{id}/content", self.content),
             Route("/v1/batches", self.create, methods=["POST"]),
             Route("/v1/batches", self.list),
-            Route("/v1/batches/{id}", self.look),
+            Route("/v1/batches/{id}", self.poll),
             Route("/v1/batches/{id}/cancel", self.cancel, methods=["POST"]),
         ]
 
@@ -74,7 +74,7 @@ class BatchDesk:
         if (data := self.files.get(request.path_params["id"])) is None:
             return response(NOT_FOUND, None)
         fault = self._fault("content")
-        return response(fault, None) if fault.drop or fault.status != 200 else Response(data)
+        return response(fault, None) if fault.drop or fault.status != 200 else Response(fault.spoil(data))
 
     async def create(self, request: Request) -> Response:
         """Make a batch of a file and begin with it."""
@@ -89,6 +89,7 @@ class BatchDesk:
             "completion_window": asked["completion_window"],
             "metadata": asked.get("metadata"),
             "status": "validating",
+            "request_counts": {"total": 0, "completed": 0, "failed": 0},
             "created_at": int(time.time()),
         }
         self.batches[batch["id"]] = batch
@@ -104,12 +105,14 @@ class BatchDesk:
         start = newest.index(after) + 1 if after else 0
         page = newest[start : start + limit]
         more = start + limit < len(newest)
-        return response(Fault(), {"object": "list", "data": [self.batches[name] for name in page], "has_more": more})
+        return response(
+            self._fault("list"), {"object": "list", "data": [self.batches[name] for name in page], "has_more": more}
+        )
 
-    async def look(self, request: Request) -> Response:
-        """Tell how a batch stands."""
+    async def poll(self, request: Request) -> Response:
+        """Return a batch."""
         batch = self.batches.get(request.path_params["id"])
-        return response(NOT_FOUND if batch is None else self._fault("look"), batch)
+        return response(NOT_FOUND if batch is None else self._fault("poll"), batch)
 
     async def cancel(self, request: Request) -> Response:
         """End a batch early; what it has got is kept."""
@@ -129,6 +132,7 @@ class BatchDesk:
             return
         if batch["status"] == "validating":
             batch["status"] = "in_progress"
+        batch["request_counts"]["total"] = len(lines)
         good, bad = bytearray(), bytearray()
         end = "completed"
         for number, line in enumerate(lines):
@@ -140,7 +144,9 @@ class BatchDesk:
             wrong, answer = await self.reply(line["body"])
             status = 500 if wrong.drop else wrong.status
             file = good if status == 200 else bad
-            file += _result(line, {"status_code": status, "body": answer or error_of(wrong)}, None)
+            body = orjson.Fragment(wrong.spoil(orjson.dumps(answer or error_of(wrong))))
+            file += _result(line, {"status_code": status, "body": body}, None)
+            batch["request_counts"]["completed" if status == 200 else "failed"] += 1
             await asyncio.sleep(0)
         files = {name: self._add_file(bytes(data)) for name, data in (("output", good), ("error", bad)) if data}
         batch |= {f"{name}_file_id": file for name, file in files.items()} | {"status": end}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sharegpt4v import layout
-from sharegpt4v.files import read_jsonl
+from sharegpt4v.ledger import read_ledger
 from sharegpt4v.plan.tables import Price
 from sharegpt4v.report.timings import all_timings
+from sharegpt4v.teacher.account import billed, reservations_path
+from sharegpt4v.teacher.completion import Bound
 
 LEDGERS = {"seed captions": layout.WORK / "seed", "judge": layout.WORK / "judge"}
+NO_LEDGERS = (".reservations.jsonl", "rejected.jsonl")  # of the files beside them
 FOLDERS = {  # of Snakemake's benchmark files, whose names the rules give, by stage
     "base": "base models", "captioner": "captioner", "captions": "captions", "pretraining": "pre-training",
     "finetuning": "fine-tuning", "answers": "answers",
@@ -33,22 +36,30 @@ def hours_spent(benchmarks: Path, processes: int) -> dict[str, float]:
 
 
 def usd_spent(prices: dict[str, Price]) -> dict[str, float]:
-    """Return what the replies kept in the ledgers cost by today's table of prices; models without a price are left
-    out."""
+    """Return what was asked of the endpoints cost by today's table of prices, also while a run is asking.
+
+    Requests without a usable reply count as the most they can have cost. Models without a price are left out.
+    """
     return {
         stage: sum(
-            _cost(reply, prices[reply["model"]])
+            _cost(record, prices[record["model"]])
             for ledger in sorted(folder.rglob("*.jsonl"))
-            for reply in read_jsonl(ledger)
-            if reply.get("model") in prices
+            if not ledger.name.endswith(NO_LEDGERS)
+            for record in _billed(ledger)
+            if record.get("model") in prices
         )
         for stage, folder in LEDGERS.items()
     }
 
 
-def _cost(reply: Mapping[str, Any], price: Price) -> float:
-    factor = price.batch_factor if "batch" in reply else None
-    return price.usd(reply["prompt_tokens"], reply["completion_tokens"]) * (1.0 if factor is None else factor)
+def _billed(ledger: Path) -> Iterator[Mapping[str, Any]]:
+    reservations = reservations_path(ledger)
+    return billed(read_ledger(ledger), read_ledger(reservations) if reservations.exists() else (), Bound(0, 0))
+
+
+def _cost(record: Mapping[str, Any], price: Price) -> float:
+    factor = price.batch_factor if "batch" in record else None
+    return price.usd(record["prompt_tokens"], record["completion_tokens"]) * (1.0 if factor is None else factor)
 
 
 def gigabytes_spent() -> dict[str, float]:

@@ -16,12 +16,21 @@ ASSUMPTIONS = Path("config/assumptions.tsv")
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars per million tokens; `batch_factor` is the Batch API's price over this one, None where not known."""
+    """US dollars per million tokens; `batch_factor` is the Batch API's price over this one, None where not known.
+
+    `image_tokens_low` and `image_tokens_high` are the most tokens that an image can be billed for at that detail.
+    """
 
     prompt_usd_per_million: float
     completion_usd_per_million: float
     batch_factor: float | None
     date: str
+    image_tokens_low: int | None = None
+    image_tokens_high: int | None = None
+
+    def image_tokens(self, detail: str) -> int | None:
+        """Return the most tokens of an image; "auto" may be as high as "high"."""
+        return self.image_tokens_low if detail == "low" else self.image_tokens_high
 
     def usd(self, prompt_tokens: float, completion_tokens: float) -> float:
         """Return what so many tokens cost."""
@@ -36,6 +45,7 @@ def read_prices() -> dict[str, Price]:
             float(row["completion_usd_per_million"]),
             float(row["batch_factor"]) if row["batch_factor"] else None,
             row["date"],
+            *(int(row[name]) if row[name] else None for name in ("image_tokens_low", "image_tokens_high")),
         )
         for row in read_rows(PRICES)
     }

@@ -18,22 +18,22 @@ FIRST_POLL_SECONDS = 1.0
 
 
 async def ask_by_batch(run: Run, missing: Mapping[str, AnyRequest]) -> None:
-    """Hand in all that is missing, in as many batches as it takes, and wait for the replies of all batches."""
+    """Submit all that is missing, in as many batches as it takes, and wait for the replies of all batches."""
     batches = Batches(run, missing)
     if not missing and not batches.open:
         return
-    async with batches.openai:
+    async with run.connection:
         await batches.recover()
         under_way = batches.keys()
         queue: Queue = deque((key, request) for key, request in missing.items() if key not in under_way)
         wait = FIRST_POLL_SECONDS
         while (queue or batches.open) and not run.stopped_by:
-            handed_in = not batches.full and await batches.hand_in(queue)
-            if queue and not handed_in and not batches.open:
-                run.stop(run.purse.empty())
+            submitted = not batches.full and await batches.submit(queue)
+            if queue and not submitted and not batches.open:
+                run.stop(run.account.guard.exhausted())
                 break
             ended = await batches.collect(queue)
-            if ended or (handed_in and queue):
+            if ended or (submitted and queue):
                 wait = FIRST_POLL_SECONDS
             elif batches.open:
                 await run.pause(min(wait, run.settings.poll_seconds))
@@ -45,7 +45,7 @@ async def withdraw_batches(run: Run) -> None:
     batches = Batches(run, {})
     if not batches.open:
         return
-    async with batches.openai:
+    async with run.connection:
         await batches.recover()
         run.say(f"{len(batches.open)} batches are under way: cancelling them; the replies they have got are kept")
         await batches.cancel()

@@ -4,132 +4,157 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sharegpt4v.errors import UserError
 from sharegpt4v.progress import duration
-from sharegpt4v.teacher.connection import Connection
-from sharegpt4v.teacher.pacing import Pacer, back_off, retry_after
-from sharegpt4v.teacher.reply import Failure, answer_of, record_of, refusal
-from sharegpt4v.teacher.request import AnyRequest, SetAside
+from sharegpt4v.teacher.account import Reservation
+from sharegpt4v.teacher.budget import Forecast
+from sharegpt4v.teacher.completion import answer_of, record_of, refusal
+from sharegpt4v.teacher.failure import Failure, RequestFailed
+from sharegpt4v.teacher.pacing import Pacer, back_off
+from sharegpt4v.teacher.request import AnyRequest, Skipped
 from sharegpt4v.teacher.run import Run, Stopped
 
-if TYPE_CHECKING:
-    import openai
-
-SET_ASIDE_IN_A_ROW = 10
+SKIPPED_IN_A_ROW = 10
+FREE_WAITS = 10  # times that a request may be told to come back later before that counts as an attempt
+LONG_WAIT = 10  # seconds; a longer one is reported
 
 
 async def ask_directly(run: Run, missing: Mapping[str, AnyRequest]) -> None:
     """Ask for all that is missing, by `concurrency` workers, until nothing is left or the run is stopped."""
-    await _Asking(run).ask(missing)
+    workers, queue = _Workers(run), iter(missing.items())
+    async with run.connection, asyncio.TaskGroup() as group:
+        for _ in range(min(run.settings.concurrency, len(missing))):
+            group.create_task(workers.work(queue))
 
 
-class _Asking:
+class _Workers:
+    """What all requests under way have in common."""
+
     def __init__(self, run: Run) -> None:
-        self.run, self.settings = run, run.settings
-        self.pacer = Pacer(self.settings.requests_per_minute, self.settings.tokens_per_minute, sleep=run.pause)
-        self.in_a_row = 0
-
-    async def ask(self, missing: Mapping[str, AnyRequest]) -> None:
-        self.openai = self.run.connection.open(self.settings.timeout_seconds)
-        queue = iter(missing.items())
-        async with self.openai, asyncio.TaskGroup() as group:
-            for _ in range(min(self.settings.concurrency, len(missing))):
-                group.create_task(self.work(queue))
+        self.run, settings = run, run.settings
+        self.pacer = Pacer(
+            settings.requests_per_minute,
+            settings.tokens_per_minute,
+            sleep=run.pause,
+            longest_wait=settings.longest_wait_seconds,
+        )
+        self.forecast = Forecast()
+        self.skipped_in_a_row = 0
 
     async def work(self, queue: Iterator[tuple[str, AnyRequest]]) -> None:
         """Take requests until none is left or the run is stopping."""
         run = self.run
         for key, request in queue:
-            prompt_tokens = run.tokens.prompt(request)
-            promise = await run.purse.promise_if_allowed(run.purse.most(prompt_tokens, self.settings.max_tokens))
-            if promise is None:
-                run.stop(run.purse.empty())
+            if run.stopped_by:
                 return
-            cost = 0.0
             try:
-                if run.stopped_by:
-                    return
-                record = await self.reply(request, prompt_tokens)
-                cost = await run.keep([(key, record)])
-                self.in_a_row = 0
+                await _Question(self, key, request).ask()
+                self.skipped_in_a_row = 0
             except Stopped:
                 return
-            except SetAside as reason:
-                run.leave(key, str(reason))
-                self.in_a_row += 1
-                if self.in_a_row >= SET_ASIDE_IN_A_ROW:
-                    run.stop(
-                        f"{self.in_a_row} {run.noun} in a row without a reply, the last one {request.name}: {reason}"
-                    )
-            finally:
-                run.purse.settle(promise, cost)
-            run.progress.advance(note=run.purse.note())
+            except UserError as error:  # the disk is full
+                run.stop(str(error))
+                return
+            except Skipped as reason:
+                run.skip(key, str(reason))
+                self.skipped_in_a_row += 1
+                if self.skipped_in_a_row >= SKIPPED_IN_A_ROW:
+                    told = f"the last one {request.name}: {reason}"
+                    run.stop(f"{self.skipped_in_a_row} {run.noun} in a row without a reply, {told}")
+            run.progress.advance(note=run.account.guard.note())
 
-    async def reply(self, request: AnyRequest, prompt_tokens: int) -> dict[str, Any]:
-        """Ask until there is a reply, and return its record."""
-        import openai
 
-        body = self.settings.chat(request)
-        failures = attempts = 0
+class _Question:
+    """One question on its way to a reply, over as many requests as that takes."""
+
+    def __init__(self, workers: _Workers, key: str, request: AnyRequest) -> None:
+        self.run, self.settings, self.account = workers.run, workers.run.settings, workers.run.account
+        self.pacer, self.forecast = workers.pacer, workers.forecast
+        self.key, self.request = key, request
+        self.bound = self.run.bound(request)
+        self.most = self.bound.prompt_tokens + self.bound.completion_tokens
+        self.requests = self.failures = self.waits = 0
+
+    async def ask(self) -> None:
+        """Ask until there is a reply, and keep it; `Skipped` when there is none after all attempts."""
+        body = self.settings.chat(self.request)
         while True:
-            expected = self.run.tokens.expected(prompt_tokens)
+            reservation = await self.reserve()
+            expected = self.forecast.expected(self.most)
+            sent = await self.turn(reservation, expected)
+            self.requests += 1
+            record = record_of(self.request.about(), self.settings, self.requests)
+            try:
+                answer = await self.run.connection.request("POST", "chat/completions", body)
+                self.pacer.told(answer.headers)
+                record |= answer_of(answer.body, self.bound, self.run.connection)
+                taken = record["prompt_tokens"] + record["completion_tokens"]
+                self.forecast.learn(self.most, taken)
+                self.pacer.correct(taken, expected)
+                return await self.keep(reservation, record)
+            except RequestFailed as error:
+                failure, headers = error.failure, error.headers
+            if failure.status == 429:
+                self.pacer.told(headers)
+                self.pacer.refused(sent)
+            if failure.is_refusal:
+                return await self.keep(reservation, record | refusal(failure))
+            await self.account.fail(reservation, failure)
+            wanted = failure.other_length_parameter
+            if wanted and wanted not in body:
+                self.settings.length_parameter.name = wanted
+                body = self.settings.chat(self.request)
+            else:
+                await self.wait_after(failure)
+
+    async def reserve(self) -> Reservation:
+        """Return the reservation of the next request, in memory."""
+        reservation = await self.account.reserve(self.key, self.bound)
+        if reservation is None:
+            self.run.stop(self.account.guard.exhausted())
+            raise Stopped
+        return reservation
+
+    async def turn(self, reservation: Reservation, expected: float) -> float:
+        """Wait until the request may go by the pace, with its reservation on disk; return the moment."""
+        try:
             sent = await self.pacer.turn(expected)
             if self.run.stopped_by:
                 raise Stopped
-            attempts += 1
-            told_to_wait = None
-            record = record_of(request.about(), self.settings, attempts)
-            try:
-                raw = await self.openai.chat.completions.with_raw_response.create(**body)  # type: ignore[call-overload]
-                self.pacer.told(raw.headers)
-                record |= answer_of(_json(raw))
-                self.run.tokens.learn(prompt_tokens, record)
-                self.pacer.correct((record["prompt_tokens"] + record["completion_tokens"]) or expected, expected)
-                return record
-            except openai.APIStatusError as error:
-                failure = failure_of(error, self.run.connection)
-                reason = failure.reason
-                wanted = failure.other_length_parameter
-                if wanted and wanted not in body:
-                    self.settings.length_parameter.name = wanted
-                    body = self.settings.chat(request)
-                    continue
-                if failure.is_refusal:
-                    return record | refusal(failure)
-                if why := failure.stops_all(self.settings.model):
-                    self.run.stop(why)
-                if self.run.stopped_by:
-                    raise Stopped from None
-                if not failure.passes:
-                    raise SetAside(reason) from None
-                told_to_wait = retry_after(error.response.headers)
-                if failure.status == 429:
-                    self.pacer.told(error.response.headers)
-                    self.pacer.refused(sent)
-            except (openai.APIError, SetAside) as error:
-                reason = self.run.connection.one_line(str(error))
-            if told_to_wait:
-                # To be told when to come back is not a failure: it takes none of the attempts.
-                self.pacer.hold(told_to_wait)
-                if told_to_wait >= 10:
-                    self.run.say(f"{self.run.connection.shown} asks to wait {duration(told_to_wait)}")
-                continue
-            failures += 1
-            if failures >= self.settings.attempts:
-                raise SetAside(f"{reason} ({attempts} attempts)")
-            await self.run.pause(back_off(failures, self.settings.back_off_seconds))
+            await self.account.write(reservation)
+        except BaseException:
+            self.account.cancel(reservation)
+            raise
+        return sent
 
+    async def keep(self, reservation: Reservation, record: dict[str, Any]) -> None:
+        """Put the record of a reply on disk, and settle the reservation."""
+        try:
+            await self.run.keep([(self.key, record | {"reservation": reservation.name})])
+        except UserError:
+            self.account.give_up(reservation)
+            self.run.unwritten += 1
+            raise
+        self.account.settle(reservation, record)
 
-def failure_of(error: openai.APIStatusError, connection: Connection) -> Failure:
-    """Return an error status in the project's own form."""
-    said = error.message.removeprefix(f"Error code: {error.status_code} - ")
-    return Failure(error.status_code, f"{error.code} {error.type}", connection.one_line(said))
-
-
-def _json(raw: Any) -> Any:
-    """Return the body of an answer, None when it is not JSON."""
-    try:
-        return raw.http_response.json()
-    except ValueError:
-        return None
+    async def wait_after(self, failure: Failure) -> None:
+        """Wait until the same request may be sent again; `Skipped` or `Stopped` where that makes no sense."""
+        if why := failure.stops_all(self.settings.model):
+            self.run.stop(why)
+        if self.run.stopped_by:
+            raise Stopped
+        if not failure.is_transient:
+            raise Skipped(failure.reason)
+        wait = failure.told_to_wait
+        if wait and self.waits < FREE_WAITS:
+            self.waits += 1
+            self.pacer.hold(wait)
+            if wait >= LONG_WAIT:
+                self.run.say(f"{self.run.connection.address} asks to wait {duration(wait)}")
+            return
+        self.failures += 1
+        if self.failures >= self.settings.attempts:
+            raise Skipped(f"{failure.reason} ({self.requests} attempts)")
+        await self.run.pause(max(back_off(self.failures, self.settings.back_off_seconds), failure.wait or 0))

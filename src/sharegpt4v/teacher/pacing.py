@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections import deque
@@ -15,7 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-LONGEST_BACK_OFF = 60.0
+LONGEST_BACK_OFF = 60.0  # seconds
+LONGEST_WAIT = 600.0  # seconds that an endpoint may ask for, unless the settings say otherwise
+LOWEST_LIMIT = 1.0  # per minute; a lower one is not believed
 SHARE = 0.98  # of a limit is used: the endpoint's minutes are not ours, and requests overtake each other on the way
 CATCH_UP = 0.25  # seconds of being late that are made good; more would be bursts, which endpoints refuse
 LOWER, MUCH_LOWER = 0.9, 0.5  # a refusal takes a tenth off the pace; another one within a minute, half
@@ -23,15 +26,18 @@ RISE = 1.0015  # per second without refusal, so that an unknown limit is met abo
 
 
 class Meter:
-    """A pace in units (requests, tokens) per minute, None without a limit; `free` is when the next unit may go."""
+    """A pace in units (requests, tokens) per minute, None without a limit; `free` is when the next unit may go.
 
-    def __init__(self, per_minute: float | None, now: float) -> None:
-        self.per_minute, self.free = per_minute, now
+    Nothing is made to wait longer than `longest_wait` seconds for what went before it, however low a limit may be.
+    """
+
+    def __init__(self, per_minute: float | None, now: float, longest_wait: float) -> None:
+        self.per_minute, self.free, self.longest_wait = per_minute, now, longest_wait
 
     def take(self, units: float, now: float) -> None:
         """Let units go now, or give some back if they are negative."""
         if self.per_minute:
-            seconds = units * 60 / self.per_minute
+            seconds = min(units * 60 / self.per_minute, self.longest_wait)
             self.free = (max(self.free, now - CATCH_UP) if units > 0 else self.free) + seconds
 
 
@@ -48,12 +54,13 @@ class Pacer:
         tokens_per_minute: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self._clock, self._sleep = clock, sleep
         now = clock()
-        self._requests = Meter(SHARE * requests_per_minute if requests_per_minute else None, now)
-        self._tokens = Meter(SHARE * tokens_per_minute if tokens_per_minute else None, now)
-        self._learned = Meter(None, now)  # of requests, from refusals alone
+        self._requests = Meter(SHARE * requests_per_minute if requests_per_minute else None, now, longest_wait)
+        self._tokens = Meter(SHARE * tokens_per_minute if tokens_per_minute else None, now, longest_wait)
+        self._learned = Meter(None, now, longest_wait)  # of requests, from refusals alone
         self._held = self._began = self._rising = now
         self._minute: deque[float] = deque()  # when the requests of the last minute were sent that were not refused
         self._refused: float | None = None
@@ -84,13 +91,13 @@ class Pacer:
         self._held = max(self._held, self._clock() + seconds)
 
     def told(self, headers: Mapping[str, str]) -> None:
-        """Keep to the limits that a reply tells of, where they are lower than those known."""
+        """Keep to the limits that a reply tells of, where they are lower than those known and can be meant."""
         for meter, what in ((self._requests, "requests"), (self._tokens, "tokens")):
-            try:
-                limit = SHARE * float(headers.get(f"x-ratelimit-limit-{what}", ""))
-            except ValueError:
+            told = _number(headers.get(f"x-ratelimit-limit-{what}", ""))
+            if told is None or told < LOWEST_LIMIT:
                 continue
-            if limit > 0 and (meter.per_minute is None or limit < meter.per_minute):
+            limit = SHARE * told
+            if meter.per_minute is None or limit < meter.per_minute:
                 meter.per_minute = limit
 
     def refused(self, sent: float) -> None:
@@ -114,7 +121,7 @@ class Pacer:
     def _rise(self, now: float) -> None:
         """Quicken the learned pace; forget it at twice the pace that was once refused."""
         if self._learned.per_minute:
-            self._learned.per_minute *= RISE ** (now - self._rising)
+            self._learned.per_minute *= RISE ** min(now - self._rising, 3600)
             self._rising = now
             if self._learned.per_minute > 2 * self._refused_pace:
                 self._learned.per_minute = None
@@ -125,18 +132,29 @@ def back_off(failures: int, first: float) -> float:
     return min(first * 2.0 ** (failures - 1), LONGEST_BACK_OFF) * random.uniform(0.5, 1.0)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return the seconds a reply asks to wait: `retry-after-ms`, or `retry-after` as seconds or as an HTTP date."""
+def retry_after(headers: Mapping[str, str], longest: float, now: datetime | None = None) -> float | None:
+    """Return the seconds a reply asks to wait, at most `longest`; None when it does not ask, or for no time at all.
+
+    It asks by `retry-after-ms`, or by `retry-after` as seconds or as an HTTP date.
+    """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "")
-        try:
-            return max(0.0, float(value) * unit)
-        except ValueError:
-            pass
+        seconds = _number(headers.get(name, ""), unit)
+        if seconds is not None:
+            return min(seconds, longest) if seconds > 0 else None
     try:
         moment = parsedate_to_datetime(headers.get("retry-after", ""))
+        if moment.tzinfo is None:  # "-0000" in a date means UTC of unknown origin
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    except (ValueError, TypeError, OverflowError, IndexError):  # the parser of dates raises any of them
+        return None
+    return min(seconds, longest) if seconds > 0 else None
+
+
+def _number(text: str, unit: float = 1.0) -> float | None:
+    """Return a number of a header in units; None where there is none, also for "nan"."""
+    try:
+        number = float(text) * unit
     except ValueError:
         return None
-    if moment.tzinfo is None:  # "-0000" in a date means UTC of unknown origin
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    return None if math.isnan(number) else number

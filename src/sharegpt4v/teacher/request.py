@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from sharegpt4v.teacher.prompts import prompt_hash
 
 class AnyRequest(Protocol):
     """What the client needs of a request: `name` for messages, `identity` for the ledger's key, and its size:
-    `characters` of text, and whether it has an image."""
+    `text_bytes` as `bytes_of` counts them, and whether it has an image."""
 
     @property
     def name(self) -> str: ...
@@ -23,7 +24,7 @@ class AnyRequest(Protocol):
     def identity(self) -> tuple[Any, ...]: ...
 
     @property
-    def characters(self) -> int: ...
+    def text_bytes(self) -> int: ...
 
     @property
     def has_image(self) -> bool: ...
@@ -54,8 +55,8 @@ class Request:
         return self.sha256, prompt_hash(self.prompt)
 
     @property
-    def characters(self) -> int:
-        return len(self.prompt)
+    def text_bytes(self) -> int:
+        return bytes_of(self.prompt)
 
     @property
     def has_image(self) -> bool:
@@ -85,8 +86,8 @@ class TextRequest:
         return "text", prompt_hash(self.prompt), self.system, self.run
 
     @property
-    def characters(self) -> int:
-        return len(self.prompt) + len(self.system or "")
+    def text_bytes(self) -> int:
+        return bytes_of(self.prompt) + bytes_of(self.system or "")
 
     @property
     def has_image(self) -> bool:
@@ -102,7 +103,15 @@ class TextRequest:
         return [*system, {"role": "user", "content": self.prompt}]
 
 
-class SetAside(Exception):
+def bytes_of(text: str) -> int:
+    """Return the bytes of a text in UTF-8: the most that a tokenizer sees of it, as some normalise to NFC first.
+
+    NFC may lengthen a text, three times at most.
+    """
+    return max(len(text.encode()), len(unicodedata.normalize("NFC", text).encode()))
+
+
+class Skipped(Exception):
     """This image gets no reply in this run; the message is the reason."""
 
 
@@ -112,11 +121,11 @@ def content_of(request: Request, detail: str) -> list[dict[str, Any]]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise SetAside(f"{path}: cannot be read ({error.strerror})") from None
+        raise Skipped(f"{path}: cannot be read ({error.strerror})") from None
     if hashlib.sha256(data).hexdigest() != request.sha256:
-        raise SetAside(f"{path}: not the file of the manifest (other SHA-256); make the manifest again")
+        raise Skipped(f"{path}: not the file of the manifest (other SHA-256); make the manifest again")
     if (mime := image_mime(data)) is None:
-        raise SetAside(f"{path}: neither JPEG, PNG, GIF nor WebP")
+        raise Skipped(f"{path}: neither JPEG, PNG, GIF nor WebP")
     url = f"data:{mime};base64,{base64.b64encode(data).decode()}"
     return [
         {"type": "text", "text": request.prompt},

@@ -11,8 +11,11 @@ from typing import Any
 from sharegpt4v.errors import UserError
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.progress import Progress
-from sharegpt4v.teacher.budget import Purse, Tokens
+from sharegpt4v.teacher.account import Account
+from sharegpt4v.teacher.budget import prompt_bound
+from sharegpt4v.teacher.completion import Bound
 from sharegpt4v.teacher.connection import Connection
+from sharegpt4v.teacher.journal import Journal
 from sharegpt4v.teacher.request import AnyRequest
 from sharegpt4v.teacher.settings import TeacherSettings
 
@@ -31,14 +34,21 @@ class Run:
     ) -> None:
         self.settings, self.ledger = settings, ledger
         self.title, self.noun, self.remarks = title, noun, remarks
-        self.connection = Connection(settings.base_url, settings.api_key_variable)
-        self.tokens = Tokens(settings.image_tokens, settings.max_tokens)
-        self.purse = Purse(settings.budget)
-        self.set_aside: dict[str, str] = {}
+        self.connection = Connection(
+            settings.base_url, settings.api_key_variable, settings.timeout_seconds, settings.longest_wait_seconds
+        )
+        self.account = Account(settings.budget, ledger, settings.model)
+        self.skipped: dict[str, str] = {}
+        self.unwritten = 0  # replies
         self.stopping = asyncio.Event()
         self.stopped_by: str | None = None
-        self._writing = asyncio.Lock()
-        self._unwritten: list[tuple[str, dict[str, Any]]] = []
+        self._journal = Journal(ledger)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.account.close()
 
     def missing(self, requests: Iterable[AnyRequest]) -> dict[str, AnyRequest]:
         """Return what the ledger does not hold yet, by key, each once; if there is any, add up what has been spent."""
@@ -48,30 +58,33 @@ class Run:
             if (key := self.settings.key(request)) not in self.ledger:
                 missing.setdefault(key, request)
         if missing:
-            for record in self.ledger.records() if self.purse.budget else ():
-                self.purse.spent += self.purse.cost(record)
-                self.tokens.saw(record)
+            if self.settings.budget:
+                self._count_earlier(max(self.bound(request).prompt_tokens for request in missing.values()))
             about = f"{len(missing):,} of {total:,} {self.noun}"
-            self.say(f"asking {self.settings.model} at {self.connection.shown} about {about}")
+            self.say(f"asking {self.settings.model} at {self.connection.address} about {about}")
         self.progress = Progress(self.title, total, self.noun, done=total - len(missing))
         return missing
 
-    async def keep(self, replies: Sequence[tuple[str, dict[str, Any]]]) -> float:
-        """Put replies into the ledger; return what they cost once they are on disk."""
+    def _count_earlier(self, longest_prompt: int) -> None:
+        unknown = self.account.count_earlier(Bound(longest_prompt, self.settings.max_tokens))
+        if unknown:
+            self.say(
+                f"{unknown:,} requests were under way when earlier runs ended: each counts as the most it can cost"
+            )
+
+    def bound(self, request: AnyRequest) -> Bound:
+        """Return the most tokens that a request can be billed for."""
+        return Bound(prompt_bound(request, self.settings.image_tokens), self.settings.max_tokens)
+
+    async def keep(self, replies: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Put replies into the ledger, and return once they are on disk."""
         if self.remarks:
             replies = [(key, {**record, **self.remarks(record)}) for key, record in replies]
-        self._unwritten += replies
-        # Waiting for the disk in a thread leaves the loop free for other replies. What comes meanwhile is written
-        # together, so that the disk is waited for less often than there are replies.
-        async with self._writing:
-            if self._unwritten:
-                together, self._unwritten = self._unwritten, []
-                await asyncio.to_thread(self.ledger.extend, together)
-        return sum(self.purse.cost(record) for _, record in replies)
+        await self._journal.write(replies)
 
-    def leave(self, key: str, reason: str) -> None:
-        """Set a request aside until the next run."""
-        self.set_aside[key] = reason
+    def skip(self, key: str, reason: str) -> None:
+        """Leave a request to the next run."""
+        self.skipped[key] = reason
 
     def stop(self, why: str) -> None:
         """Take no new request, end all waiting; what is under way is still kept. The first reason is the one told."""
@@ -79,11 +92,12 @@ class Run:
         self.stopping.set()
 
     def finish(self) -> dict[str, str]:
-        """Return the reasons of what was set aside, by key; a `UserError` when the run was stopped."""
+        """Return the reasons of what was skipped, by key; a `UserError` when the run was stopped."""
         if self.stopped_by:
             kept = f"{len(self.ledger):,} replies are kept in {self.ledger.path}"
-            raise UserError(f"{self.connection.shown}: {self.stopped_by}; {kept}")
-        return self.set_aside
+            lost = f"; {self.unwritten:,} that came could not be, and count as the most that they can cost"
+            raise UserError(f"{self.connection.address}: {self.stopped_by}; {kept}{lost if self.unwritten else ''}")
+        return self.skipped
 
     async def pause(self, seconds: float) -> None:
         """Sleep, but not longer than the run lasts."""
@@ -93,4 +107,5 @@ class Run:
             raise Stopped
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # a full disk below a log must not lose replies
+            print(text, file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from sharegpt4v.ledger import key_of
 from sharegpt4v.teacher.budget import Budget
+from sharegpt4v.teacher.pacing import LONGEST_WAIT
 from sharegpt4v.teacher.request import AnyRequest
 
 
@@ -29,11 +30,12 @@ class TeacherSettings:
     image_detail: str = "high"  # high, low or auto
     concurrency: int = 8
     requests_per_minute: float | None = None
-    timeout_seconds: float = 120.0
+    timeout_seconds: float = 120.0  # of a request, from its first byte to the last one of its answer
+    longest_wait_seconds: float = LONGEST_WAIT  # of those that the endpoint asks for
     attempts: int = 6
     back_off_seconds: float = 1.0
     tokens_per_minute: float | None = None
-    image_tokens: int = 0  # what one image is expected to cost
+    image_tokens: int = 0  # what one image can cost at most
     budget: Budget | None = None  # None: no limit
     mode: str = "direct"  # or "batch": OpenAI's Batch API
     batch_requests: int = 50_000  # of one file of the Batch API, at most
@@ -51,7 +53,7 @@ class TeacherSettings:
         return {name: getattr(self, name) for name in ("temperature", "max_tokens", "image_detail")}
 
     def chat(self, request: AnyRequest) -> dict[str, object]:
-        """Return the body of a chat request; `SetAside` when its image cannot be sent."""
+        """Return the body of a chat request; `Skipped` when its image cannot be sent."""
         heat = {} if self.temperature is None else {"temperature": self.temperature}
         messages = request.messages(self.image_detail)
         return {"model": self.model, "messages": messages, self.length_parameter.name: self.max_tokens, **heat}

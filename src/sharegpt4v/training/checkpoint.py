@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sharegpt4v.files import refuse_full_disk
+
 SECONDS_TO_BE_DEAD = 86_400  # nobody writes on an unfinished folder for longer
 
 
@@ -16,8 +18,9 @@ SECONDS_TO_BE_DEAD = 86_400  # nobody writes on an unfinished folder for longer
 def new_folder(out: Path) -> Iterator[Path]:
     """Yield an empty folder beside `out` that takes its place, and that of an older one, when the block ends.
 
-    After an error nothing is left behind and an older `out` stays as it was. Nobody else has the same folder, not even
-    a process that does the same on another node, cut off there while Slurm started the job again.
+    After an error nothing is left behind and an older `out` stays as it was; a full disk is a `UserError`. Nobody else
+    has the same folder, not even a process that does the same on another node, cut off there while Slurm started the
+    job again.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     for left in out.parent.glob(f".{out.name}.*.unfinished"):  # by a kill
@@ -28,8 +31,9 @@ def new_folder(out: Path) -> Iterator[Path]:
     unfinished.chmod(0o755)  # mkdtemp's is for its owner alone
     try:
         yield unfinished
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
+        refuse_full_disk(out, error)
         raise
     for path in unfinished.iterdir():
         path.chmod(0o644)  # safetensors writes for the owner alone

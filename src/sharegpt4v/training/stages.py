@@ -10,6 +10,7 @@ import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.ledger import key_of
+from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.building import build_llava, image_token_count, load_llava, processor_for, set_trainable
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.saving import save_llava
@@ -57,62 +59,65 @@ def train_stage(
 
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
-    `<work>/<fingerprint>` until `out` is there. `UserError` for a row that is malformed or lacks its image, unless
-    `images` leaves that out. An image that breaks later is left out by the same policy, and counted in those two files.
-    All of several processes call this alike, and the first one reads the rows and writes; how the work is divided,
-    `compute`, does not change what comes out.
+    `<work>/<fingerprint>` until `out` is there; it has one writer (`UserError` for a second run). `UserError` for a row
+    that is malformed or lacks its image, unless `images` leaves that out. An image that breaks later is left out by the
+    same policy, and counted in those two files. All of several processes call this alike, and the first one reads the
+    rows and writes; how the work is divided, `compute`, does not change what comes out.
     """
     images = images or Usable(data)
     about = ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name))
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
-    model, processor = build_llava(*start, seed) if isinstance(start, tuple) else load_llava(start)
-    processor = processor_for(model.config, processor.tokenizer, recipe.image_aspect_ratio)
-    image_tokens = image_token_count(model.config)
+    with ExitStack() as held:
+        ranks.from_first(lambda: held.enter_context(WriterLock(state)).path)
+        model, processor = build_llava(*start, seed) if isinstance(start, tuple) else load_llava(start)
+        processor = processor_for(model.config, processor.tokenizer, recipe.image_aspect_ratio)
+        image_tokens = image_token_count(model.config)
 
-    def store() -> Path:
-        """Tokenise the rows, unless an earlier try has."""
-        folder, tokenizer = state / "samples", processor.tokenizer
-        if not folder.exists():
-            tally, read = Tally(), (row for _, row in read_rows(rows, data, stage_name, images))
-            tokens = tokenise(read, tokenizer, recipe.template, recipe.sequence_length, stage_name, tally)
-            write_samples(folder, tokens, tokenizer.convert_tokens_to_ids(IMAGE), image_tokens, tally)
-            if tally.cut or tally.left_out:
-                print(f"{stage_name}: {tally} (longest: {recipe.sequence_length:,} tokens)", file=sys.stderr)
-        return folder
+        def store() -> Path:
+            """Tokenise the rows, unless an earlier try has."""
+            folder, tokenizer = state / "samples", processor.tokenizer
+            if not folder.exists():
+                tally, read = Tally(), (row for _, row in read_rows(rows, data, stage_name, images))
+                tokens = tokenise(read, tokenizer, recipe.template, recipe.sequence_length, stage_name, tally)
+                write_samples(folder, tokens, tokenizer.convert_tokens_to_ids(IMAGE), image_tokens, tally)
+                if tally.cut or tally.left_out:
+                    print(f"{stage_name}: {tally} (longest: {recipe.sequence_length:,} tokens)", file=sys.stderr)
+            return folder
 
-    samples = Samples(ranks.from_first(store), data)
-    device = choose_device()
-    model.to(device, torch.float32)
-    set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
-    if compute.recompute_activations:
-        model.activation_checkpointing_enable()
-    size, leaves_out = model.config.vision_config.image_size, images.missing != "fail"
-    pictures = Pictures(samples.images, size, recipe.image_aspect_ratio, device, leaves_out)
-    with Records(state) as records, device:  # batches are made there
-        pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
-        rows_at_once = compute.rows_at_once
+        samples = Samples(ranks.from_first(store), data)
+        device = choose_device()
+        model.to(device, torch.float32)
+        set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
+        if compute.recompute_activations:
+            model.activation_checkpointing_enable()
+        size, leaves_out = model.config.vision_config.image_size, images.missing != "fail"
+        pictures = Pictures(samples.images, size, recipe.image_aspect_ratio, device, leaves_out)
+        with Records(state) as records, device:  # batches are made there
+            pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
+            rows_at_once = compute.rows_at_once
+            read = math.ceil(len(samples) * recipe.epochs)
 
-        def record(row: Mapping[str, float]) -> None:
-            records.log(row)
-            if LEFT_OUT in row:
-                said = f"{stage_name}: {records.left_out():,} of {read:,} samples have an image that has broken since"
-                images.check(said, records.left_out(), read)
+            def record(row: Mapping[str, float]) -> None:
+                records.log(row)
+                if LEFT_OUT in row:
+                    lost = records.left_out()
+                    said = f"{stage_name}: {lost:,} of {read:,} samples have an image that has broken since"
+                    images.check(said, lost, read)
 
-        read = math.ceil(len(samples) * recipe.epochs)
-        train(model, samples, recipe, seed, state, what, pictures, pad, record, ranks, rows_at_once, image_tokens)
-    if ranks.rank:
-        return
-    if left_out := records.left_out():
-        samples.rows["left_out"]["an image that broke after its source was fetched"] = left_out
-    if recipe.precision == "bfloat16":
-        model.to(torch.bfloat16)
-    with new_folder(out) as folder:
-        save_llava(model, processor, folder)
-        shutil.copy(state / METRICS, folder)
-        write_json(folder / "provenance.json", about | {"rows": samples.rows})
-    if speeds:
-        write_bytes(speeds, (state / SPEEDS).read_bytes())
-    shutil.rmtree(state)
+            train(model, samples, recipe, seed, state, what, pictures, pad, record, ranks, rows_at_once, image_tokens)
+        if ranks.rank:
+            return
+        if left_out := records.left_out():
+            samples.rows["left_out"]["an image that broke after its source was fetched"] = left_out
+        if recipe.precision == "bfloat16":
+            model.to(torch.bfloat16)
+        with new_folder(out) as folder:
+            save_llava(model, processor, folder)
+            shutil.copy(state / METRICS, folder)
+            write_json(folder / "provenance.json", about | {"rows": samples.rows})
+        if speeds:
+            write_bytes(speeds, (state / SPEEDS).read_bytes())
+        shutil.rmtree(state)
 
 
 def _provenance(

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sharegpt4v.errors import UserError
+
 if TYPE_CHECKING:
     from sharegpt4v.config.judge import Judge
     from sharegpt4v.config.teacher import Teacher
+    from sharegpt4v.plan.tables import Price
     from sharegpt4v.teacher.settings import TeacherSettings
 
 
 def endpoint_settings(section: Teacher | Judge, base_url: str, **what: Any) -> TeacherSettings:
     """Return how to ask the endpoint of a section, which answers at `base_url`; `what` to ask for is the verb's.
 
-    What the Batch API costs less, and how many tokens an image takes, is in the tables that `s4v plan` reads.
+    What the Batch API costs less, and how many tokens an image takes, is in the tables that `s4v plan` reads. A
+    `UserError` when images are asked about under a budget, and nobody says how many tokens they can take.
     """
-    from sharegpt4v.plan.tables import read_assumptions, read_prices
+    from sharegpt4v.plan.tables import read_prices
     from sharegpt4v.teacher.budget import Budget
     from sharegpt4v.teacher.settings import TeacherSettings
 
     price = read_prices().get(section.model)
     factor = price.batch_factor if price and price.batch_factor is not None else 1.0
-    image_tokens = read_assumptions()[f"image_tokens_{what.get('image_detail', 'high')}"]
+    budget = section.budget
     return TeacherSettings(
         base_url,
         section.model,
@@ -30,8 +34,24 @@ def endpoint_settings(section: Teacher | Judge, base_url: str, **what: Any) -> T
         requests_per_minute=section.requests_per_minute,
         tokens_per_minute=section.tokens_per_minute,
         timeout_seconds=section.timeout_seconds,
+        longest_wait_seconds=section.longest_wait_seconds,
         attempts=section.attempts,
-        budget=Budget(**section.budget.model_dump(), batch_factor=factor) if section.budget else None,
-        image_tokens=int(image_tokens),
+        budget=Budget(**budget.model_dump(exclude={"image_tokens"}), batch_factor=factor) if budget else None,
+        image_tokens=_image_tokens(section, price, what["image_detail"]) if "image_detail" in what else 0,
         **what,
     )
+
+
+def _image_tokens(section: Teacher | Judge, price: Price | None, detail: str) -> int:
+    """Return the most tokens of an image; without a budget they only set the pace, so a usual number will do."""
+    from sharegpt4v.plan.tables import PRICES, read_assumptions
+
+    if section.budget and section.budget.image_tokens:
+        return section.budget.image_tokens
+    known = price.image_tokens(detail) if price else None
+    if known is None and section.budget:
+        raise UserError(
+            f"budget.image_tokens is missing, and {PRICES} does not know what {section.model} bills for an image; set "
+            "it to the most tokens by the endpoint's documentation"
+        )
+    return int(read_assumptions()[f"image_tokens_{detail}"]) if known is None else known
