@@ -79,8 +79,8 @@ def test_corpus_depends_on_the_seed_and_not_on_the_shards(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([json.dumps(shard_row("coco/1.jpg")), '{"image": '], r"0\.jsonl, line 2: not a row"),
-        ([json.dumps({"image": "coco/1.jpg"})], r"0\.jsonl, line 1: not a row"),
+        ([json.dumps(shard_row("coco/1.jpg")), '{"image": '], r"0\.jsonl, line 2: not JSON"),
+        ([json.dumps({"image": "coco/1.jpg"})], r"0\.jsonl, line 1, field 'sha256': nothing; expected a text"),
         ([json.dumps(shard_row("coco/1.jpg"))] * 2, r"line 2: coco/1\.jpg has a caption already"),
         ([json.dumps(shard_row("coco/1.jpg", reason="empty"))], "no accepted caption"),
     ],

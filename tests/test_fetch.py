@@ -10,7 +10,9 @@ import pytest
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.catalogue import Download
-from sharegpt4v.images.fetch import Refused, fetch, shown
+from sharegpt4v.images.connection import redacted
+from sharegpt4v.images.fetch import fetch
+from sharegpt4v.images.transfer import Refused
 from sharegpt4v.mini.files_server import serve_folder
 from troublesome_server import CONTENT, SHA256, Troublesome, troublesome
 
@@ -182,7 +184,7 @@ def test_the_file_server_answers_head_range_and_conditions(tmp_path: Path) -> No
 
 
 def test_secrets_of_an_address_are_not_shown(server: Troublesome, tmp_path: Path) -> None:
-    assert shown("https://me:word@host.org/a/sa_000000.tar?token=abc") == "https://host.org/a/sa_000000.tar"
+    assert redacted("https://me:word@host.org/a/sa_000000.tar?token=abc") == "https://host.org/a/sa_000000.tar"
     server.refusals = [404]
     with pytest.raises(UserError) as caught:
         fetch(Download(f"{server.address}?token=abc"), tmp_path)

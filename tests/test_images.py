@@ -14,7 +14,9 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,18 +26,21 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.images import intake
 from sharegpt4v.images.archives import unpack
 from sharegpt4v.images.catalogue import COLUMNS, Download, Source, read_catalogue, resolve
+from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.intake import look_at, take_in
-from sharegpt4v.images.listing import Listing, safe_name
+from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.manifest import CheckedRow, ManifestRow, manifest_path, read_manifest, write_manifest
+from sharegpt4v.images.paths import safe_name
 from sharegpt4v.images.stage import FetchSettings, fetch_source
-from sharegpt4v.images.urls import Crawler, check_success_rate, fetch_urls, read_url_list
+from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_url_list
 from sharegpt4v.mini.files_server import serve_folder
 
 ROOT = Path(__file__).parents[1]
 IMG2DATASET = ROOT / ".venv-img2dataset/bin/img2dataset"
-SETTINGS = FetchSettings(workers=1, first_wait_s=0.01, crawler=Crawler(IMG2DATASET, threads=4, timeout_s=3, retries=0))
+CRAWLER = Crawler(IMG2DATASET, threads=4, timeout_s=3, retries=0)
+SETTINGS = FetchSettings(workers=1, first_wait_s=0.01, crawler=CRAWLER)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -340,9 +345,9 @@ def test_unchanged_images_are_not_decoded_again(tmp_path: Path, monkeypatch: pyt
         (folder / name).write_bytes(picture(number))
     looked: list[str] = []
 
-    def looking(file: Path, decode: bool = True) -> intake.Finding:
+    def looking(file: Path, *how: Any) -> intake.Finding:
         looked.append(file.name)
-        return look_at(file, decode)
+        return look_at(file, *how)
 
     monkeypatch.setattr(intake, "look_at", looking)
 
@@ -431,7 +436,8 @@ def test_dead_urls_are_recorded_and_images_keep_their_names_and_bytes(tmp_path: 
     lines += ["http://127.0.0.1:9/closed.png\tclosed.png", "mini:web/page\tpage.jpg"]
     (served / "celebrity.tsv").write_text("\n".join(["url\tname", *lines]) + "\n")
     one = source("urls", "mini:web/celebrity.tsv", folder="web-celebrity/images")
-    settings = FetchSettings(1, largest_bad_fraction=0.1, smallest_success_rate=0.7, crawler=SETTINGS.crawler)
+    crawler = replace(CRAWLER, private=True)  # one of the URLs is of a port that nobody listens on
+    settings = FetchSettings(1, largest_bad_fraction=0.1, smallest_success_rate=0.7, crawler=crawler)
     with serve_folder(tmp_path / "served") as base_url:
         manifest = fetch_source(one, tmp_path / "data", tmp_path / "work", settings, base_url)
         rows, reasons = rows_of(manifest), read_reasons(manifest)
@@ -459,7 +465,7 @@ def test_another_server_another_folder_and_another_time_give_the_same_manifest(t
     lines = [f"mini:web/{name}\t{name}" for name in ("0.png", "cut.png", "dead.png")]
     (served / "celebrity.tsv").write_text("\n".join(["url\tname", *lines]) + "\n")
     one = source("urls", "mini:web/celebrity.tsv", folder="web-celebrity/images")
-    settings = FetchSettings(1, missing="report", crawler=SETTINGS.crawler)
+    settings = FetchSettings(1, missing="report", crawler=CRAWLER)
     manifests = []
     for number in range(2):
         folder = tmp_path / ("there/" * number) / "here"
@@ -504,14 +510,16 @@ def test_an_img2dataset_that_fails_is_told(tmp_path: Path, script: str | None, c
         command.write_text(f"#!/bin/sh\n{script}\n")
         command.chmod(0o755)
     with pytest.raises(UserError, match=complaint):
-        fetch_urls({"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", Crawler(command))
+        fetch_urls(
+            {"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", Crawler(command, private=True)
+        )
 
 
 def test_an_img2dataset_that_hangs_is_stopped(tmp_path: Path) -> None:
     command = tmp_path / "img2dataset"
     command.write_text("#!/bin/sh\nsleep 300\n")
     command.chmod(0o755)
-    crawler = Crawler(command, stall_s=0.3)
+    crawler = Crawler(command, stall_s=0.3, private=True)
     listing = fetch_urls({"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", crawler)
     assert listing.failures == {"a.png": "img2dataset gave no answer (http://127.0.0.1:9/a)"}
 
@@ -542,7 +550,7 @@ def test_a_source_of_two_archives_is_fetched_killed_and_continued(tmp_path: Path
         assert (data / "sam/images/sa_9.jpg").read_bytes() == picture(200, "JPEG")
 
 
-@pytest.mark.parametrize("sign", ["data/coco/train2017/200.png", "work/coco/decoded.jsonl"])
+@pytest.mark.parametrize("sign", ["data/coco/train2017/200.png", "work/coco/decoded-200000000.jsonl"])
 def test_a_source_killed_while_unpacking_or_decoding_ends_as_if_it_had_not_been(tmp_path: Path, sign: str) -> None:
     archive = write_zip(tmp_path / "a.zip", {f"{number}.png": picture(number, size=(99, 99)) for number in range(1500)})
     script = """if __name__ == "__main__":
@@ -582,8 +590,8 @@ def test_too_many_bad_images_stop_the_run_and_the_findings_say_why(tmp_path: Pat
     with pytest.raises(UserError, match=r"of 10 files 1 are broken and 1 missing, more than the allowed 2\.0%"):
         fetch_source(one, tmp_path / "data", tmp_path / "work", SETTINGS)
     manifest = manifest_path(tmp_path / "data", "coco")
-    assert read_reasons(manifest)["coco/train2017/..%2Fe.png"] == "name with '..'"
-    assert rows_of(manifest)["coco/train2017/..%2Fe.png"]["status"] == "missing"
+    assert read_reasons(manifest)[r"coco/train2017/..\u002fe.png"] == "name with '..'"
+    assert rows_of(manifest)[r"coco/train2017/..\u002fe.png"]["status"] == "missing"
     lenient = FetchSettings(workers=1, largest_bad_fraction=0.2)
     fetch_source(one, tmp_path / "data", tmp_path / "work", lenient)
     short = source("zip", str(tmp_path / "a.zip"), images=20)

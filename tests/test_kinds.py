@@ -14,12 +14,12 @@ from drive_server import Drive, serve_drive
 from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.catalogue import Download, Source, read_catalogue
+from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.drive import files_on_drive
 from sharegpt4v.images.links import read_links
 from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
-from sharegpt4v.images.urls import Crawler
 from sharegpt4v.layout import sources
 from sharegpt4v.mini.files_server import serve_folder
 from test_images import IMG2DATASET, picture, tree, write_tar, write_zip

@@ -78,10 +78,10 @@ def test_the_papers_table():
         ("llava", "[]", "no captions in it"),
         ("llava", json.dumps([llava_row("x")])[:-9], "row 1 breaks here"),
         ("llava", json.dumps([llava_row("x")])[:-1], "the file is cut off after row 1"),
-        ("llava", '[{"id": 1}]', "row 1: no answer of 'gpt'"),
+        ("llava", '[{"id": 1}]', "row 1, field 'conversations': nothing; expected a list"),
         ("llava", "[1]", "row 1 is no object"),
         ("coco", "[]", "no list 'annotations'"),
-        ("coco", '{"annotations": [{"caption": "x"}]}', "annotation 1: expected 'image_id' and 'caption'"),
+        ("coco", '{"annotations": [{"caption": "x"}]}', "annotation 1, field 'image_id': nothing; expected a whole"),
     ],
 )
 def test_a_wrong_data_set_is_one_line(tmp_path, format, text, expected):

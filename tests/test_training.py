@@ -289,7 +289,7 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
     ("change", "message"),
     [
         ({"image": "coco/gone.jpg"}, r"row 2 \(id coco/001\.jpg\): no image .*coco/gone\.jpg"),
-        ({"conversations": [{"from": "human"}]}, "row 2.*: expected 'conversations'"),
+        ({"conversations": [{"from": "human"}]}, r"row 2, field 'conversations\[0\]\.value': nothing"),
     ],
 )
 def test_row_that_is_none_is_named(world, tmp_path, change, message):
@@ -326,6 +326,45 @@ def test_broken_image_is_named(world, tmp_path):
     pictures = Pictures(1, 24, "pad", torch.device("cpu"))
     with pytest.raises(UserError, match=r"broken\.jpg: the image cannot be decoded"):
         pictures([tmp_path / "broken.jpg"])
+
+
+def test_an_image_that_breaks_later_is_left_out_and_counted(world, tmp_path, capsys):
+    """Its manifest says that it is fine, and so it is only found out when a batch needs it."""
+    import torch
+
+    from sharegpt4v.images.usable import Usable
+    from sharegpt4v.training.stages import train_stage
+
+    rows, data = [row(f"{number}.png", "a red circle") for number in range(6)], tmp_path / "data"
+    data.mkdir()
+    for one, old in zip(rows, world[1], strict=False):
+        (data / one["image"]).write_bytes((world[2] / "data" / old["image"]).read_bytes())
+    cut = (data / "2.png").read_bytes()[:100]
+
+    def trained(name, answer, images):
+        rows[2] = row("2.png", answer)
+        recipe, out = Recipe(**(RECIPE | {"epochs": 3})), tmp_path / name
+        train_stage(world[0], rows, data, out, recipe, 3, tmp_path / f"{name}-work", "finetuning", images=images)
+        return weights(out)
+
+    fine = trained("fine", "a blue square", Usable(data))
+    assert "left_out" not in (tmp_path / "fine/metrics.jsonl").read_text()
+    (data / "2.png").write_bytes(cut)
+    with pytest.raises(UserError, match=r"2\.png: the image cannot be decoded .*fetch its source again"):
+        trained("failing", "a blue square", Usable(data))
+    with pytest.raises(UserError, match=r"finetuning: \d of 18 samples .* broken since, more than the allowed 1\.0%"):
+        trained("dropping", "a blue square", Usable(data, missing="drop", largest_fraction=0.01))
+    blue, green = (
+        trained(answer, f"a {answer} square", Usable(data, missing="drop", largest_fraction=0.2))
+        for answer in ("blue", "green")
+    )
+    assert all(torch.equal(blue[name], green[name]) for name in blue)  # nothing is learned from its row
+    assert not all(torch.equal(blue[name], fine[name]) for name in blue)
+    metrics = [json.loads(line) for line in (tmp_path / "blue/metrics.jsonl").read_text().splitlines()]
+    assert sum(one.get("left_out", 0) for one in metrics) == 3  # once in each epoch
+    left_out = json.loads((tmp_path / "blue/provenance.json").read_text())["rows"]["left_out"]
+    assert left_out == {"an image that broke after its source was fetched": 3}
+    assert "2.png: the image cannot be decoded" in (said := capsys.readouterr().err) and "its rows are left out" in said
 
 
 def test_pictures_are_the_same_from_memory(world):

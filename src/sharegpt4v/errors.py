@@ -30,3 +30,11 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)
+
+
+LONGEST_REASON = 200
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error of a library says as one printable line, or its kind when it says nothing."""
+    return printable(" ".join(str(error).split()))[:LONGEST_REASON] or type(error).__name__

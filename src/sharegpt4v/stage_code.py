@@ -17,9 +17,9 @@ NAME = PACKAGE.name
 # These read, say, show, keep or place things and decide nothing about them. A change in them must not cost a day of
 # training.
 WITHOUT_EFFECT = (
-    "config", "corpora.reading", "errors", "files", "job_record", "layout", "ledger", "leftovers", "lifetime",
-    "locking", "plan", "progress", "provenance", "slurm", "stage_code", "terminal", "tracking", "training.launch",
-    "training.meter", "verbs.options",
+    "config", "corpora.checks", "corpora.reading", "errors", "files", "job_record", "layout", "ledger", "leftovers",
+    "lifetime", "locking", "plan", "progress", "provenance", "slurm", "stage_code", "terminal", "tracking",
+    "training.launch", "training.meter", "verbs.options",
 )  # fmt: skip
 
 

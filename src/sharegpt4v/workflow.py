@@ -57,7 +57,14 @@ class Stage:
 
 STAGES = {
     "mini-world": Stage(("seed", "mini"), texts=("sources.catalogue",)),
-    "fetch": Stage(("sources.missing", "sources.largest_bad_fraction", "sources.smallest_success_rate")),
+    "fetch": Stage(
+        (
+            "sources.missing",
+            "sources.largest_bad_fraction",
+            "sources.smallest_success_rate",
+            "sources.largest_image_megapixels",
+        )
+    ),
     "seed": Stage(("seed", "teacher"), texts=("teacher.prompts",)),
     "base-tokenizer": Stage(("seed", "base_models.tokenizer")),
     "base-tower": Stage(("seed", "base_models.vision_tower")),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from conftest import PROJECT
 from harness import Outcomes, many_cases
 from sharegpt4v.files import write_json
+from sharegpt4v.images.paths import inside
 from sharegpt4v.pages import in_markdown
 from sharegpt4v.report.caption_page import caption_page
 from sharegpt4v.teacher.review import write_review
@@ -70,6 +71,8 @@ def test_any_text_in_any_place(tmp_path: Path, outcomes: Outcomes) -> None:
     @many_cases
     @given(image=texts, source=texts, reason=texts, text=texts)
     def shown(image: str, source: str, reason: str, text: str) -> None:
+        if outcomes.of(lambda: inside(tmp_path / "data", image)) is None:
+            return  # pages show no image from elsewhere
         row = {"image": image, "source": source, "reason": reason, "text": text}
         write_review(path, [row], tmp_path / "data", {source: {reason: 1}})
         cells = Page(path.read_bytes().decode()).cells
@@ -79,7 +82,6 @@ def test_any_text_in_any_place(tmp_path: Path, outcomes: Outcomes) -> None:
         assert alike(page.cells[1]) == alike(text + image.replace("\0", ""))
         line = in_markdown(text)
         assert "<" not in line and line.isprintable() and not re.search(r"(?<!\\)[|\[\]`]", line)
-        outcomes["shown as text"] += 1
 
     shown()
 

@@ -83,7 +83,7 @@ def questions(data: Path) -> list[Question]:
     file = _file(data, "questions.jsonl")
     images = file.parent / "images"
     return [
-        Question(row.identifier("question_id"), images / row.text("image"), row.text("text"), LONG_ANSWER, "square")
+        Question(row.identifier("question_id"), row.image("image", images), row.text("text"), LONG_ANSWER, "square")
         for row in json_lines(file)
     ]
 

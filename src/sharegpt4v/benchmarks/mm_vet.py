@@ -76,7 +76,7 @@ def questions(data: Path) -> list[Question]:
     """Read the question file."""
     images = find(data, "images", "resources/images")
     return [
-        Question(row.integer("question_id"), images / row.text("image"), row.text("text"), LONG_ANSWER, "square")
+        Question(row.integer("question_id"), row.image("image", images), row.text("text"), LONG_ANSWER, "square")
         for row in json_lines(find(data, "llava-mm-vet.jsonl", "share4v-mm-vet.jsonl"))
     ]
 

@@ -46,7 +46,7 @@ def questions(data: Path) -> list[Question]:
     return [
         Question(
             number,
-            data / IMAGES / row.text("img_path"),
+            row.image("img_path", data / IMAGES),
             _prompt(row),
             LONG_ANSWER,
             image_aspect_ratio="square",

@@ -17,6 +17,7 @@ import orjson
 from sharegpt4v.benchmarks.base import SHORT_ANSWER, Answer, Question
 from sharegpt4v.errors import MissingFile, UserError
 from sharegpt4v.files import read_json, read_jsonl, read_text
+from sharegpt4v.images.paths import inside
 
 DECODER = json.JSONDecoder()
 BLANKS = re.compile(r"\s*")
@@ -39,6 +40,13 @@ class Row:
     def text(self, name: str) -> str:
         """Return a text."""
         return self._get(name, str, "a text")  # type: ignore[no-any-return]
+
+    def image(self, name: str, folder: Path) -> Path:
+        """Return a file that is named by its path below `folder`."""
+        try:
+            return inside(folder, self.text(name))
+        except UserError as error:
+            raise UserError(f"{self.where}, field '{name}': {error}") from None
 
     def integer(self, name: str) -> int:
         """Return a whole number."""
@@ -127,7 +135,7 @@ def question_number(row: Row) -> int:
 def short_questions(path: Path, images: Path, id_of: Callable[[Row], int | str] = question_id) -> list[Question]:
     """Read a question file {question_id, image (a path below `images`), text} whose answers are short."""
     return [
-        Question(id_of(row), images / row.text("image"), row.text("text"), SHORT_ANSWER) for row in json_lines(path)
+        Question(id_of(row), row.image("image", images), row.text("text"), SHORT_ANSWER) for row in json_lines(path)
     ]
 
 

@@ -112,7 +112,7 @@ def _question(data: Path, row: Row) -> Question:
     has_image = "image" in row.values
     return Question(
         row.identifier("id"),
-        data / "images" / "test" / row.text("image") if has_image else None,
+        row.image("image", data / "images" / "test") if has_image else None,
         prompt,
         LONG_ANSWER,
         image_aspect_ratio="square",

@@ -41,7 +41,7 @@ IMAGES = "SEED-Bench-image"
 def questions(data: Path) -> list[Question]:
     """Read the question file; video questions, whose ids begin with "v", are left out."""
     return [
-        Question(row.identifier("question_id"), _image(data, row.text("image")), row.text("text"), SHORT_ANSWER)
+        Question(row.identifier("question_id"), _image(data, row), row.text("text"), SHORT_ANSWER)
         for row in json_lines(find(data, "share4v-seed-bench-image.jsonl", "llava-seed-bench.jsonl"))
         if not str(row.identifier("question_id")).startswith("v")
     ]
@@ -99,8 +99,8 @@ def _has_image(question: Row) -> bool:
     return question.text("data_type") == "image"
 
 
-def _image(data: Path, name: str) -> Path:
-    return data / name if name.startswith(f"{IMAGES}/") else data / IMAGES / name
+def _image(data: Path, row: Row) -> Path:
+    return row.image("image", data if row.text("image").startswith(f"{IMAGES}/") else data / IMAGES)
 
 
 def _id(row: Row) -> int | str:

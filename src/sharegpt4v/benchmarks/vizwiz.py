@@ -63,7 +63,7 @@ def questions(data: Path) -> list[Question]:
     return [
         Question(
             number,
-            images / row.text("image"),
+            row.image("image", images),
             "\n".join([row.text("question"), UNANSWERABLE_PROMPT, SINGLE_WORD]),
             SHORT_ANSWER,
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from sharegpt4v.captioner.describing import Asking, describe
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_jsonl
-from sharegpt4v.images.listing import has_image_suffix, is_litter
+from sharegpt4v.images.folder import images_below, problem_of
+from sharegpt4v.images.paths import escaped, inside
 
 
 def caption_folder(model: Path, images: Path, out: Path, asking: Asking, work: Path) -> tuple[int, int]:
@@ -42,18 +42,20 @@ def caption_folder(model: Path, images: Path, out: Path, asking: Asking, work: P
 
 
 def _folder(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return name → file for what looks like an image; hidden files and those of the system are left out."""
+    """Return name → file for what looks like an image, and why others are not read; see `images_below`.
+
+    A name that is not UTF-8 cannot be written as JSON as it is: it is escaped, and so are backslashes.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected a folder with images, or a manifest (.parquet)")
     files: dict[str, Path] = {}
-    for here, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not is_litter(name))
-        for name in sorted(names):
-            if has_image_suffix(name) and not name.startswith(".") and not is_litter(name):
-                path = Path(here, name)
-                # A name that is not UTF-8 cannot be written as JSON as it is.
-                files[os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")] = path
-    return files, {}
+    errors: dict[str, str] = {}
+    for name, file in images_below(folder):
+        if problem := problem_of(file, folder):
+            errors[escaped(name)] = problem
+        else:
+            files[escaped(name)] = file
+    return files, errors
 
 
 def _manifest(path: Path) -> tuple[dict[str, Path], dict[str, str]]:
@@ -66,7 +68,7 @@ def _manifest(path: Path) -> tuple[dict[str, Path], dict[str, str]]:
     errors: dict[str, str] = {}
     for row in read_manifest(path):
         if row["status"] == "ok":
-            files[row["path"]] = path.parent.parent / row["path"]
+            files[row["path"]] = inside(path.parent.parent, row["path"])
         else:
             errors[row["path"]] = ": ".join(filter(None, (row["status"], reasons.get(row["path"]))))
     return files, errors

@@ -13,6 +13,7 @@ from typing import Any
 from sharegpt4v.captioner.describing import Asking, Described, describe
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.files import write_jsonl
+from sharegpt4v.images.paths import inside
 from sharegpt4v.teacher.quality import Caption, Limits, count_reasons, examine, print_counts, refuse_too_many
 
 
@@ -38,7 +39,7 @@ def caption_shard(
     or "rejected". Captions are kept in `<work>/<stem of out>.jsonl`. `UserError` when more than the fraction
     `rejected_limit` is rejected: then `out` is not written, and the rows are in `<work>/<stem of out>.rejected.jsonl`.
     """
-    files = {image: data / image for image in images}
+    files = {image: inside(data, image) for image in images}
     described = describe(model, files, asking, work / f"{out.stem}.jsonl", f"captions {out.stem}")
     reasons = _reasons(described, asking.instruction, limits)
     rows: list[dict[str, Any]] = [

@@ -39,6 +39,26 @@ class Sources(Section):
         default=0.9, description="Share of a list of web addresses that has to be downloaded for the run to go on."
     )
     img2dataset: Img2Dataset = Field(description="How lists of web addresses are downloaded.")
+    largest_image_megapixels: float = Field(
+        default=200,
+        gt=0,
+        le=200,
+        description="Largest image, in millions of pixels. One of more counts as broken and is not decoded: decoding "
+        "takes up to 20 bytes of memory per pixel.",
+    )
+    largest_unpacking_ratio: float = Field(
+        default=100, ge=1, description="Largest size of what an archive unpacks to, as a multiple of its own size."
+    )
+    largest_archive_entries: Count = Field(default=2_000_000, description="Most files and folders in one archive.")
+    keep_free_gigabytes: float = Field(
+        default=1,
+        ge=0,
+        description="Disk space that downloading and unpacking leave free; they stop before it is used.",
+    )
+    allow_private_addresses: bool = Field(
+        default=False,
+        description="Whether lists of web addresses, which others write, may name this machine and private networks.",
+    )
     workers: Count = Field(default=2, description="Processes that decode and check images.")
     keep_archives: bool = Field(
         default=True, description="Whether downloaded archives stay on disk once they are unpacked."

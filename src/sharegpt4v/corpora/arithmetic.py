@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.corpora.checks import image_of
 from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.errors import UserError
@@ -49,19 +50,31 @@ def arithmetic_file(corpus: Path) -> Path:
     return corpus.with_name(f"{corpus.stem}.arithmetic.json")
 
 
-def row_source(row: Any) -> str:
-    """Return the source of a LLaVA row: the first folder of its image, or `TEXT`."""
-    return source_of(str(row["image"])) if row.get("image") else TEXT
+def row_source(row: Any, place: str) -> str:
+    """Return the source of the LLaVA row at `place`: the first folder of its image, or `TEXT`."""
+    image = image_of(row, place)
+    return source_of(image) if image else TEXT
 
 
 def count_rows(corpus: Path) -> Arithmetic:
     """Count the rows of a corpus; those that were set aside when it was made, if it was, went out."""
-    found = Arithmetic(Counter(map(row_source, read_array(corpus))))
+    rows = enumerate(read_array(corpus), start=1)
+    found = Arithmetic(Counter(row_source(row, f"{corpus}, row {number}") for number, row in rows))
+    if not found.before:
+        raise UserError(f"{corpus}: no rows in it; expected a JSON array of LLaVA rows")
     rejected = corpus.with_name(f"{corpus.stem}.rejected.jsonl")
     if rejected.exists():
-        found.out.update(row["source"] for row in read_jsonl(rejected))
+        found.out.update(_sources_of(rejected))
         found.before.update(found.out)
     return found
+
+
+def _sources_of(rejected: Path) -> Iterator[str]:
+    for number, row in enumerate(read_jsonl(rejected), start=1):
+        source = row.get("source") if isinstance(row, dict) else None
+        if not isinstance(source, str):
+            raise UserError(f"{rejected}, row {number}, field 'source': expected a text; make the corpus again")
+        yield source
 
 
 def write_mixture(corpora: Sequence[tuple[Path, bool]], out: Path) -> None:
@@ -81,8 +94,8 @@ def _lines(corpus: Path, made: bool) -> Iterator[Sequence[Any]]:
         found = {**counted.total(), "sources": counted.sources()}
     try:
         for source, numbers in {**found["sources"], "total": found}.items():
-            yield corpus.name, source, *(numbers[column] for column in COLUMNS)
-    except (KeyError, TypeError, AttributeError):
+            yield corpus.name, source, *(f"{numbers[column]:d}" for column in COLUMNS)
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{beside}: not the arithmetic of a corpus; delete it and make the corpus again") from None
 
 

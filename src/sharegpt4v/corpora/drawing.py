@@ -33,6 +33,8 @@ def read_seed_captions(path: Path) -> list[SeedCaption]:
     for number, row in enumerate(read_array(path), start=1):
         caption = SeedCaption(*caption_of(row, f"{path}, row {number}"))
         captions.setdefault(caption.image, caption)
+    if not captions:
+        raise UserError(f"{path}: no rows in it; expected a JSON array of captions")
     return list(captions.values())
 
 

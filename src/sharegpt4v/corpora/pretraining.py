@@ -8,6 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 import orjson
 
 from sharegpt4v.corpora.arithmetic import Arithmetic
+from sharegpt4v.corpora.checks import check_shard_row
+from sharegpt4v.corpora.reading import LONGEST_ROW
 from sharegpt4v.corpora.rows import caption_row, choose_question, source_of, write_array
-from sharegpt4v.errors import UserError
+from sharegpt4v.errors import UserError, printable
 from sharegpt4v.files import open_atomically
 from sharegpt4v.teacher.prompts import hash_fraction
 
@@ -67,16 +70,15 @@ class _Lines:
             self._scan(number, shard, seed)
 
     def _scan(self, number: int, shard: Path, seed: int) -> None:
-        position = 0
+        position = line = 0
         for line, content in enumerate(_lines(shard), start=1):
+            place = f"{shard}, line {line}"
             try:
-                row = orjson.loads(content)
-                image, accepted = row["image"], row["status"] == "accepted" and isinstance(row["caption"], str)
-                source, _ = source_of(image), row["sha256"]
-            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-                raise UserError(
-                    f"{shard}, line {line}: not a row of a shard of captions; delete the file and make it again"
-                ) from None
+                row = check_shard_row(orjson.loads(content), place)
+            except orjson.JSONDecodeError as error:
+                raise UserError(f"{place}: not JSON ({error.msg}); delete the file and make it again") from None
+            image, accepted = row["image"], row["status"] == "accepted"
+            source = source_of(image)
             self.arithmetic.before[source] += 1
             self.arithmetic.out[source] += not accepted
             self.fraction.append(hash_fraction(seed, "pre-training order", image))
@@ -86,6 +88,8 @@ class _Lines:
             self.start.append(position)
             self.length.append(len(content))
             position += len(content)
+        if not line:
+            raise UserError(f"{shard}: no rows in it; delete the file and make it again")
 
     def order(self) -> list[int]:
         """Return the numbers of the accepted rows in the order of the corpus."""
@@ -104,7 +108,7 @@ class _Lines:
             images = [self.read(files, number)["image"] for number in numbers]
         if images[0] == images[1]:
             place = f"{self.shards[self.shard[numbers[1]]]}, line {self.line[numbers[1]]}"
-            raise UserError(f"{place}: {images[0]} has a caption already; expected each image once")
+            raise UserError(f"{place}: {printable(images[0])} has a caption already; expected each image once")
 
     def read(self, files: Sequence[Any], number: int) -> Any:
         """Return a row from the opened shards."""
@@ -115,6 +119,12 @@ class _Lines:
 def _lines(shard: Path) -> Iterator[bytes]:
     try:
         with open(shard, "rb") as file:
-            yield from file
-    except FileNotFoundError:
-        raise UserError(f"{shard}: no such file; expected a shard of captions") from None
+            for number in count(1):
+                line = file.readline(LONGEST_ROW + 1)
+                if len(line) > LONGEST_ROW:
+                    raise UserError(f"{shard}, line {number}: more than {LONGEST_ROW:,} bytes; expected a row")
+                if not line:
+                    return
+                yield line
+    except OSError as error:
+        raise UserError(f"{shard}: cannot be read ({error.strerror}); expected a shard of captions") from None

@@ -21,8 +21,9 @@ LONGEST_ROW = 16 << 20
 LONGEST_CHARACTER = 4  # bytes, in UTF-8
 BLANKS = re.compile(rb"\s*")
 FIRST_KEY = re.compile(rb'\{\s*("[^"\\]+")')
-TOKENS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}"]', re.DOTALL)
-"""Strings and brackets; a quotation mark by itself opens a string that does not end here."""
+TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}"]', re.DOTALL)
+"""Strings and brackets; a quotation mark by itself opens a string that does not end here. It never goes back on a
+match, which would take minutes for a string of millions of backslashes."""
 
 Located = tuple[int, bytes, Any]
 """The byte of the file at which a row begins, the bytes of the row, and the row itself."""
@@ -119,8 +120,11 @@ class _Window:
                 return self.buffer[self.position : self.position + 1]
 
     def _grow(self) -> bool:
-        """Read on, and let go of what lies before the position; False at the end of the file."""
-        more = self.file.read(CHUNK)
+        """Read on, and let go of what lies before the position; False at the end of the file.
+
+        A row that is longer than the buffer is looked through anew each time, so the buffer doubles.
+        """
+        more = self.file.read(max(CHUNK, len(self.buffer) - self.position))
         self.buffer = self.buffer[self.position :] + more
         self.offset += self.position
         self.position = 0

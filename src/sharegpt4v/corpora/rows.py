@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import orjson
 
+from sharegpt4v.corpora.checks import check_row
 from sharegpt4v.errors import UserError
 from sharegpt4v.teacher.prompts import hash_fraction
 
@@ -26,13 +27,10 @@ def caption_row(image: str, caption: str, question: str) -> dict[str, Any]:
 
 def caption_of(row: Any, place: str) -> tuple[str, str]:
     """Return image and caption (the last turn) of a row; a `UserError` names the `place` of one that has none."""
-    try:
-        image, last = row["image"], row["conversations"][-1]
-        if last["from"] == "gpt" and isinstance(image, str) and isinstance(last["value"], str):
-            return image, last["value"]
-    except (KeyError, TypeError, IndexError):
-        pass
-    raise UserError(f"{place}: expected a LLaVA row with an 'image' and a last turn of 'gpt'")
+    turns = check_row(row, place)["conversations"]
+    if not row.get("image") or not turns or turns[-1]["from"] != "gpt":
+        raise UserError(f"{place}: expected a LLaVA row with an 'image' and a last turn of 'gpt'")
+    return row["image"], turns[-1]["value"]
 
 
 def source_of(image: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from sharegpt4v.corpora.captions import COLUMNS as COUNTED
 from sharegpt4v.corpora.captions import Counts, count_captions
+from sharegpt4v.corpora.checks import check_annotation, check_row
 from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.errors import UserError
@@ -103,22 +104,19 @@ def _coco(path: Path) -> Iterator[tuple[int, str, str]]:
     if not isinstance(annotations, list):
         raise UserError(f"{path}: no list 'annotations'; expected COCO's captions, such as captions_train2017.json")
     for number, row in enumerate(annotations, start=1):
-        try:
-            yield row["image_id"], str(row["image_id"]), str(row["caption"])
-        except (KeyError, TypeError):
-            raise UserError(f"{path}, annotation {number}: expected 'image_id' and 'caption'") from None
+        check_annotation(row, f"{path}, annotation {number}")
+        yield row["image_id"], str(row["image_id"]), row["caption"]
 
 
 def _llava(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield row number, image and caption, the first answer, of every row."""
     for number, row in enumerate(read_array(path), start=1):
-        try:
-            answer = next(turn["value"] for turn in row["conversations"] if turn["from"] == "gpt")
-            yield number, row["image"], answer
-        except (KeyError, TypeError, StopIteration):
-            raise UserError(
-                f"{path}, row {number}: no answer of 'gpt', or no image; expected a LLaVA row with a caption"
-            ) from None
+        place = f"{path}, row {number}"
+        turns = check_row(row, place)["conversations"]
+        answer = next((turn["value"] for turn in turns if turn["from"] == "gpt"), None)
+        if not row.get("image") or answer is None:
+            raise UserError(f"{place}: no answer of 'gpt', or no image; expected a LLaVA row with a caption")
+        yield number, row["image"], answer
 
 
 def _read_paper(path: Path) -> dict[str, tuple[str, str]]:

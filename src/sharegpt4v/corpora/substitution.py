@@ -16,6 +16,7 @@ from typing import IO, NamedTuple
 import orjson
 
 from sharegpt4v.corpora.arithmetic import TEXT, Arithmetic
+from sharegpt4v.corpora.checks import check_row
 from sharegpt4v.corpora.drawing import SeedCaption, draw, read_seed_captions
 from sharegpt4v.corpora.reading import read_array, read_located
 from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of
@@ -98,8 +99,9 @@ def _pieces(mix: Path, detail: set[tuple[str, str]]) -> tuple[Counter[str], list
     pieces: list[Piece] = []
     where, first, begun, end, number = str(mix), 0, 0, 0, -1
     for number, (start, content, row) in enumerate(read_located(mix)):
-        image = row.get("image")
-        leaves = image and _identity(*caption_of(row, f"{where}, row {number + 1}")) in detail
+        place = f"{where}, row {number + 1}"
+        image = check_row(row, place).get("image")
+        leaves = image and _identity(*caption_of(row, place)) in detail
         counts[source_of(image) if image else TEXT] += 1
         if number == first:
             begun = start

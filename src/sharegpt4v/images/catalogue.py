@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_text
+from sharegpt4v.images.paths import plain_name, problem_in
 
 COLUMNS = (
     "name", "kind", "folder", "address", "strip_prefix", "images", "bytes", "sha256", "licence", "login", "about",
@@ -21,6 +23,9 @@ ARCHIVES = ("zip", "tar", "links")  # whose archives are known beforehand by nam
 CRAWLED = ("urls", "ocr-vqa")  # lists of web addresses, which img2dataset downloads
 DIGESTS = {64: "sha256", 32: "md5"}  # hashes by their number of hexadecimal digits
 MINI = "mini:"
+LONGEST_NUMBER = 18  # digits
+MOST_ADDRESSES = 100_000  # SA-1B, the largest source, has a thousand archives
+ENDINGS = (".part", ".json", ".lock", ".list.json")  # of the files beside a download
 ABOUT = "~"  # before a number of bytes that was published rounded
 
 
@@ -41,8 +46,11 @@ class Download:
 
     @property
     def file_name(self) -> str:
-        """The name of the file on disk: the last part of the address unless a name is given."""
-        return self.name or unquote(PurePosixPath(urlsplit(self.address).path).name)
+        """The name of the file on disk: the last part of the catalogue's address, unless a name is given.
+
+        No server has a say in it. A ValueError says why a name would lead elsewhere, as `..%2Fa.zip` does.
+        """
+        return plain_name(self.name or unquote(PurePosixPath(urlsplit(self.address).path).name))
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,7 @@ def read_catalogue(path: Path | str) -> dict[str, Source]:
 
     Anything out of order is a `UserError` with the file and the line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a catalogue of image sources") from None
+    lines = read_text(path, "a catalogue of image sources").splitlines()
     sources: dict[str, Source] = {}
     header_seen = False
     for number, line in enumerate(lines, start=1):
@@ -113,11 +118,10 @@ def _source(cells: list[str]) -> Source:
     _expect(len(cells) == len(COLUMNS), f"{len(cells)} columns, expected {len(COLUMNS)} separated by tabs")
     row = dict(zip(COLUMNS, cells, strict=True))
     name, kind = row["name"], row["kind"]
-    _expect(bool(name) and "/" not in name and not name.startswith("."), f"{name!r} is no name for a source")
+    _expect(not problem_in(name) and "/" not in name and name[0] != ".", f"{name!r} is no name for a source")
     _expect(kind in KINDS, f"kind {kind!r}; expected one of {', '.join(KINDS)}")
     folder = row["folder"] or (f"{name}/images" if kind == "folder" else "")
-    parts = PurePosixPath(folder).parts
-    _expect(bool(parts) and parts[0] != "/" and ".." not in parts, f"folder {folder!r}; expected a path below data/")
+    _expect(not problem_in(folder), f"folder {folder!r}; expected a path below data/")
     _expect(bool(row["licence"]), "the licence is empty; say under which terms the files may be used")
     return Source(
         name=name,
@@ -148,10 +152,26 @@ def _downloads(row: dict[str, str]) -> tuple[Download, ...]:
         _expect(len(known) in (0, len(addresses)), f"{len(known)} values of {what} for {len(addresses)} addresses")
     nothing = [None] * len(addresses)
     downloads = tuple(map(Download, addresses, exact or nothing, hashes or nothing, rounded or nothing))
+    for download in downloads:
+        _check_address(download, row["kind"])
     names = [download.file_name for download in downloads]
-    _expect(all(names), "an address does not end in a file name")
     _expect(len(set(names)) == len(names), "two addresses end in the same file name; make two sources of them")
+    ours = {f"{name}{ending}" for name in names for ending in ENDINGS}
+    _expect(ours.isdisjoint(names), f"an address ends in the name of another and one of {', '.join(ENDINGS)}")
     return downloads
+
+
+def _check_address(download: Download, kind: str) -> None:
+    """Raise a ValueError for an address that is none, or that does not end in the name of a file."""
+    scheme, separator, _ = download.address.partition("://")
+    _expect(
+        not separator or kind in ("folder", "placed") or scheme in ("http", "https"),
+        f"address {download.address[:80]!r}; expected one that begins with http:// or https://, or a path",
+    )
+    try:
+        _expect(bool(download.file_name), "")
+    except ValueError as error:
+        raise ValueError(f"address {download.address[:80]!r} does not end in a file name ({error})") from None
 
 
 def _spelled_out(cell: str) -> list[str]:
@@ -160,7 +180,9 @@ def _spelled_out(cell: str) -> list[str]:
     for address in cell.split():
         if match := re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", address):
             before, first, last, after = match.groups()
+            _expect(len(last) <= LONGEST_NUMBER, f"{{{first[:80]}..{last[:80]}}}; expected two numbers")
             numbers = range(int(first), int(last) + 1)
+            _expect(len(numbers) <= MOST_ADDRESSES, f"{len(numbers):,} addresses, expected at most {MOST_ADDRESSES:,}")
             addresses += [f"{before}{number:0{len(first)}d}{after}" for number in numbers]
         else:
             addresses.append(address)
@@ -168,7 +190,10 @@ def _spelled_out(cell: str) -> list[str]:
 
 
 def _whole(cell: str, what: str) -> int:
-    _expect(cell.isascii() and cell.isdigit(), f"{what} is {cell!r}; expected a whole number")
+    _expect(
+        cell.isascii() and cell.isdigit() and len(cell) <= LONGEST_NUMBER,
+        f"{what} is {cell[:80]!r}; expected a whole number",
+    )
     return int(cell)
 
 

@@ -13,10 +13,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import unquote
 
-from sharegpt4v.errors import UserError
+from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.files import read_json, write_json
-from sharegpt4v.images.fetch import mark_of
-from sharegpt4v.images.listing import safe_name
+from sharegpt4v.images.fetch import metadata_path
+from sharegpt4v.images.paths import safe_name
+from sharegpt4v.images.transfer import check_free
+from sharegpt4v.locking import WriterLock
 from sharegpt4v.progress import Progress
 
 MEGABYTE = 1_000_000
@@ -63,11 +65,11 @@ def files_on_drive(address: str, record: Path, timeout_s: float) -> list[DriveFi
             )
         except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
             raise UserError(
-                f"{address}: Google Drive does not show this folder ({_one_line(error)}); try again later, or see in "
+                f"{address}: Google Drive does not show this folder ({one_line(error)}); try again later, or see in "
                 "the browser whether it is still shared"
             ) from None
         write_json(record, [{"id": file.id, "path": file.path} for file in listed if not isinstance(file, str)])
-    found = [DriveFile(**file) for file in read_json(record)]
+    found = [DriveFile(file["id"], _safe(file["path"], address)) for file in read_json(record)]
     meant = [file for file in found if fnmatch(file.path, unquote(pattern or "*"))]
     if not meant:
         names = ", ".join(file.path for file in found[:5])
@@ -77,26 +79,27 @@ def files_on_drive(address: str, record: Path, timeout_s: float) -> list[DriveFi
     return meant
 
 
-def fetch_from_drive(file: DriveFile, folder: Path, tries: int, timeout_s: float) -> Path:
+def fetch_from_drive(file: DriveFile, folder: Path, tries: int, timeout_s: float, keep_free_bytes: int = 0) -> Path:
     """Bring one file into `folder` and return its path; one that is there stays.
 
     `tries` counts attempts after failures that may pass; `timeout_s` is the silence after which one is given up. What
-    cannot be had is a `UserError`.
+    cannot be had, or would leave less than `keep_free_bytes` of the disk free, is a `UserError`.
     """
+    target = folder / _safe(file.path, file.page)
+    with WriterLock(target):
+        if not target.exists():
+            _download(file, target, tries, timeout_s, keep_free_bytes)
+    return target
+
+
+def _download(file: DriveFile, target: Path, tries: int, timeout_s: float, keep_free_bytes: int) -> None:
     import gdown
     import requests
 
     try:
-        target = folder / safe_name(file.path)
-    except ValueError as error:
-        raise UserError(f"{file.page}: {error}; expected a name that leads nowhere") from None
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
         gdown.download(
             id=file.id, output=str(target), quiet=True, use_cookies=False, resume=True, retries=tries - 1,
-            timeout=timeout_s, progress=_Told(target.name),
+            timeout=timeout_s, progress=_Told(target, keep_free_bytes),
         )  # fmt: skip
     except gdown.exceptions.FileURLRetrievalError:
         raise UserError(
@@ -105,27 +108,30 @@ def fetch_from_drive(file: DriveFile, folder: Path, tries: int, timeout_s: float
         ) from None
     except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
         raise UserError(
-            f"{file.page}: {_one_line(error)}; what came is kept, run the same command again to go on"
+            f"{file.page}: {one_line(error)}; what came is kept, run the same command again to go on"
         ) from None
-    write_json(mark_of(target), {"page": file.page})
-    return target
+    write_json(metadata_path(target), {"page": file.page})
+
+
+def _safe(path: str, where: str) -> str:
+    try:
+        return safe_name(path)
+    except ValueError as error:
+        raise UserError(f"{where}: file {path[:80]!r}: {error}; expected a name that stays in its folder") from None
 
 
 class _Told:
-    """gdown's progress as ours."""
+    """gdown's progress as ours; it stops what would fill the disk."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, target: Path, keep_free_bytes: int) -> None:
+        self.target, self.keep_free_bytes = target, keep_free_bytes
         self.progress: Progress | None = None
 
     def __call__(self, done: int, total: int | None) -> None:
         if total is None:
             return
         if self.progress is None:
-            self.progress = Progress(self.name, math.ceil(total / MEGABYTE), "MB", done=done // MEGABYTE)
+            check_free(self.target.parent, total - done, self.keep_free_bytes)
+            self.progress = Progress(self.target.name, math.ceil(total / MEGABYTE), "MB", done=done // MEGABYTE)
         elif (more := done // MEGABYTE - self.progress.done) > 0:
             self.progress.advance(more)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

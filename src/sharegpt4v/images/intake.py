@@ -1,12 +1,13 @@
 """The intake: every image is decoded once, before any GPU is used, and becomes a row of the manifest.
 
 Missing and broken images are the best-known trouble with the paper's data. Here each is a row with its reason, and the
-file stays where it is. Files whose size and time of change are as at the last intake are not decoded again.
+file stays where it is. Files whose size and modification time are as at the last intake are not decoded again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -23,7 +24,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import sha256_of
 from sharegpt4v.images.catalogue import Source
 from sharegpt4v.images.listing import Listing
-from sharegpt4v.images.loading import open_image, orientation_of, to_rgb
+from sharegpt4v.images.loading import MOST_PIXELS, Refused, kind_of, open_image, orientation_of, read_image_file, to_rgb
 from sharegpt4v.images.manifest import CheckedRow
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.progress import Progress
@@ -34,16 +35,21 @@ UNUSUAL_MODES = {
     "RGBA": "alpha", "CMYK": "CMYK", "I": "16 bits", "F": "floats",
 }  # fmt: skip
 
+NO_PIXELS: dict[str, Any] = {"width": 0, "height": 0, "mode": "", "format": "", "note": ""}
+
 # The columns of the manifest that one look at a file fills, and the file's `mtime_ns`.
 Finding = dict[str, Any]
 Item = TypeVar("Item")
 
 
-def take_in(source: Source, listing: Listing, data: Path, ledger: Path, workers: int = 1) -> Iterator[CheckedRow]:
+def take_in(
+    source: Source, listing: Listing, data: Path, ledger: Path, workers: int = 1, most_pixels: int = MOST_PIXELS
+) -> Iterator[CheckedRow]:
     """Yield a manifest row for every file of `listing`, in the order of the paths, decoding in `workers` processes.
 
     `ledger` is the file that remembers what was found. Only a few chunks of images are under way at a time, so memory
-    does not grow with the images. With ``source.images == 0`` the files are hashed and not decoded.
+    does not grow with the images. With ``source.images == 0`` the files are hashed and not decoded. An image of more
+    than `most_pixels` counts as broken.
     """
     names = sorted({*listing.found, *listing.failures})
     progress = Progress(f"intake {source.name}", len(names), "files")
@@ -56,8 +62,8 @@ def take_in(source: Source, listing: Listing, data: Path, ledger: Path, workers:
                 if name in memory and name not in known and (finding := memory.recall(name, root / name)):
                     known[name] = finding
             todo = [name for name in chunk if name not in known]
-            files = [root / name for name in todo]
-            return _Chunk(chunk, known, todo, pool.submit(_look_at_all, files, source.images != 0) if todo else None)
+            files, decode = [root / name for name in todo], source.images != 0
+            return _Chunk(chunk, known, todo, pool.submit(_look_at_all, files, decode, most_pixels) if todo else None)
 
         for chunk in _ahead(map(begin, _chunks(names)), 2 * workers):
             found = chunk.wait()
@@ -68,29 +74,41 @@ def take_in(source: Source, listing: Listing, data: Path, ledger: Path, workers:
             progress.advance(len(chunk.names))
 
 
-def look_at(file: Path, decode: bool = True) -> Finding:
+def look_at(file: Path, decode: bool = True, most_pixels: int = MOST_PIXELS) -> Finding:
     """Hash a file and decode it completely; whatever is wrong with it becomes `status` and `reason`."""
     try:
         status = file.stat()
-        content = file.read_bytes() if decode else b""
-        sha256 = hashlib.sha256(content).hexdigest() if decode else sha256_of(file)
+        if not stat.S_ISREG(status.st_mode):
+            return _nothing("missing", f"{kind_of(status.st_mode)}, not a file")
+        finding = _nothing("ok", "") | {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+        if not decode:
+            return finding | {"sha256": sha256_of(file)}
+        try:
+            content = read_image_file(file, most_pixels)
+        except Refused as refused:
+            return finding | {"sha256": sha256_of(file), "status": "broken", "reason": str(refused)}
     except OSError as error:
         return _nothing("missing", f"no such file: {error.strerror}" if not file.exists() else str(error.strerror))
-    finding = _nothing("ok", "") | {"sha256": sha256, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-    if not decode:
-        return finding
+    finding["sha256"] = hashlib.sha256(content).hexdigest()
     if not content:
         return finding | {"status": "broken", "reason": "zero bytes"}
     try:
-        with open_image(content) as image:
-            note = _note(image, file.suffix.lower())
-            finding |= {"mode": image.mode, "format": image.format or "", "note": note}
+        with open_image(content, most_pixels) as image:
+            image.load()  # before all else: Pillow swallows an error of the pixels in whatever else needs them
+            finding |= {"mode": image.mode, "format": image.format or ""}
             finding["width"], finding["height"] = to_rgb(image).size
+            finding["note"] = _note(image, file.suffix.lower())
     except UnidentifiedImageError:
         return finding | {"status": "broken", "reason": "not an image that can be read"}
+    except Refused as refused:
+        return finding | {"status": "broken", "reason": str(refused)}
+    except MemoryError:
+        raise UserError(
+            f"{file}: not enough memory to decode it; take fewer workers, or move that image away"
+        ) from None
     except Exception as error:  # a decoder on broken content raises nearly anything
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return finding | {"status": "broken", "reason": reason, "note": ""}
+        return finding | NO_PIXELS | {"status": "broken", "reason": reason}
     return finding
 
 
@@ -111,8 +129,7 @@ def _note(image: Image.Image, suffix: str) -> str:
 
 
 def _nothing(status: str, reason: str) -> Finding:
-    empty = {"sha256": "", "bytes": 0, "width": 0, "height": 0, "mode": "", "format": "", "note": "", "mtime_ns": 0}
-    return {**empty, "status": status, "reason": reason}
+    return {"sha256": "", "bytes": 0, **NO_PIXELS, "mtime_ns": 0, "status": status, "reason": reason}
 
 
 def _row(source: Source, name: str, finding: Finding, archive: str) -> CheckedRow:
@@ -122,8 +139,8 @@ def _row(source: Source, name: str, finding: Finding, archive: str) -> CheckedRo
     return cast(CheckedRow, row)
 
 
-def _look_at_all(files: list[Path], decode: bool) -> list[Finding]:
-    return [look_at(file, decode) for file in files]
+def _look_at_all(files: list[Path], decode: bool, most_pixels: int) -> list[Finding]:
+    return [look_at(file, decode, most_pixels) for file in files]
 
 
 @dataclass(frozen=True)

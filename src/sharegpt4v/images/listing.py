@@ -1,9 +1,8 @@
-"""What a source says it holds, and which names are safe to write: shared by archives, URL lists and folders."""
+"""What a source holds: shared by archives, URL lists and folders."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,19 +35,6 @@ def is_litter(name: str) -> bool:
 def has_image_suffix(name: str) -> bool:
     """Tell whether a name looks like an image; whether it is one is for the intake to find out."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def safe_name(name: str) -> str:
-    """Return `name` as a clean relative path with forward slashes; a ValueError says why it is refused."""
-    name = name.replace("\\", "/")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if re.match(r"/|[A-Za-z]:/", name):
-        raise ValueError("absolute name")
-    if ".." in parts:
-        raise ValueError("name with '..'")
-    if not parts or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", name):
-        raise ValueError("name is empty, has control characters or is not UTF-8")
-    return "/".join(parts)
 
 
 def link_or_copy(file: Path, target: Path) -> None:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.catalogue import MINI, Download, Source, resolve
 from sharegpt4v.images.drive import DriveFile, fetch_from_drive, files_on_drive, is_on_drive
-from sharegpt4v.images.fetch import Refused, complaint_about, fetch, mark_of
+from sharegpt4v.images.fetch import complaint_about, fetch, metadata_path
 from sharegpt4v.images.links import read_links
 from sharegpt4v.images.settings import FetchSettings
+from sharegpt4v.images.transfer import Refused
 
 
 class File(NamedTuple):
@@ -22,9 +23,9 @@ class File(NamedTuple):
     obtain: Callable[[], Path]
 
 
-def files_of(source: Source, room: Path, settings: FetchSettings, mini_base_url: str | None) -> Iterator[File]:
-    """Yield the files of a source in the order of its addresses; `room` is the source's own folder for work."""
-    downloads = room / "downloads"
+def files_of(source: Source, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Iterator[File]:
+    """Yield the files of a source in the order of its addresses; `work` is the source's own folder for work."""
+    downloads = work / "downloads"
     for download in source.downloads:
         if source.kind == "links":
             yield _by_link(source, download, downloads, settings)
@@ -44,8 +45,9 @@ def is_local(download: Download) -> bool:
 def _by_http(download: Download, downloads: Path, settings: FetchSettings) -> File:
     def obtain() -> Path:
         return fetch(
-            download, downloads, tries=settings.tries, timeout_s=settings.timeout_s, first_wait_s=settings.first_wait_s
-        )
+            download, downloads, tries=settings.tries, timeout_s=settings.timeout_s,
+            first_wait_s=settings.first_wait_s, keep_free_bytes=settings.limits.keep_free_bytes,
+        )  # fmt: skip
 
     return File(download.file_name, obtain)
 
@@ -74,7 +76,7 @@ def _by_link(source: Source, download: Download, downloads: Path, settings: Fetc
     def obtain() -> Path:
         target = downloads / name
         if target.exists():
-            return target if mark_of(target).exists() else _checked(target, download)
+            return target if metadata_path(target).exists() else _checked(target, download)
         path = settings.link_files.get(source.name)
         if path is None:
             raise UserError(f"{source.name}: no links to its archives; {source.login}, and name that file in {key}")
@@ -97,7 +99,9 @@ def _on_drive(download: Download, downloads: Path, settings: FetchSettings) -> I
     for file in files_on_drive(download.address, downloads / f"{download.file_name}.list.json", settings.timeout_s):
 
         def obtain(file: DriveFile = file) -> Path:
-            return _checked(fetch_from_drive(file, downloads, settings.tries, settings.timeout_s), download)
+            keep_free_bytes = settings.limits.keep_free_bytes
+            fetched = fetch_from_drive(file, downloads, settings.tries, settings.timeout_s, keep_free_bytes)
+            return _checked(fetched, download)
 
         yield File(file.path, obtain)
 

@@ -15,15 +15,17 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.images.archives import Damaged, unpack
 from sharegpt4v.images.catalogue import CRAWLED, Source
-from sharegpt4v.images.fetch import mark_of
+from sharegpt4v.images.fetch import metadata_path
 from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.folder import link_folder, placed
 from sharegpt4v.images.intake import take_in
-from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy, safe_name
+from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy
 from sharegpt4v.images.manifest import CheckedRow, manifest_path, write_manifest
 from sharegpt4v.images.obtain import File, files_of
+from sharegpt4v.images.paths import safe_name
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_ocr_vqa, read_url_list
+from sharegpt4v.locking import WriterLock
 
 
 def fetch_source(
@@ -32,14 +34,19 @@ def fetch_source(
     """Bring one source under `data` and return its manifest; `work` holds downloads and what lets the work resume.
 
     The manifest, and the list of findings beside it, are written before a source with too many missing or broken images
-    is refused with a `UserError`.
+    is refused with a `UserError`. One process at a time fetches a source; another one's `UserError` says which.
     """
-    room = work / source.name
-    listing = _gather(source, data / source.folder, room, settings, mini_base_url)
-    memory = room / ("hashed.jsonl" if source.images == 0 else "decoded.jsonl")
+    with WriterLock(work / source.name):
+        return _fetched(source, data, work / source.name, settings, mini_base_url)
+
+
+def _fetched(source: Source, data: Path, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Path:
+    listing = _gather(source, data / source.folder, work, settings, mini_base_url)
+    memory = work / ("hashed.jsonl" if source.images == 0 else f"decoded-{settings.most_pixels}.jsonl")
     manifest = manifest_path(data, source.name)
     reasons: dict[str, str] = {}
-    counts = write_manifest(manifest, _noting(take_in(source, listing, data, memory, settings.workers), reasons))
+    rows = take_in(source, listing, data, memory, settings.workers, settings.most_pixels)
+    counts = write_manifest(manifest, _noting(rows, reasons))
     counts += write_findings(manifest, reasons)
     said = ", ".join(f"{counts[what]:,} {what}" for what in ("ok", "broken", "missing", "repaired", "duplicate"))
     print(f"{source.name}: {said}; see {findings_path(manifest)}", file=sys.stderr)
@@ -56,18 +63,18 @@ def _noting(rows: Iterable[CheckedRow], reasons: dict[str, str]) -> Iterator[Che
         yield row
 
 
-def _gather(source: Source, folder: Path, room: Path, settings: FetchSettings, mini_base_url: str | None) -> Listing:
+def _gather(source: Source, folder: Path, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Listing:
     """Bring the files of a source into `folder`, in the way of its kind, and list them."""
     first = source.downloads[0]
     if source.kind == "folder":
         return link_folder(Path(first.address).expanduser(), folder)
     if source.kind == "placed":
         return placed(source, folder)
-    files = files_of(source, room, settings, mini_base_url)
+    files = files_of(source, work, settings, mini_base_url)
     if source.kind in CRAWLED:
         listed = next(files).obtain()
         urls = read_ocr_vqa(listed) if source.kind == "ocr-vqa" else read_url_list(listed, mini_base_url)
-        return fetch_urls(urls, folder, room, settings.crawler)
+        return fetch_urls(urls, folder, work, settings.crawler, mini_base_url)
     if source.kind == "file":
         link_or_copy(next(files).obtain(), folder)
         return Listing([""])
@@ -78,7 +85,7 @@ def _gather(source: Source, folder: Path, room: Path, settings: FetchSettings, m
             link_or_copy(file.obtain(), folder / name)
             listing.found.append(name)
         else:
-            _add(listing, file.name, _unpack_once(source, file, folder, room, settings))
+            _add(listing, file.name, _unpack_once(source, file, folder, work, settings))
     return listing
 
 
@@ -91,10 +98,10 @@ def _add(listing: Listing, archive: str, unpacked: dict[str, Any]) -> None:
     listing.archives |= dict.fromkeys([archive, *unpacked["members"], *unpacked["refused"]], archive)
 
 
-def _unpack_once(source: Source, file: File, folder: Path, room: Path, settings: FetchSettings) -> dict[str, Any]:
+def _unpack_once(source: Source, file: File, folder: Path, work: Path, settings: FetchSettings) -> dict[str, Any]:
     """Unpack one archive unless it was and its files are all there; return its `members`, those `refused`, its
     `damage`."""
-    record = room / "unpacked" / f"{file.name}.json"
+    record = work / "unpacked" / f"{file.name}.json"
     done = read_json(record) if record.exists() else {}
     as_asked = [source.folder, source.strip_prefix, source.images != 0]
     complete = bool(done) and all(_has_size(folder / name, size) for name, size in done["members"].items())
@@ -107,7 +114,10 @@ def _unpack_once(source: Source, file: File, folder: Path, room: Path, settings:
     if not complete or done["version"] != version:
         done = {"as_asked": as_asked, "version": version, "damage": ""}
         try:
-            unpacked = unpack(archive, folder, strip_prefix=source.strip_prefix, only_images=source.images != 0)
+            only_images = source.images != 0
+            unpacked = unpack(
+                archive, folder, strip_prefix=source.strip_prefix, only_images=only_images, limits=settings.limits
+            )
         except Damaged as error:
             # Where it is known how many images there should be, those that damage takes count as missing.
             counted = settings.missing == "drop" and source.images and error.unpacked.members
@@ -118,7 +128,7 @@ def _unpack_once(source: Source, file: File, folder: Path, room: Path, settings:
     if not done["members"] and not done["damage"]:
         raise UserError(f"{archive}: none of the files that {source.name} needs are in it")
     # Only what was downloaded here may be removed here, and damage may be mended by another copy.
-    ours = archive.is_relative_to(room) and mark_of(archive).exists()
+    ours = archive.is_relative_to(work) and metadata_path(archive).exists()
     done["removed"] = ours and not settings.keep_archives and not done["damage"]
     write_json(record, done)
     if done["removed"]:

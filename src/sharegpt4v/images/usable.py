@@ -16,6 +16,7 @@ from sharegpt4v import layout
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.findings import read_bad
 from sharegpt4v.images.manifest import manifest_path
+from sharegpt4v.images.paths import inside
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -41,7 +42,7 @@ class Usable:
         """Say whether the row at `place` can be learned from; with "fail", one that cannot is a `UserError`."""
         if image in self._good:
             return True
-        file, why = self.data / image, self.bad.get(image)
+        file, why = inside(self.data, image), self.bad.get(image)
         if not why and file.is_file():
             self._good.add(image)
             return True
@@ -56,12 +57,16 @@ class Usable:
         if not self.left_out:
             return
         said = f"{what}: {self.left_out:,} of {rows:,} rows name an image that is missing or broken"
-        if self.missing == "drop" and self.left_out > self.largest_fraction * rows:
-            raise UserError(
-                f"{said}, more than the allowed {self.largest_fraction:.1%}; `s4v verify` lists them: fetch their "
-                "sources, or allow more by sources.largest_bad_fraction"
-            )
+        self.check(said, self.left_out, rows, "; `s4v verify` lists them")
         print(f"{said}, and are left out", file=sys.stderr)
+
+    def check(self, said: str, left_out: int, rows: int, where: str = "") -> None:
+        """Raise a `UserError` that begins with `said` when more than allowed of `rows` rows were left out."""
+        if self.missing == "drop" and left_out > self.largest_fraction * rows:
+            raise UserError(
+                f"{said}, more than the allowed {self.largest_fraction:.1%}{where}; fetch their sources again, or "
+                "allow more by sources.largest_bad_fraction"
+            )
 
 
 def usable_images(config: Config, data: Path = layout.DATA) -> Usable:

@@ -11,11 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sharegpt4v.corpora.checks import image_of
 from sharegpt4v.corpora.reading import read_array
+from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_csv
 from sharegpt4v.images.catalogue import ARCHIVES, Source
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
+from sharegpt4v.images.paths import inside
 from sharegpt4v.progress import Progress
 
 FOUND, MISSING, CORRUPT = "found", "missing", "corrupt"
@@ -84,8 +87,12 @@ def _named(corpora: Sequence[Path]) -> set[str]:
     """The images that are named, each once."""
     named: set[str] = set()
     for corpus in corpora:
-        images = (row.get("image") for row in read_array(corpus) if isinstance(row, dict))
-        named.update(image for image in images if isinstance(image, str))
+        number = 0
+        for number, row in enumerate(read_array(corpus), start=1):
+            if image := image_of(row, f"{corpus}, row {number}"):
+                named.add(image)
+        if not number:
+            raise UserError(f"{corpus}: no rows in it; expected a JSON array of LLaVA rows")
     return named
 
 
@@ -125,7 +132,7 @@ def _state(row: ManifestRow, reasons: Mapping[str, str], data: Path) -> tuple[st
     if row["status"] != "ok":
         return (MISSING if row["status"] == "missing" else CORRUPT), reasons.get(row["path"], "")
     try:
-        size = (data / row["path"]).stat().st_size
+        size = inside(data, row["path"]).stat().st_size
     except OSError as error:
         return MISSING, f"no longer there: {error.strerror}"
     return (FOUND, "") if size == row["bytes"] else (CORRUPT, f"{size:,} bytes, {row['bytes']:,} when it was checked")
@@ -135,7 +142,7 @@ def _unlisted(path: str, owner: str, data: Path) -> tuple[str, str]:
     """Say what there is of an image that no manifest lists."""
     if owner == NO_SOURCE:
         return MISSING, "no source of the config has this folder"
-    if not (data / path).is_file():
+    if not inside(data, path).is_file():
         listed = manifest_path(data, owner).exists()
         return MISSING, "not among what the source brought" if listed else "its source was not fetched yet"
     return FOUND, ""

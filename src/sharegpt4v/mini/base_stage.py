@@ -61,6 +61,7 @@ def make_tower(
 ) -> None:
     """Train a small CLIP on the images of a LLaVA JSON (files below `data`) and their alt-texts; write its folder."""
     from sharegpt4v.images.loading import open_rgb
+    from sharegpt4v.images.paths import inside
     from sharegpt4v.mini.base_models import train_clip
     from sharegpt4v.models.device import one_thread
     from sharegpt4v.models.pixels import to_pixels, to_square
@@ -72,7 +73,7 @@ def make_tower(
     for place, row in rows:
         if not row.get("image") or len(row["conversations"]) != 2:
             raise UserError(f"{place}: expected an image, a question and its alt-text")
-        squares.append(to_square(open_rgb(data / row["image"]), settings.image_size, "square"))
+        squares.append(to_square(open_rgb(inside(data, row["image"])), settings.image_size, "square"))
         texts.append(row["conversations"][1]["value"])
     model = train_clip(
         to_pixels(squares, settings.image_size, "square"),

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.errors import UserError
+from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.files import read_json
 
 SETTINGS = (
@@ -19,7 +19,6 @@ SETTINGS = (
     "preprocessor_config.json",
 )  # fmt: skip
 LARGEST = {"num_hidden_layers": 1000, "vocab_size": 10**7, "image_size": 10**5, "hidden_size": 10**6}
-LONGEST_REASON = 300
 
 
 def load_part(kind: Any, folder: Path, **settings: Any) -> Any:
@@ -70,10 +69,9 @@ def refused_in_one_line(folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:LONGEST_REASON]
         raise UserError(
-            f"{folder}: cannot be used as a checkpoint ({type(error).__name__}: {said}); expected whole files as "
-            "transformers saves them, with weights and no code"
+            f"{folder}: cannot be used as a checkpoint ({type(error).__name__}: {one_line(error)}); expected whole "
+            "files as transformers saves them, with weights and no code"
         ) from error
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sharegpt4v.images.loading import MOST_PIXELS
+
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 PAD_COLOUR = (122, 116, 104)  # int(255 * MEAN)
@@ -19,6 +21,7 @@ PAD_COLOUR = (122, 116, 104)  # int(255 * MEAN)
 
 def to_square(image: Image.Image, size: int, aspect_ratio: str) -> Image.Image:
     """An RGB image of `size` by `size` pixels; `aspect_ratio` is "pad" or "square"."""
+    image = _no_strip(image, size, aspect_ratio)
     width, height = image.size
     if aspect_ratio == "pad" and width != height:
         side = max(width, height)
@@ -31,6 +34,24 @@ def to_square(image: Image.Image, size: int, aspect_ratio: str) -> Image.Image:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - size) // 2, (height - size) // 2
     return image.crop((left, top, left + size, top + size)) if (width, height) != (size, size) else image
+
+
+def _no_strip(image: Image.Image, size: int, aspect_ratio: str) -> Image.Image:
+    """Make an image smaller whose square would take more memory than any image may: a strip of 65,535 by 1 pixels.
+
+    Padded, such a strip is 17 GB; resized to a short side of 336 pixels, 30 GB.
+    """
+    width, height = image.size
+    long, short = max(width, height), max(1, min(width, height))
+    if aspect_ratio == "pad":
+        if long * long > MOST_PIXELS:
+            scale = MOST_PIXELS**0.5 / long
+            return image.resize((max(1, int(width * scale)), max(1, int(height * scale))), Image.Resampling.BICUBIC)
+    elif size * size * long > MOST_PIXELS * short:
+        longest = MOST_PIXELS * short // (size * size)
+        left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+        return image.crop((left, top, min(width, left + longest), min(height, top + longest)))
+    return image
 
 
 def to_pixels(images: Sequence[Image.Image], size: int, aspect_ratio: str) -> torch.Tensor:

@@ -9,7 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.files import read_json, read_jsonl
+from sharegpt4v.corpora.checks import check_shard_row
+from sharegpt4v.corpora.reading import read_array
+from sharegpt4v.corpora.rows import caption_of
+from sharegpt4v.files import read_jsonl
+from sharegpt4v.images.paths import inside
 from sharegpt4v.pages import Markup, escaped, page_head, table_row
 
 SAMPLES = 12
@@ -21,33 +25,38 @@ def samples_in(outputs: Sequence[Path], root: Path) -> list[tuple[str, str]]:
     """Return some images, by their path below ``data/``, and captions, from what a job made; none from other files."""
     for path in outputs:
         if path == layout.SEED_CAPTIONS:
-            rows = ((row["image"], row["conversations"][-1]["value"]) for row in read_json(root / path))
-            return list(islice(rows, SAMPLES))
+            rows = enumerate(read_array(root / path), start=1)
+            return [caption_of(row, f"{path}, row {number}") for number, row in islice(rows, SAMPLES)]
         if path.parent == layout.caption_shard("").parent:
             return list(islice(_accepted(root / path), SAMPLES))
     return []
 
 
 def _accepted(shard: Path) -> Iterator[tuple[str, str]]:
-    return ((row["image"], row["caption"]) for row in read_jsonl(shard) if row["status"] == "accepted")
+    for number, row in enumerate(read_jsonl(shard), start=1):
+        if check_shard_row(row, f"{shard}, line {number}")["status"] == "accepted":
+            yield row["image"], row["caption"]
 
 
 def caption_page(samples: Sequence[tuple[str, str]], data: Path) -> str:
-    """Return the page. Pictures that are not below `data`, as after a pull without images, are left out."""
+    """Return the page. Pictures that are not there, as after a pull without images, or are broken are left out.
+
+    A `UserError` for a path that leads out of `data`.
+    """
     rows = "".join(
-        table_row([_picture(data / image), Markup(f"{escaped(caption)}<br><small>{escaped(image)}</small>")])
+        table_row([_picture(inside(data, image)), Markup(f"{escaped(caption)}<br><small>{escaped(image)}</small>")])
         for image, caption in samples
     )
     return f"{page_head('Captions', STYLE)}<table>{rows}</table>\n"
 
 
 def _picture(path: Path) -> Markup:
-    from PIL import Image
+    from sharegpt4v.images.loading import open_rgb
 
-    if not path.is_file():
+    try:
+        small = open_rgb(path)
+    except Exception:  # Pillow raises nearly anything on a broken file
         return Markup()
-    with Image.open(path) as image:
-        small = image.convert("RGB")
     small.thumbnail((LARGEST, LARGEST))
     file = io.BytesIO()
     small.save(file, "PNG")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sharegpt4v.images.paths import inside
 from sharegpt4v.teacher.prompts import prompt_hash
 
 
@@ -116,7 +117,7 @@ class Skipped(Exception):
 
 def content_of(request: Request, detail: str) -> list[dict[str, Any]]:
     """Return the user turn: the prompt, and the file's own bytes as a data URL."""
-    path = request.data / request.image
+    path = inside(request.data, request.image)
     try:
         data = path.read_bytes()
     except OSError as error:

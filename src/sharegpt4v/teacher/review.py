@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sharegpt4v.files import open_atomically
+from sharegpt4v.images.paths import inside
 from sharegpt4v.pages import Markup, escaped, page_head, table_row
 
 STYLE = (
@@ -32,7 +33,7 @@ def write_review(
             file.write(table_row([source, *(f"{reasons.get(reason, 0):,}" for reason in found)]))
         file.write(f"</table><table>{table_row(['image', 'reason', 'text'], 'th')}")
         for row in rejected:
-            address = quote(Path(os.path.relpath(data / row["image"], path.parent)).as_posix())
+            address = quote(Path(os.path.relpath(inside(data, row["image"]), path.parent)).as_posix())
             picture = f'<img loading="lazy" alt="" src="{address}"><br><small>{escaped(row["image"])}</small>'
             file.write(table_row([Markup(picture), row["reason"], row["text"]]))
         file.write("</table>\n")

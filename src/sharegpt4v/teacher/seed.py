@@ -16,9 +16,11 @@ from typing import Any
 
 import orjson
 
+from sharegpt4v import layout
 from sharegpt4v.corpora.rows import caption_row, choose_question, write_array
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, write_json, write_jsonl
+from sharegpt4v.images.paths import inside
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.teacher.client import ask
 from sharegpt4v.teacher.gate import Gate
@@ -51,7 +53,8 @@ def choose(rows: Iterable[Mapping[str, Any]], source: str, count: int | None, se
     """Choose `count` usable images (None: all) of a source by the order of a seeded hash of their paths.
 
     `rows` are manifest rows with path, sha256 and status; only status "ok" is usable. The choice does not depend on the
-    order of the rows, and a larger count keeps what a smaller one chose. Too few usable images are a `UserError`.
+    order of the rows, and a larger count keeps what a smaller one chose. Too few usable images are a `UserError`, and
+    so is one outside of data/: no other file of this machine is sent to a teacher.
     """
     usable = (
         (hash_fraction(seed, "seed captions", row["path"]), row["path"], row["sha256"])
@@ -64,6 +67,8 @@ def choose(rows: Iterable[Mapping[str, Any]], source: str, count: int | None, se
             f"seed captions: {count:,} images of source '{source}' are wanted, the manifest has {len(images):,} "
             "usable ones; lower the count or complete the source"
         )
+    for _, path, _ in images:
+        inside(layout.DATA, path)
     return [SeedImage(path, source, sha256) for _, path, sha256 in images]
 
 

@@ -9,11 +9,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sharegpt4v.errors import printable
+from sharegpt4v.files import read_jsonl
 from sharegpt4v.progress import duration
 from sharegpt4v.tracking import Record
 
 METRICS, SPEEDS = "metrics.jsonl", "speeds.jsonl"
-LEARNED = ("step", "loss", "learning_rate_factor")
+LEFT_OUT = "left_out"
+"""Samples of a step that were left out because their image is broken; not there when none was."""
+LEARNED = ("step", "loss", "learning_rate_factor", LEFT_OUT)
 
 
 class Meter:
@@ -59,9 +62,14 @@ class Records(ExitStack):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
+        self.folder = folder
         self._metrics, self._speeds = (self.enter_context(Record(folder / name)) for name in (METRICS, SPEEDS))
 
     def log(self, row: Mapping[str, float]) -> None:
         """Append a row of `Meter.step` to both."""
-        self._metrics.log({name: row[name] for name in LEARNED})
+        self._metrics.log({name: row[name] for name in LEARNED if name in row})
         self._speeds.log({name: value for name, value in row.items() if name == "step" or name not in LEARNED})
+
+    def left_out(self) -> int:
+        """Count the samples that were left out for a broken image, also before the training was continued."""
+        return sum(int(row.get(LEFT_OUT, 0)) for row in read_jsonl(self.folder / METRICS))

@@ -9,7 +9,7 @@ process gets samples of an even total length and lays them out one after another
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -93,8 +93,8 @@ def _totals(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> list[int]:
 class Batch:
     """What goes through the model at once: tensors of shape (rows, length), the images in the order of their ids.
 
-    `weights` say how much the loss at each label counts; those of all parts of a step add up to 1. `samples` is how
-    many there are.
+    `weights` say how much the loss at each label counts; those of all parts of a step add up to 1. `places` are the
+    row, start and end of the sample of each image; `samples` is how many there are, with and without an image.
     """
 
     ids: torch.Tensor
@@ -102,7 +102,15 @@ class Batch:
     positions: torch.Tensor
     weights: torch.Tensor
     images: list[Path]
+    places: list[tuple[int, int, int]]
     samples: int
+
+    def leave_out(self, broken: Set[Path]) -> int:
+        """Learn nothing from the samples of the images in `broken`; return how many they are."""
+        left_out = [place for image, place in zip(self.images, self.places, strict=True) if image in broken]
+        for row, start, end in left_out:
+            self.labels[row, start:end] = IGNORED
+        return len(left_out)
 
 
 def collate(
@@ -118,6 +126,7 @@ def collate(
     positions = torch.zeros((len(rows), capacity), dtype=torch.long)
     counting = torch.zeros((len(rows), capacity))
     images: list[Path] = []
+    places: list[tuple[int, int, int]] = []
     for number, row in enumerate(rows):
         start = 0
         for index in row:
@@ -127,7 +136,9 @@ def collate(
             labels[number, start + 1 : end] = torch.tensor(sample.labels[1:])
             positions[number, start:end] = torch.arange(len(sample.ids))
             counting[number, start:end] = weights[index]
-            images += [sample.image] if sample.image else []
+            if sample.image:
+                images.append(sample.image)
+                places.append((number, start, end))
             start = end
         positions[number, start:] = torch.arange(capacity - start)
-    return Batch(ids, labels, positions, counting, images, sum(len(row) for row in rows))
+    return Batch(ids, labels, positions, counting, images, places, sum(len(row) for row in rows))

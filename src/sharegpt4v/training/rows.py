@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.corpora.checks import SHOWN, check_row
 from sharegpt4v.corpora.reading import read_array
-from sharegpt4v.errors import UserError
+from sharegpt4v.errors import UserError, printable
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.models.llama_tokenizer import without_mark
 from sharegpt4v.training.conversation import IGNORED, IMAGE, TEMPLATES, Text, encode_all
@@ -31,10 +32,9 @@ def read_rows(
     number = 0
     for number, row in enumerate(read_array(rows) if isinstance(rows, Path) else rows, start=1):
         place = f"{where}, row {number}"
-        if not _is_llava(row):
-            raise UserError(f"{place}: expected 'conversations' of turns with 'from' and 'value'")
+        check_row(row, place)
         if isinstance(row.get("id"), str):
-            place += f" (id {row['id']})"
+            place += f" (id {printable(row['id'][:SHOWN])})"
         if not (image := row.get("image")) or images.takes(image, place):
             yield place, row
     if not number:
@@ -89,11 +89,3 @@ def _why_left_out(labels: Sequence[int], marks: int, is_read: bool, longest: int
     if all(label == IGNORED for label in labels[:longest]):
         return f"no answer within {longest:,} tokens"
     return None
-
-
-def _is_llava(row: Any) -> bool:
-    turns = row.get("conversations") if isinstance(row, Mapping) else None
-    return isinstance(turns, list) and all(
-        isinstance(turn, Mapping) and isinstance(turn.get("from"), str) and isinstance(turn.get("value"), str)
-        for turn in turns
-    )

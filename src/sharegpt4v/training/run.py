@@ -21,8 +21,9 @@ from sharegpt4v.lifetime import Stopped, end_on_signals
 from sharegpt4v.training.batching import Dealer, batches
 from sharegpt4v.training.conversation import Sample
 from sharegpt4v.training.engine import engine_for
-from sharegpt4v.training.meter import Meter
+from sharegpt4v.training.meter import LEFT_OUT, Meter
 from sharegpt4v.training.packing import Batch
+from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def train(
     seed: int,
     work: Path,
     what: str,
-    pixels_of: Callable[[list[Path]], torch.Tensor] | None = None,
+    pictures: Pictures | None = None,
     pad: int = 0,
     record: Callable[[dict[str, float]], None] = lambda _: None,
     ranks: Ranks = ALONE,
@@ -64,10 +65,11 @@ def train(
 ) -> None:
     """Train `model` in place; resume from the state in `work` when there is one.
 
-    `pixels_of` reads the images of a batch, float32 (images, 3, size, size). `record` gets one row per step, in the
-    first of several processes. `rows_at_once`: see `Dealer.rows`. A row may be as long as `recipe.sequence_length` with
-    one mark expanded to `image_tokens`. State is saved every `recipe.checkpoint_minutes` and when
-    a signal asks a process to end (see `sharegpt4v.lifetime`), which raises `Stopped` after the step.
+    `pictures` reads the images of a batch. `record` gets one row per step, in the first of several processes; the row
+    counts samples that are left out for a broken image, whose tokens count nothing, and the others' no more for it.
+    `rows_at_once`: see `Dealer.rows`. A row may be as long as `recipe.sequence_length` with one mark expanded to
+    `image_tokens`. State is saved every `recipe.checkpoint_minutes` and when a signal asks a process
+    to end (see `sharegpt4v.lifetime`), which raises `Stopped` after the step.
     """
     dealer = Dealer.of(samples, recipe, seed, recipe.sequence_length - 1 + image_tokens)
     steps = dealer.step_count()
@@ -81,17 +83,25 @@ def train(
     model.train()
     saved = time.monotonic()
 
+    left_out: list[int] = []
+
     def with_pixels(batch: Batch) -> tuple[Batch, torch.Tensor | None]:
-        return batch, pixels_of(batch.images) if pixels_of and batch.images else None
+        if not pictures or not batch.images:
+            return batch, None
+        pixels = pictures(batch.images)
+        left_out.append(batch.leave_out(pictures.broken))
+        return batch, pixels
 
     dealt = batches(samples, dealer, first, steps, pad, ranks, rows_at_once)
     for step, parts in enumerate(dealt, start=first):
+        left_out.clear()
         loss_here = engine.step(map(with_pixels, parts), schedule(step))
         overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
         counts = sum(part.samples for part in parts), sum(part.ids.numel() for part in parts)
-        loss, due, stop, read, tokens = ranks.total(loss_here, overdue, bool(asked), *counts)
+        loss, due, stop, read, tokens, lost = ranks.total(loss_here, overdue, bool(asked), *counts, sum(left_out))
         if ranks.rank == 0:
-            record(meter.step(step + 1, loss, schedule(step), round(read), round(tokens)))
+            row = meter.step(step + 1, loss, schedule(step), round(read), round(tokens))
+            record(row | ({LEFT_OUT: round(lost)} if lost else {}))
         if due or stop:
             engine.save(step + 1)
             saved = time.monotonic()

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from sharegpt4v.files import read_json, write_json
+from sharegpt4v.images.paths import inside
 from sharegpt4v.training.checkpoint import new_folder
 from sharegpt4v.training.conversation import IGNORED, Sample
 
@@ -91,7 +92,7 @@ class Samples(Sequence[Sample]):
         if path:
             repeats = np.where(ids == self._image_id, self._image_tokens, 1)
             ids, labels = np.repeat(ids, repeats), np.repeat(labels, repeats)
-        return Sample(ids.tolist(), labels.tolist(), self._data / path if path else None)
+        return Sample(ids.tolist(), labels.tolist(), inside(self._data, path) if path else None)
 
 
 def write_samples(folder: Path, rows: Iterable[Tokens], image_id: int, image_tokens: int, tally: Tally) -> None:

@@ -6,9 +6,10 @@ killed continues from its last saved state when it is called again, and ends wit
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from sharegpt4v.models.saving import save_llava
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.checkpoint import new_folder
 from sharegpt4v.training.conversation import IMAGE
-from sharegpt4v.training.meter import METRICS, SPEEDS, Records
+from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
 from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import ALONE, Ranks
 from sharegpt4v.training.rows import Row, read_rows, tokenise
@@ -59,12 +60,13 @@ def train_stage(
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
     `<work>/<fingerprint>` until `out` is there; it has one writer (`UserError` for a second run). `UserError` for a row
-    that is malformed or lacks its image, unless `images` leaves that out. All of several processes call this alike, and
-    the first one reads the rows and writes; how the work is divided, `compute`, does not change what comes out.
+    that is malformed or lacks its image, unless `images` leaves that out. An image that breaks later is left out by the
+    same policy, and counted in those two files. All of several processes call this alike, and the first one reads the
+    rows and writes; how the work is divided, `compute`, does not change what comes out.
     """
+    images = images or Usable(data)
     about = ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name))
-    without = sorted(images.bad) if images else []
-    state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], without)
+    state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.from_first(lambda: held.enter_context(WriterLock(state)).path)
         model, processor = build_llava(*start, seed) if isinstance(start, tuple) else load_llava(start)
@@ -88,15 +90,25 @@ def train_stage(
         set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
-        pictures = Pictures(samples.images, model.config.vision_config.image_size, recipe.image_aspect_ratio, device)
+        size, leaves_out = model.config.vision_config.image_size, images.missing != "fail"
+        pictures = Pictures(samples.images, size, recipe.image_aspect_ratio, device, leaves_out)
         with Records(state) as records, device:  # batches are made there
             pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
             rows_at_once = compute.rows_at_once
-            train(
-                model, samples, recipe, seed, state, what, pictures, pad, records.log, ranks, rows_at_once, image_tokens
-            )
+            read = math.ceil(len(samples) * recipe.epochs)
+
+            def record(row: Mapping[str, float]) -> None:
+                records.log(row)
+                if LEFT_OUT in row:
+                    lost = records.left_out()
+                    said = f"{stage_name}: {lost:,} of {read:,} samples have an image that has broken since"
+                    images.check(said, lost, read)
+
+            train(model, samples, recipe, seed, state, what, pictures, pad, record, ranks, rows_at_once, image_tokens)
         if ranks.rank:
             return
+        if left_out := records.left_out():
+            samples.rows["left_out"]["an image that broke after its source was fetched"] = left_out
         if recipe.precision == "bfloat16":
             model.to(torch.bfloat16)
         with new_folder(out) as folder:

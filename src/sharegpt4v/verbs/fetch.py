@@ -40,16 +40,26 @@ def run(options: Namespace) -> None:
 
 def fetch_settings(config: Config) -> FetchSettings:
     """Turn the section `sources` into what the stage takes."""
+    from sharegpt4v.images.crawler import Crawler
+    from sharegpt4v.images.members import Limits
     from sharegpt4v.images.settings import FetchSettings
-    from sharegpt4v.images.urls import Crawler
 
     section, crawler = config.sources, config.sources.img2dataset
+    keep_free_bytes = round(section.keep_free_gigabytes * 1e9)
     return FetchSettings(
         workers=section.workers,
         missing=section.missing,
         largest_bad_fraction=section.largest_bad_fraction,
         smallest_success_rate=section.smallest_success_rate,
+        most_pixels=round(section.largest_image_megapixels * 1e6),
+        limits=Limits(section.largest_unpacking_ratio, section.largest_archive_entries, keep_free_bytes),
         keep_archives=section.keep_archives,
         link_files=section.link_files,
-        crawler=Crawler(layout.of_project(crawler.command), crawler.threads, crawler.timeout_seconds, crawler.retries),
+        crawler=Crawler(
+            layout.of_project(crawler.command),
+            crawler.threads,
+            crawler.timeout_seconds,
+            crawler.retries,
+            private=section.allow_private_addresses,
+        ),
     )
