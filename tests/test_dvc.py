@@ -26,7 +26,7 @@ from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.manifest import read_manifest
 from smoke_files import differing
 
-pytestmark = pytest.mark.timeout(1200)  # the first of them makes the run, records and pulls it
+pytestmark = pytest.mark.timeout(1800)  # the first of them makes the run, records and pulls it
 
 CONFIG = Path("config/smoke.yaml")
 NAMED = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
