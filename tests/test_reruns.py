@@ -14,7 +14,7 @@ import pytest
 from conftest import ENVIRONMENT, PROJECT, copy_of, planned_jobs, run, snakemake
 from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
-from sharegpt4v.stage_code import code_of, modules_of
+from sharegpt4v.stage_code import code_of, meaning_of, modules_of
 from sharegpt4v.workflow import STAGES, stage_params, verb_of
 
 Rules = set[str]
@@ -147,13 +147,14 @@ FILES = [
     ("the paper's data sets", append("config/paper/datasets.csv", "New,COCO,yes,us,1,2\n"),
      {"datasets", "figure", "tracked"}),
     ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
-    ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\n# changed\n"),
+    ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\nCHANGED = True\n"),
      ALL - {"mini_world", "source", "seed_captions", "substituted_mix"}),
-    ("code of the client", append("src/sharegpt4v/teacher/client.py", "\n# changed\n"),
+    ("code of the client", append("src/sharegpt4v/teacher/client.py", "\nCHANGED = True\n"),
      {"seed_captions", "captioner", *CAPTIONED, *MIXED}),
-    ("code of one benchmark", append("src/sharegpt4v/benchmarks/gqa.py", "\n# changed\n"), {*ANSWERED, *PAIR}),
-    ("code of the table", append("src/sharegpt4v/benchmarks/table_page.py", "\n# changed\n"), SHOWN),
-    ("code that decides nothing", append("src/sharegpt4v/progress.py", "\n# changed\n"), set()),
+    ("code of one benchmark", append("src/sharegpt4v/benchmarks/gqa.py", "\nCHANGED = True\n"), {*ANSWERED, *PAIR}),
+    ("code of the table", append("src/sharegpt4v/benchmarks/table_page.py", "\nCHANGED = True\n"), SHOWN),
+    ("a comment and a text", append("src/sharegpt4v/training/packing.py", '\n# Changed.\n"""And told."""\n'), set()),
+    ("code that decides nothing", append("src/sharegpt4v/progress.py", "\nCHANGED = True\n"), set()),
 ]  # fmt: skip
 
 
@@ -237,6 +238,31 @@ def test_the_code_of_a_stage_is_what_its_verb_imports() -> None:
     assert {"training.run", "training.packing", "models.building"} <= modules_of("verbs.finetune")
     assert not modules_of("verbs.score", "benchmarks.mme") & {"models.generation", "training.run"}
     assert code_of("verbs.seed") != code_of("verbs.finetune")
+
+
+def test_the_meaning_of_code_is_without_comments_docstrings_formatting_and_types_of_variables() -> None:
+    said = '''
+class Row:
+    """A row."""
+    image: str  # its path
+    def words(self, more: int = 1) -> list[str]:
+        """Return its words."""
+        found: list[str] = self.image.split()
+        return found * more
+'''
+    equal = """
+class Row:
+    image: str
+
+    def words(self, more=1):
+        found = (
+            self.image.split()
+        )
+        return found * more
+"""
+    assert meaning_of(said) == meaning_of(equal)
+    assert meaning_of(said) != meaning_of(said.replace("more: int = 1", "more: int = 2"))
+    assert meaning_of(said) != meaning_of(said.replace("image: str", "image: Path"))  # pydantic reads it
 
 
 def test_every_stage_names_texts_and_modules_that_exist() -> None:
