@@ -72,10 +72,11 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-logo
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	python -m sharegpt4v.config.reference --check
-	python -m sharegpt4v.dvc_stages --check
+	python -m sharegpt4v.pipeline.dvc --check
 
 # No test has a limit here but the attack's own; what fails in the first part does not keep the second from running.
 attack: setup

@@ -8,7 +8,7 @@ from re import escape
 
 from snakemake.utils import min_version
 
-from sharegpt4v.failures import tell_failures
+from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.layout import (
     PRETRAINING_CORPUS,
     SEED_CAPTIONS,
@@ -17,8 +17,9 @@ from sharegpt4v.layout import (
     sizes,
     substituted,
 )
-from sharegpt4v.workflow import (
-    begin,
+from sharegpt4v.pipeline.stages import stage_params
+from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
+from sharegpt4v.pipeline.targets import (
     corpora,
     evaluation_manifest,
     finetuning_inputs,
@@ -28,12 +29,9 @@ from sharegpt4v.workflow import (
     mix_file,
     mixes,
     paired_models,
-    prepare_environment,
-    read_config,
     results_of,
     scores,
     shards,
-    stage_params,
     tower_inputs,
     training_resources,
     trainings,

@@ -16,7 +16,7 @@ import math
 import subprocess
 from pathlib import Path
 
-from sharegpt4v.benchmarks.base import mean, sample_error
+from sharegpt4v.evaluation.base import mean, sample_error
 
 PAIRS = (
     ("llava-7b", "llava-7b+sharegpt4v"),

@@ -26,9 +26,9 @@ from typing import Any
 import psutil
 
 from sharegpt4v.config.training import Recipe
-from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.ledger import key_of
-from sharegpt4v.training.conversation import IMAGE, encode, plain_text
+from sharegpt4v.llava_format.reading import read_array
+from sharegpt4v.models.templates import IMAGE, encode, plain_text
 from sharegpt4v.training.samples import Samples, Tally, write_samples
 
 IMAGES = 1000  # different ones, for there have to be files

@@ -25,9 +25,9 @@ from typing import Any
 import orjson
 
 from sharegpt4v.corpora.pretraining import pretraining_corpus
-from sharegpt4v.corpora.reading import read_array, read_located
 from sharegpt4v.corpora.substitution import substitute
 from sharegpt4v.files import read_json, read_jsonl
+from sharegpt4v.llava_format.reading import read_array, read_located
 
 MIX = {"coco": 340_860, "vg": 86_417, "gqa": 72_140, "ocr_vqa": 80_000, "textvqa": 21_953, "text": 40_688}
 DETAIL = 23_240  # the rest of COCO's rows

@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 from vllm_server import VllmServer
 
+from sharegpt4v.generation.local import Generator, Request
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.manifest import read_manifest
-from sharegpt4v.models.generation import Generator, Request
-from sharegpt4v.training.conversation import prompt_text
+from sharegpt4v.models.templates import prompt_text
 
 QUESTION = "Analyze the image in a comprehensive and detailed manner."
 BATCH = 16

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
-from sharegpt4v.benchmarks.answering import clean
-from sharegpt4v.benchmarks.catalogue import read_catalogue
+from sharegpt4v.catalogues.benchmarks import read_catalogue
+from sharegpt4v.evaluation.answering import clean
+from sharegpt4v.generation.local import Generator, Request
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
-from sharegpt4v.models.generation import Generator, Request
 from sharegpt4v.models.pixels import to_pixels
-from sharegpt4v.training.conversation import prompt_ids, prompt_text
+from sharegpt4v.models.templates import prompt_ids, prompt_text
 
 INSTRUCTION = "Analyze the image in a comprehensive and detailed manner."
 CAPTION_TOKENS = 1024

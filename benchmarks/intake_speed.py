@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from sharegpt4v.catalogues.sources import Download, Source
 from sharegpt4v.images import intake, stage
-from sharegpt4v.images.catalogue import Download, Source
 from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
 from sharegpt4v.images.settings import FetchSettings
 

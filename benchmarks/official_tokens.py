@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece
-from sharegpt4v.training.conversation import IGNORED, IMAGE, prompt_ids
+from sharegpt4v.models.templates import IGNORED, IMAGE, prompt_ids
 from sharegpt4v.training.rows import tokenise
 from sharegpt4v.training.samples import Tally
 

@@ -22,10 +22,11 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.endpoint.client import TeacherSettings, ask
+from sharegpt4v.endpoint.request import Request
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.client import TeacherSettings, ask
-from sharegpt4v.teacher.request import Request
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
 
 PROMPT = " ".join(["word"] * 300)
 MAX_TOKENS = 400

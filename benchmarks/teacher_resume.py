@@ -28,13 +28,13 @@ import orjson
 
 from sharegpt4v import layout
 from sharegpt4v.config import Config, load
+from sharegpt4v.corpora.prompts import PromptBook, asks_aesthetic
+from sharegpt4v.endpoint.completion import record_of
+from sharegpt4v.endpoint.request import Request, prompt_hash
 from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest, write_manifest
 from sharegpt4v.mini.endpoint import serve
-from sharegpt4v.teacher.completion import record_of
-from sharegpt4v.teacher.gate import Gate
-from sharegpt4v.teacher.prompts import PromptBook, asks_aesthetic, prompt_hash
-from sharegpt4v.teacher.request import Request
-from sharegpt4v.teacher.seed import choose
+from sharegpt4v.seed_captions.gate import Gate
+from sharegpt4v.seed_captions.stage import choose
 from sharegpt4v.verbs.seed import limits, settings_of
 
 PROJECT = Path(__file__).resolve().parents[1]

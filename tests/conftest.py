@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from harness import Outcomes
-from sharegpt4v.mini.endpoint import Fault
+from sharegpt4v.mini.endpoint_faults import Fault
 
 PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

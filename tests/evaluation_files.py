@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.benchmarks.catalogue import Benchmark, read_catalogue
+from sharegpt4v.catalogues.benchmarks import Benchmark, read_catalogue
 from sharegpt4v.mini.evaluation import write_benchmarks
 
 CATALOGUE = read_catalogue()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sharegpt4v.benchmarks import answering
-from sharegpt4v.benchmarks.beside import provenance_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.training.conversation import SYSTEM
+from sharegpt4v.evaluation import answering
+from sharegpt4v.evaluation.sidecar import provenance_of
+from sharegpt4v.models.templates import SYSTEM
 
 SHORT = "Answer the question using a single word or phrase."
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from evaluation_files import CATALOGUE, answer_rows, make_evaluation, write_rows
-from sharegpt4v.benchmarks.base import Completeness, interval_at_the_ends
-from sharegpt4v.benchmarks.joining import count
-from sharegpt4v.benchmarks.table import COLUMNS
 from sharegpt4v.cli import main
+from sharegpt4v.evaluation.base import Completeness, interval_at_the_ends
+from sharegpt4v.evaluation.joining import count
+from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.files import read_json
 from sharegpt4v.mini import judge as mini_judge
 from sharegpt4v.mini.endpoint import serve

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from evaluation_files import CATALOGUE, make_evaluation
-from sharegpt4v.benchmarks import mme
-from sharegpt4v.benchmarks.catalogue import Benchmark
-from sharegpt4v.benchmarks.joining import Limits
-from sharegpt4v.benchmarks.reading import answer_file
-from sharegpt4v.benchmarks.scoring import score_file
+from sharegpt4v.catalogues.benchmarks import Benchmark
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.benchmarks import mme
+from sharegpt4v.evaluation.joining import Limits
+from sharegpt4v.evaluation.reading import answer_file
+from sharegpt4v.evaluation.scoring import score_file
 from sharegpt4v.files import read_json
 from sharegpt4v.mini.evaluation import FOLDERS
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharegpt4v.benchmarks.base import annotator_agreement
-from sharegpt4v.benchmarks.normalise import ARTICLES, CONTRACTIONS, NUMBERS, PUNCTUATION, m4c, vqa_v2
+from sharegpt4v.evaluation.base import annotator_agreement
+from sharegpt4v.evaluation.normalise import ARTICLES, CONTRACTIONS, NUMBERS, PUNCTUATION, m4c, vqa_v2
 
 ANSWERS = st.text(st.one_of(st.characters(), st.sampled_from(" .,?!'-aA1\n\t")), max_size=40)
 

@@ -12,11 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharegpt4v.benchmarks import gqa, mmbench, mmbench_cn, mme, qbench, scienceqa, seed, textvqa, vizwiz, vqav2
-from sharegpt4v.benchmarks.base import Completeness
-from sharegpt4v.benchmarks.scoring import score_file
 from sharegpt4v.errors import UserError
-from sharegpt4v.training.conversation import prompt_text
+from sharegpt4v.evaluation.base import Completeness
+from sharegpt4v.evaluation.benchmarks import (
+    gqa,
+    mmbench,
+    mmbench_cn,
+    mme,
+    qbench,
+    scienceqa,
+    seed_bench,
+    textvqa,
+    vizwiz,
+    vqav2,
+)
+from sharegpt4v.evaluation.scoring import score_file
+from sharegpt4v.models.templates import prompt_text
 
 SHORT = "Answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."
@@ -317,7 +328,7 @@ def seed_folder(folder: Path) -> None:
 
 def test_seed_counts_the_exact_letter(tmp_path):
     seed_folder(tmp_path)
-    score = seed.score(tmp_path, [answer(11, "A"), answer(12, "B."), answer("v1", "D"), answer(99, "A")])
+    score = seed_bench.score(tmp_path, [answer(11, "A"), answer(12, "B."), answer("v1", "D"), answer(99, "A")])
     assert score.columns == {"SEED-image": pytest.approx(100 / 3)}
     assert score.n == {"SEED-image": 3}
     assert score.parts == {"dimensions": {"Instance Identity": 0, "Scene Understanding": 50}}
@@ -327,7 +338,7 @@ def test_seed_counts_the_exact_letter(tmp_path):
 def test_seed_ids_may_be_texts(tmp_path):
     seed_folder(tmp_path)
     answers = [answer("11", "A"), answer("12", "B"), answer("13", "C")]
-    assert seed.score(tmp_path, answers).columns == {"SEED-image": 100}
+    assert seed_bench.score(tmp_path, answers).columns == {"SEED-image": 100}
 
 
 def test_seed_questions_leave_video_out(tmp_path):
@@ -336,17 +347,19 @@ def test_seed_questions_leave_video_out(tmp_path):
         {"question_id": "v1", "image": "SEED-Bench-video-image/v1.png", "text": "?"},
     ]
     jsonl(tmp_path / "llava-seed-bench.jsonl", rows)
-    assert [(q.question_id, q.image) for q in seed.questions(tmp_path)] == [(11, tmp_path / "SEED-Bench-image/5_6")]
+    assert [(q.question_id, q.image) for q in seed_bench.questions(tmp_path)] == [
+        (11, tmp_path / "SEED-Bench-image/5_6")
+    ]
     jsonl(tmp_path / "share4v-seed-bench-image.jsonl", [dict(rows[0], image="5_6")])
-    assert seed.questions(tmp_path)[0].image == tmp_path / "SEED-Bench-image/5_6"
+    assert seed_bench.questions(tmp_path)[0].image == tmp_path / "SEED-Bench-image/5_6"
 
 
 def test_seed_errors(tmp_path):
     with pytest.raises(UserError, match=r"no SEED-Bench.json; expected the benchmark's official files"):
-        seed.score(tmp_path, [])
+        seed_bench.score(tmp_path, [])
     (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": [{"data_type": 3}], "question_type": {}}))
     with pytest.raises(UserError, match=r"SEED-Bench.json, questions\[0\], field 'data_type': 3; expected a text"):
-        seed.score(tmp_path, [])
+        seed_bench.score(tmp_path, [])
 
 
 # --- Q-Bench --------------------------------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sharegpt4v.benchmarks import mme
-from sharegpt4v.benchmarks.catalogue import CATALOGUE, read_catalogue
-from sharegpt4v.benchmarks.gains import Pair, gain_errors, write_substitution
-from sharegpt4v.benchmarks.reading import Row
-from sharegpt4v.benchmarks.scoring import score_file
-from sharegpt4v.benchmarks.table import COLUMNS, terminal_text, write_cells, write_table
-from sharegpt4v.benchmarks.table_page import write_page
+from sharegpt4v.catalogues.benchmarks import CATALOGUE, read_catalogue
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.benchmarks import mme
+from sharegpt4v.evaluation.gains import Pair, gain_errors, write_substitution
+from sharegpt4v.evaluation.reading import Row
+from sharegpt4v.evaluation.scoring import score_file
+from sharegpt4v.evaluation.table import COLUMNS, terminal_text, write_cells, write_table
+from sharegpt4v.evaluation.table_page import write_page
 
 PAPER = CATALOGUE.parent / "paper"
 

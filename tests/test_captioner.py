@@ -13,17 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
-from sharegpt4v.captioner.describing import Asking
-from sharegpt4v.captioner.folder import caption_folder
-from sharegpt4v.captioner.rows import captioner_rows, read_instruction
-from sharegpt4v.captioner.shards import caption_shard, plan_shards
+from sharegpt4v.captions.describing import Asking
+from sharegpt4v.captions.folder import caption_folder
+from sharegpt4v.captions.rows import captioner_rows, read_instruction
+from sharegpt4v.captions.shards import caption_shard, plan_shards
 from sharegpt4v.cli import main
+from sharegpt4v.corpora.quality import Limits
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of, write_json
+from sharegpt4v.generation.local import Generator, Request
 from sharegpt4v.images.manifest import write_manifest
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.models.generation import Generator, Request
-from sharegpt4v.teacher.quality import Limits
 from sharegpt4v.training.pictures import Pictures
 from tiny_llava import write_llava, write_pictures
 
@@ -33,9 +33,9 @@ ANYTHING = Limits(shortest_characters=1, loops=1000, most_copies=1000)
 CHILD = """
 import sys
 from pathlib import Path
-from sharegpt4v.captioner.describing import Asking
-from sharegpt4v.captioner.shards import caption_shard
-from sharegpt4v.teacher.quality import Limits
+from sharegpt4v.captions.describing import Asking
+from sharegpt4v.captions.shards import caption_shard
+from sharegpt4v.corpora.quality import Limits
 model, data, out, work = map(Path, sys.argv[1:])
 images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
 limits = Limits(shortest_characters=1, loops=1000, most_copies=1000)

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from sharegpt4v.benchmarks.catalogue import read_catalogue as read_benchmarks
+from sharegpt4v.catalogues.benchmarks import read_catalogue as read_benchmarks
+from sharegpt4v.catalogues.sources import read_catalogue as read_sources
 from sharegpt4v.config import load, missing_keys, reference
 from sharegpt4v.config.benchmarks import BenchmarkName
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import read_catalogue as read_sources
 
 CONFIG = Path(__file__).parents[1] / "config"
 PRESETS = sorted(CONFIG.glob("*.yaml"))

@@ -19,11 +19,11 @@ import yaml
 from PIL import Image
 
 from conftest import ENVIRONMENT, PROJECT, planned_jobs, shared_folder
-from sharegpt4v.benchmarks.table import COLUMNS
-from sharegpt4v.dvc_stages import dvc_yaml
+from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.files import sha256_of
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.manifest import read_manifest
+from sharegpt4v.pipeline.dvc import dvc_yaml
 from smoke_files import differing
 
 pytestmark = pytest.mark.timeout(1800)  # the first of them makes the run, records and pulls it
@@ -237,8 +237,8 @@ def test_dvc_yaml_that_does_not_fit_stops_dvc_repro(clones: Clones, tmp_path: Pa
     folder = clone(clones.recorded, tmp_path / "fresh")
     rules = folder / "workflow/rules/report.smk"
     rules.write_text(rules.read_text().replace('"results/datasets.csv"', '"results/data_sets.csv"'))
-    config = folder / "src/sharegpt4v/workflow.py"
+    config = folder / "src/sharegpt4v/pipeline/workflow.py"
     config.write_text(config.read_text().replace('["datasets", "curves"', '["data_sets", "curves"'))
     ended = attempt(folder, "dvc", "repro", "check")
     assert ended.returncode != 0
-    assert "dvc.yaml differs from the rules or the config; run: python -m sharegpt4v.dvc_stages" in ended.stderr
+    assert "dvc.yaml differs from the rules or the config; run: python -m sharegpt4v.pipeline.dvc" in ended.stderr

@@ -13,7 +13,7 @@ from transformers.trainer_pt_utils import get_parameter_names
 
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.models.building import load_llava, set_trainable
-from sharegpt4v.training.conversation import encode, v1_text
+from sharegpt4v.models.templates import encode, v1_text
 from sharegpt4v.training.engine import engine_for, parameter_groups
 from sharegpt4v.training.ranks import ALONE
 from sharegpt4v.training.run import Schedule, train

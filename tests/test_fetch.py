@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sharegpt4v.catalogues.sources import Download
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import Download
 from sharegpt4v.images.connection import redacted
 from sharegpt4v.images.fetch import fetch
 from sharegpt4v.images.transfer import Refused

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.models.generation import Generator, Request
-from sharegpt4v.training.conversation import prompt_text
+from sharegpt4v.generation.local import Generator, Request
+from sharegpt4v.models.templates import prompt_text
 from tiny_llava import write_llava, write_pictures
 
 WORDS = ("circle", "square", "red", "night", "small", "top left")

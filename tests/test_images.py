@@ -22,17 +22,17 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from sharegpt4v.catalogues.sources import COLUMNS, Download, Source, read_catalogue, resolve
 from sharegpt4v.errors import UserError
+from sharegpt4v.image_paths import safe_name
 from sharegpt4v.images import intake
 from sharegpt4v.images.archives import unpack
-from sharegpt4v.images.catalogue import COLUMNS, Download, Source, read_catalogue, resolve
 from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.intake import look_at, take_in
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.manifest import CheckedRow, ManifestRow, manifest_path, read_manifest, write_manifest
-from sharegpt4v.images.paths import safe_name
 from sharegpt4v.images.stage import FetchSettings, fetch_source
 from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_url_list
 from sharegpt4v.mini.files_server import serve_folder
@@ -554,7 +554,7 @@ def test_a_source_of_two_archives_is_fetched_killed_and_continued(tmp_path: Path
 def test_a_source_killed_while_unpacking_or_decoding_ends_as_if_it_had_not_been(tmp_path: Path, sign: str) -> None:
     archive = write_zip(tmp_path / "a.zip", {f"{number}.png": picture(number, size=(99, 99)) for number in range(1500)})
     script = """if __name__ == "__main__":
-    import sys; from pathlib import Path; from sharegpt4v.images.catalogue import Download, Source
+    import sys; from pathlib import Path; from sharegpt4v.catalogues.sources import Download, Source
     from sharegpt4v.images.stage import FetchSettings, fetch_source
     one = Source("coco", "zip", "coco/train2017", (Download(sys.argv[1]),), licence="test")
     fetch_source(one, Path(sys.argv[2], "data"), Path(sys.argv[2], "work"), FetchSettings(workers=1))"""

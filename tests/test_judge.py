@@ -18,18 +18,19 @@ from pathlib import Path
 import pytest
 
 from conftest import kill_at_the_eighth
-from sharegpt4v.benchmarks import llava_bench, mm_vet
-from sharegpt4v.benchmarks.base import Completeness
-from sharegpt4v.benchmarks.catalogue import benchmark_named
-from sharegpt4v.benchmarks.judging import judge
+from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.cli import main
+from sharegpt4v.endpoint.client import TeacherSettings
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.base import Completeness
+from sharegpt4v.evaluation.benchmarks import llava_bench, mm_vet
+from sharegpt4v.evaluation.judging import judge
 from sharegpt4v.files import read_json
 from sharegpt4v.mini import judge as mini_judge
-from sharegpt4v.mini.endpoint import Fault, serve
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
 from sharegpt4v.mini.evaluation import llava_bench as mini_llava_bench
 from sharegpt4v.mini.evaluation import mm_vet as mini_mm_vet
-from sharegpt4v.teacher.client import TeacherSettings
 
 PREFIX = "Grade.\n\nQuestion | Ground truth | Prediction | Correctness\n--- | --- | --- | ---\nWhat? | a | a | 1.0\n"
 FOLDERS = {"llava-bench": "llava-bench-in-the-wild", "mm-vet": "mm-vet"}

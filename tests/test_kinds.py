@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from drive_server import Drive, serve_drive
+from sharegpt4v.catalogues.sources import Download, Source, read_catalogue
 from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import Download, Source, read_catalogue
 from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.drive import files_on_drive
 from sharegpt4v.images.links import read_links

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sharegpt4v.benchmarks.base import Question, Score
-from sharegpt4v.benchmarks.catalogue import read_catalogue as read_benchmarks
-from sharegpt4v.benchmarks.mmbench import read_tsv
-from sharegpt4v.benchmarks.normalise import vqa_v2
+from sharegpt4v.catalogues.benchmarks import read_catalogue as read_benchmarks
+from sharegpt4v.catalogues.sources import read_catalogue
+from sharegpt4v.corpora.quality import Limits, reject_reason
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import read_catalogue
+from sharegpt4v.evaluation.base import Question, Score
+from sharegpt4v.evaluation.benchmarks.mmbench import read_tsv
+from sharegpt4v.evaluation.modules import module_of
+from sharegpt4v.evaluation.normalise import vqa_v2
 from sharegpt4v.images.manifest import manifest_path, read_manifest
 from sharegpt4v.images.stage import FetchSettings, fetch_source
 from sharegpt4v.images.urls import read_url_list
@@ -35,7 +37,6 @@ from sharegpt4v.mini.evaluation.qbench import CLAIMS, spoilt
 from sharegpt4v.mini.files_server import serve_folder
 from sharegpt4v.mini.scene import ART_STYLES, CELEBRITIES, LANDMARKS, WORDS, Scene
 from sharegpt4v.mini.world import write_world
-from sharegpt4v.teacher.quality import Limits, reject_reason
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = read_catalogue(ROOT / "config/sources.mini.tsv")
@@ -294,7 +295,7 @@ BENCHMARKS = read_benchmarks()
 
 
 def scored(name: str, folder: Path, texts: list[str]) -> Score:
-    benchmark = BENCHMARKS[name].load()
+    benchmark = module_of(BENCHMARKS[name])
     questions = benchmark.questions(folder)
     rows = [
         {"question_id": one.question_id, "prompt": one.stored_prompt or one.prompt, "text": text}
@@ -317,7 +318,7 @@ def test_every_benchmark_of_the_catalogue_is_drawn() -> None:
 @pytest.mark.parametrize("name", TRUTHS)
 def test_the_truth_scores_the_maximum_and_one_answer_for_all_little(name: str, data: Path) -> None:
     folder = data / "eval" / BENCHMARKS[name].folder
-    questions = BENCHMARKS[name].load().questions(folder)
+    questions = module_of(BENCHMARKS[name]).questions(folder)
     assert all(readable(question) for question in questions)
     best = scored(name, folder, list(TRUTHS[name](folder))).columns
     highest = {"MME-perception": 2000.0, "MME-cognition": 800.0}
@@ -334,7 +335,7 @@ def test_few_questions_make_whole_benchmarks_too(questions: int, tmp_path: Path)
     for name, benchmark in BENCHMARKS.items():
         folder = tmp_path / "eval" / benchmark.folder
         if name not in TRUTHS:  # the judge has tests of its own, and a server the truth to itself
-            assert benchmark.load().questions(folder)
+            assert module_of(benchmark).questions(folder)
             continue
         score = scored(name, folder, list(TRUTHS[name](folder)))
         assert set(score.columns) == set(benchmark.columns)
@@ -403,12 +404,12 @@ def test_vizwiz_answers_are_normalised_and_some_questions_have_none(data: Path) 
 
 
 def test_scienceqa_asks_with_and_without_a_picture(data: Path) -> None:
-    questions = BENCHMARKS["scienceqa"].load().questions(data / "eval/scienceqa")
+    questions = module_of(BENCHMARKS["scienceqa"]).questions(data / "eval/scienceqa")
     assert Counter(question.image is None for question in questions) == {False: QUESTIONS, True: QUESTIONS // 4}
 
 
 def test_textvqa_has_questions_that_only_their_text_tells_apart(data: Path) -> None:
-    questions = BENCHMARKS["textvqa"].load().questions(data / "eval/textvqa")
+    questions = module_of(BENCHMARKS["textvqa"]).questions(data / "eval/textvqa")
     assert len(questions) == QUESTIONS and len({question.question_id for question in questions}) == 30
     found = [question.prompt.split("\n")[1].removeprefix("Reference OCR token: ") for question in questions]
     assert 0 < sum(not token for token in found) < len(found) / 2

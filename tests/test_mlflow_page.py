@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conftest import PROJECT, copy_of, serving
-from sharegpt4v.benchmarks.table import COLUMNS
 from sharegpt4v.config import load
-from sharegpt4v.report.job_runs import pipeline_run
-from sharegpt4v.report.mlflow_view import track
+from sharegpt4v.evaluation.table import COLUMNS
+from sharegpt4v.tracking.job_runs import pipeline_run
+from sharegpt4v.tracking.mlflow_view import track
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver

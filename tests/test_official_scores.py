@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from official_cases import RUNS, WILD, replies_of, write_cases
-from sharegpt4v.benchmarks import llava_bench
-from sharegpt4v.benchmarks.catalogue import benchmark_named
-from sharegpt4v.benchmarks.reading import answer_file
+from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.cli import main
+from sharegpt4v.evaluation.benchmarks import llava_bench
+from sharegpt4v.evaluation.reading import answer_file
 from sharegpt4v.files import read_json
 
 OFFICIAL = json.loads((Path(__file__).parent / "golden" / "official_scores.json").read_text())

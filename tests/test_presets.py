@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, PROJECT, run
-from sharegpt4v.benchmarks.table import COLUMNS
+from sharegpt4v.catalogues.sources import read_catalogue
 from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import read_catalogue
+from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.images.stage import FetchSettings, fetch_source
 from sharegpt4v.layout import sources
@@ -92,7 +92,7 @@ def test_sources_are_the_papers(preset: str) -> None:
 
 
 def columns_of(benchmark: str) -> tuple[str, ...]:
-    from sharegpt4v.benchmarks.catalogue import benchmark_named
+    from sharegpt4v.catalogues.benchmarks import benchmark_named
 
     return benchmark_named(benchmark).columns
 

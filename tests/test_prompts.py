@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sharegpt4v.benchmarks.catalogue import read_catalogue
+from sharegpt4v.catalogues.benchmarks import read_catalogue
+from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.mini.evaluation import write_benchmarks
-from sharegpt4v.training.conversation import prompt_text
+from sharegpt4v.models.templates import prompt_text
 
 GOLDEN = Path(__file__).parent / "golden" / "prompts.txt"
 EACH = 2
@@ -23,7 +24,7 @@ def first_prompts(evaluation: Path) -> str:
     """The first questions of every benchmark: how the image is taken, the limit, the whole prompt, what is stored."""
     blocks = []
     for name, benchmark in read_catalogue().items():
-        for question in benchmark.load().questions(evaluation / benchmark.folder)[:EACH]:
+        for question in module_of(benchmark).questions(evaluation / benchmark.folder)[:EACH]:
             image = question.image_aspect_ratio if question.image is not None else "no image"
             head = f"=== {name}, {question.question_id!r}: {image}, {question.max_new_tokens} new tokens"
             text = prompt_text(question.prompt, question.image is not None, question.system)

@@ -23,7 +23,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.models.building import build_llava, load_llava
 from sharegpt4v.models.published import take_llm, take_tower
 from sharegpt4v.models.saving import save_llava
-from sharegpt4v.training.conversation import IMAGE, encode, prompt_text, v1_text
+from sharegpt4v.models.templates import IMAGE, encode, prompt_text, v1_text
 from tiny_llava import PATCH, SIZE, write_tower_and_llm
 
 TURNS = [{"from": "human", "value": f"{IMAGE}\nWhat is it?"}, {"from": "gpt", "value": "A red circle."}]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharegpt4v.corpora import reading
-from sharegpt4v.corpora.reading import read_array, read_located
 from sharegpt4v.errors import UserError
+from sharegpt4v.llava_format import reading
+from sharegpt4v.llava_format.reading import read_array, read_located
 
 FORMS: list[dict[str, Any]] = [{}, {"indent": 2}, {"separators": (",", ":")}, {"ensure_ascii": False}]
 TEXTS = st.text(st.sampled_from('{}[]",: \\id\n“é𝄞'), max_size=12)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import sklearn.datasets
 
 from conftest import ENVIRONMENT, PROJECT, copy_of, run
 
+PACKAGE = PROJECT / "src/sharegpt4v"
 README = (PROJECT / "README.md").read_text()
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 
@@ -80,4 +83,15 @@ def test_what_else_is_named_is_there() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", README):
         assert (PROJECT / link).exists(), link
     for folder in re.findall(r"^\| `([^`]+/)`", README, re.MULTILINE):
-        assert (PROJECT / folder).is_dir() or folder.startswith(("data/", "checkpoints/", "results/")), folder
+        there = (PROJECT / folder).is_dir() or (PACKAGE / folder).is_dir()
+        assert there or folder.startswith(("data/", "checkpoints/", "results/")), folder
+
+
+def test_the_folders_of_the_package_are_told_in_their_order() -> None:
+    floors = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    folders = [PACKAGE / name for floor in floors for name in floor.split(" | ") if (PACKAGE / name).is_dir()]
+    about = [ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "" for folder in folders]
+    rows = "".join(
+        f"| `{folder.name}/` | {text.splitlines()[0]} |\n" for folder, text in zip(folders, about, strict=True)
+    )
+    assert f"| Folder | What is in it |\n|---|---|\n{rows}\n" in README, f"expected in README.md:\n{rows}"

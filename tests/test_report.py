@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sharegpt4v.benchmarks.gains import errors_file
 from sharegpt4v.corpora.lexicon import CLASSES
 from sharegpt4v.corpora.statistics import DatasetSource, datasets
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.gains import errors_file
 from sharegpt4v.files import write_json, write_jsonl
 from sharegpt4v.report.dvc_view import write_curves
 from sharegpt4v.report.figures import REPETITIONS, curves_figure, datasets_figure, substitution_figure

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from conftest import ENVIRONMENT, PROJECT, copy_of, planned_jobs, run, snakemake
+from sharegpt4v.code_hash import code_of, meaning_of, modules_of
 from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
-from sharegpt4v.stage_code import code_of, meaning_of, modules_of
-from sharegpt4v.workflow import STAGES, stage_params, verb_of
+from sharegpt4v.pipeline.stages import STAGES, stage_params, verb_of
 
 Rules = set[str]
 
@@ -149,10 +149,11 @@ FILES = [
     ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
     ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\nCHANGED = True\n"),
      ALL - {"mini_world", "source", "seed_captions", "substituted_mix"}),
-    ("code of the client", append("src/sharegpt4v/teacher/client.py", "\nCHANGED = True\n"),
+    ("code of the client", append("src/sharegpt4v/endpoint/client.py", "\nCHANGED = True\n"),
      {"seed_captions", "captioner", *CAPTIONED, *MIXED}),
-    ("code of one benchmark", append("src/sharegpt4v/benchmarks/gqa.py", "\nCHANGED = True\n"), {*ANSWERED, *PAIR}),
-    ("code of the table", append("src/sharegpt4v/benchmarks/table_page.py", "\nCHANGED = True\n"), SHOWN),
+    ("code of one benchmark", append("src/sharegpt4v/evaluation/benchmarks/gqa.py", "\nCHANGED = True\n"),
+     {*ANSWERED, *PAIR}),
+    ("code of the table", append("src/sharegpt4v/evaluation/table_page.py", "\nCHANGED = True\n"), SHOWN),
     ("a comment and a text", append("src/sharegpt4v/training/packing.py", '\n# Changed.\n"""And told."""\n'), set()),
     ("code that decides nothing", append("src/sharegpt4v/progress.py", "\nCHANGED = True\n"), set()),
 ]  # fmt: skip
@@ -233,10 +234,15 @@ def test_snakemake_says_why_in_words(smoke: Path) -> None:
 
 
 def test_the_code_of_a_stage_is_what_its_verb_imports() -> None:
-    assert {"teacher.client", "teacher.quality", "verbs.seed"} <= modules_of("verbs.seed")
-    assert not modules_of("verbs.seed") & {"training.run", "models.building", "benchmarks.mme", "config.loading"}
+    assert {"endpoint.client", "corpora.quality", "verbs.seed"} <= modules_of("verbs.seed")
+    assert not modules_of("verbs.seed") & {
+        "training.run",
+        "models.building",
+        "evaluation.benchmarks.mme",
+        "config.loading",
+    }
     assert {"training.run", "training.packing", "models.building"} <= modules_of("verbs.finetune")
-    assert not modules_of("verbs.score", "benchmarks.mme") & {"models.generation", "training.run"}
+    assert not modules_of("verbs.score", "evaluation.benchmarks.mme") & {"generation.local", "training.run"}
     assert code_of("verbs.seed") != code_of("verbs.finetune")
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from conftest import BIN, PROJECT, copy_of, snakemake
 from sharegpt4v.errors import UserError
-from sharegpt4v.slurm import patient
+from sharegpt4v.pipeline.slurm import patient
 from slurm_cluster import Cluster, missing_programs, processes, running_cluster, wait_for
 from smoke_files import made
 from test_resume import lines

@@ -12,7 +12,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from sharegpt4v.benchmarks.catalogue import Benchmark, read_catalogue
+from sharegpt4v.catalogues.benchmarks import Benchmark, read_catalogue
 from sharegpt4v.cli import main
 from sharegpt4v.mini.evaluation import write_benchmarks
 

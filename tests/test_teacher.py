@@ -25,18 +25,19 @@ from pathlib import Path
 import pytest
 
 from conftest import kill_at_the_eighth
+from sharegpt4v.corpora.prompts import PromptBook, asks_aesthetic
+from sharegpt4v.corpora.quality import REASONS, Caption, Limits, count_reasons, examine, reject_reason
+from sharegpt4v.endpoint.budget import Budget, Forecast, prompt_bound
+from sharegpt4v.endpoint.client import TeacherSettings, ask
+from sharegpt4v.endpoint.pacing import Pacer, back_off, retry_after
+from sharegpt4v.endpoint.request import Request, TextRequest, image_mime, prompt_hash
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.budget import Budget, Forecast, prompt_bound
-from sharegpt4v.teacher.client import TeacherSettings, ask
-from sharegpt4v.teacher.gate import Gate
-from sharegpt4v.teacher.pacing import Pacer, back_off, retry_after
-from sharegpt4v.teacher.prompts import PromptBook, asks_aesthetic, prompt_hash
-from sharegpt4v.teacher.quality import REASONS, Caption, Limits, count_reasons, examine, reject_reason
-from sharegpt4v.teacher.request import Request, TextRequest, image_mime
-from sharegpt4v.teacher.seed import SeedImage, choose, seed_captions
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
+from sharegpt4v.seed_captions.gate import Gate
+from sharegpt4v.seed_captions.stage import SeedImage, choose, seed_captions
 
 PROMPTS = Path(__file__).parent.parent / "config" / "prompts" / "teacher"
 KEY = "sk-a-secret-that-must-not-be-written"

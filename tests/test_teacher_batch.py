@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from sharegpt4v.endpoint.budget import Budget
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.budget import Budget
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
 from test_teacher import counts, describe, first_tries_fail, make_images, run_stage
 from test_teacher import settings_for as direct_settings
 

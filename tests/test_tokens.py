@@ -14,10 +14,10 @@ import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from conftest import PROJECT
-from sharegpt4v.benchmarks.catalogue import read_catalogue
+from sharegpt4v.catalogues.benchmarks import read_catalogue
 from sharegpt4v.errors import UserError
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece, without_mark
-from sharegpt4v.training.conversation import IGNORED, IMAGE, SYSTEM, encode, prompt_ids, prompt_text, v1_text
+from sharegpt4v.models.templates import IGNORED, IMAGE, SYSTEM, encode, prompt_ids, prompt_text, v1_text
 from sharegpt4v.training.rows import tokenise
 from sharegpt4v.training.samples import Tally
 
@@ -240,7 +240,7 @@ def test_whoever_loads_the_folder_alone_gets_the_trained_ids(
     from transformers import AutoTokenizer
 
     from sharegpt4v.mini.base_stage import make_tokenizer
-    from sharegpt4v.training.conversation import CHAT_TEMPLATE
+    from sharegpt4v.models.templates import CHAT_TEMPLATE
 
     if kind == "mini":
         make_tokenizer(tmp_path / "out", 600, 0)

@@ -16,16 +16,17 @@ import pytest
 
 from conftest import BIN, copy_of, serving, snakemake
 from conftest import run as run_command
-from sharegpt4v.benchmarks.table import COLUMNS
 from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.files import sha256_of, write_json, write_jsonl
 from sharegpt4v.job_record import read_record
 from sharegpt4v.provenance import git_state, hash_of, provenance
-from sharegpt4v.report.job_runs import job_run
-from sharegpt4v.report.jobs import Job
-from sharegpt4v.report.mlflow_view import Run, flatten, track, warn
-from sharegpt4v.tracking import Record, track_all
+from sharegpt4v.record import Record
+from sharegpt4v.tracking.job_runs import job_run
+from sharegpt4v.tracking.jobs import Job
+from sharegpt4v.tracking.mlflow_view import Run, flatten, track, warn
+from sharegpt4v.tracking.show import track_all
 
 CONFIG = Path(__file__).parent.parent / "config" / "config.yaml"
 S4V = (sys.executable, "-m", "sharegpt4v.cli")
@@ -83,7 +84,7 @@ def test_resuming_without_a_step_leaves_the_record_alone(tmp_path):
 def test_a_killed_run_loses_no_row_and_a_torn_line_goes(tmp_path):
     path = tmp_path / "metrics.jsonl"
     code = (
-        "import os, signal; from sharegpt4v.tracking import Record\n"
+        "import os, signal; from sharegpt4v.record import Record\n"
         f"record = Record({str(path)!r})\n"
         "for step in range(1, 51): record.log({'step': step})\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
@@ -224,7 +225,7 @@ def test_a_run_that_was_left_half_written_is_written_anew(tmp_path):
 def test_eight_processes_on_a_fresh_store_lose_nothing(tmp_path):
     write_rows(tmp_path / "metrics.jsonl", 600)
     code = (
-        "import sys; from pathlib import Path; from sharegpt4v.report.mlflow_view import Run, track\n"
+        "import sys; from pathlib import Path; from sharegpt4v.tracking.mlflow_view import Run, track\n"
         "name, record = sys.argv[1], Path('metrics.jsonl')\n"
         "runs = [Run(f'{name}-{number}', 'stage', params={'n': number}, records=[record]) for number in range(3)]\n"
         "sys.exit(not track('sqlite:///mlflow.db', 'test', Run('mini', 'pipeline', params={'seed': 0}), runs).complete)"
@@ -405,5 +406,5 @@ def test_a_run_ends_well_without_its_server_and_is_shown_when_that_is_back(smoke
 
 
 def test_stages_that_write_records_do_not_import_mlflow():
-    code = "import sys, sharegpt4v.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, sharegpt4v.record; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -231,8 +231,8 @@ def stored(rows, tokenizer, recipe, image_tokens, data, folder):
 def test_rows_are_tokenised_once_and_every_process_reads_the_same(world, tmp_path, monkeypatch):
     from transformers import AutoTokenizer
 
+    from sharegpt4v.models.templates import IGNORED, encode, v1_text
     from sharegpt4v.training import samples as storing
-    from sharegpt4v.training.conversation import IGNORED, encode, v1_text
 
     tokenizer, rows = AutoTokenizer.from_pretrained(world[0][1]), world[1]
     samples = stored(rows, tokenizer, Recipe(**RECIPE), 4, world[2] / "data", tmp_path / "samples")

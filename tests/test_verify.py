@@ -11,10 +11,10 @@ from PIL import Image
 
 from conftest import PROJECT, copy_of
 from sharegpt4v import layout
+from sharegpt4v.catalogues.sources import Download, Source
 from sharegpt4v.cli import main
 from sharegpt4v.config.sources import Policy
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import Download, Source
 from sharegpt4v.images.findings import findings_path, read_bad
 from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.images.settings import FetchSettings

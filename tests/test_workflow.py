@@ -12,7 +12,7 @@ import pytest
 import sklearn.datasets
 
 from conftest import BIN, copy_of, run, snakemake
-from sharegpt4v.benchmarks.table import COLUMNS
+from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.manifest import read_manifest
 from smoke_files import GOLDEN, HEAD, anywhere

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from sharegpt4v.training.conversation import prompt_text
+from sharegpt4v.models.templates import prompt_text
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "white")
 SHAPES = ("circle", "square")

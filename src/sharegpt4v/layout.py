@@ -15,9 +15,9 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.ledger import key_of
 
 if TYPE_CHECKING:
+    from sharegpt4v.catalogues.sources import Source
     from sharegpt4v.config import Config
     from sharegpt4v.config.models import TrainedModel
-    from sharegpt4v.images.catalogue import Source
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT_CONFIG = PROJECT / "config" / "config.yaml"
@@ -108,7 +108,7 @@ def caption_shard(shard: str) -> Path:
 
 def benchmark_folder(config: Config, benchmark: str) -> Path:
     """The official files of a benchmark."""
-    from sharegpt4v.benchmarks.catalogue import benchmark_named
+    from sharegpt4v.catalogues.benchmarks import benchmark_named
 
     return config.benchmarks.root / benchmark_named(benchmark).folder
 
@@ -180,7 +180,7 @@ def is_taken(config: Config, path: Path) -> bool:
 
 def sources(config: Config) -> dict[str, Source]:
     """Return the sources of a run by name: the rows of the catalogue that it uses, then the user's own folders."""
-    from sharegpt4v.images.catalogue import Download, Source, read_catalogue
+    from sharegpt4v.catalogues.sources import Download, Source, read_catalogue
 
     path = of_project(config.sources.catalogue)
     catalogue = read_catalogue(path)

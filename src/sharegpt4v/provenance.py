@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v import __version__
+from sharegpt4v.code_hash import NAME, code_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sha256_of
 from sharegpt4v.ledger import key_of
-from sharegpt4v.stage_code import NAME, code_of
 
 ABOUT = ("provenance.json", "metrics.jsonl")
 """Files that tell about the artefact beside them; what is made from that does not depend on them."""

@@ -12,11 +12,11 @@ from typing import Any
 from hypothesis import settings
 
 from harness import CASES, Outcomes, many_cases
+from sharegpt4v.endpoint.account import reservations_path
+from sharegpt4v.endpoint.client import TeacherSettings, ask
+from sharegpt4v.endpoint.request import TextRequest
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.teacher.account import reservations_path
-from sharegpt4v.teacher.client import TeacherSettings, ask
-from sharegpt4v.teacher.request import TextRequest
 
 MAX_TOKENS = 40
 FRAME = 7 + 3  # tokens around one message, as OpenAI counts them

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from asking import KEY, KEY_VARIABLE, clear, many_runs, questions, quick, run
 from harness import Outcomes
+from sharegpt4v.endpoint.account import reservations_path
 from sharegpt4v.files import read_jsonl
-from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.account import reservations_path
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
 from test_replies import ODD_VALUES, Place, spoiled_at
 
 ABOUT_BATCH = ("id", "status", "created_at", "input_file_id", "output_file_id", "error_file_id", "errors", "metadata")

@@ -26,8 +26,9 @@ from hypothesis import strategies as st
 
 from asking import FRAME, MAX_TOKENS, clear, counted, many_runs, questions, quick, run, usd
 from harness import CASES, Outcomes
-from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.budget import FRAME_TOKENS, Budget
+from sharegpt4v.endpoint.budget import FRAME_TOKENS, Budget
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
 
 ODD_TOKENS: list[tuple[Any, Any]] = [
     (-5, 1), (float("nan"), 1), ("9", "1"), (10**30, 1), (0, 0), (9, 10**9), (9.5, True), (9, None), (9, 0),
@@ -237,7 +238,7 @@ import sys
 sys.path[:0] = sys.argv[1:3]
 from pathlib import Path
 from asking import questions, quick, run
-from sharegpt4v.teacher.budget import Budget
+from sharegpt4v.endpoint.budget import Budget
 mode, concurrency, limit = sys.argv[5], int(sys.argv[6]), float(sys.argv[7])
 budget = Budget(limit, 1000.0, 10_000.0)
 settings = quick(sys.argv[3], concurrency=concurrency, budget=budget, mode=mode, batch_requests=5)

@@ -21,9 +21,9 @@ from conftest import PROJECT
 from damage import changed_bytes, changed_json
 from harness import CASES, Outcomes, many_cases
 from sharegpt4v.errors import UserError
-from sharegpt4v.models.generation import Generator, Request
+from sharegpt4v.generation.local import Generator, Request
 from sharegpt4v.models.published import take_llm, take_tower
-from sharegpt4v.training.conversation import IMAGE
+from sharegpt4v.models.templates import IMAGE
 from sharegpt4v.training.engine import TorchEngine
 from test_published import llm_of, tower_of
 from tiny_llava import write_llava, write_pictures

@@ -20,10 +20,10 @@ import pytest
 from harness import CASES, Outcomes
 from mutations import mutated
 from raw_server import RawServer, raw_server
+from sharegpt4v.catalogues.sources import COLUMNS, Download, read_catalogue
 from sharegpt4v.errors import UserError
 from sharegpt4v.images import crawler as crawler_module
 from sharegpt4v.images import transfer
-from sharegpt4v.images.catalogue import COLUMNS, Download, read_catalogue
 from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.crawler_guard import is_public, objection
 from sharegpt4v.images.fetch import fetch
@@ -225,7 +225,7 @@ FETCH = """
 import sys
 from pathlib import Path
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import Download
+from sharegpt4v.catalogues.sources import Download
 from sharegpt4v.images.fetch import fetch
 try:
     print(fetch(Download(sys.argv[1]), Path(sys.argv[2])).stat().st_size)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, run, snakemake
-from sharegpt4v.leftovers import leftover_processes, remove_leftovers
 from sharegpt4v.lifetime import VARIABLE
+from sharegpt4v.pipeline.leftovers import leftover_processes, remove_leftovers
 from smoke_files import differing
 
 MARK = "S4V_TEST_OF_ENDINGS"

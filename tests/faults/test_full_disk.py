@@ -17,12 +17,12 @@ from asking import clear, many_runs, questions, quick, run
 from full_disk import files_of_at_most
 from harness import CASES, Outcomes
 from sharegpt4v.cli import main
+from sharegpt4v.endpoint.account import reservations_path
+from sharegpt4v.endpoint.budget import Budget
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, read_jsonl, write_json, write_jsonl, write_text
+from sharegpt4v.folders import new_folder
 from sharegpt4v.mini.endpoint import serve
-from sharegpt4v.teacher.account import reservations_path
-from sharegpt4v.teacher.budget import Budget
-from sharegpt4v.training.checkpoint import new_folder
 
 SMOKE = Path(__file__).resolve().parents[2] / "config" / "smoke.yaml"
 

@@ -22,12 +22,12 @@ from PIL import Image
 
 from harness import CASES, Outcomes, many_cases
 from mutations import mutated
-from sharegpt4v.captioner.folder import _folder
+from sharegpt4v.captions.folder import _folder
 from sharegpt4v.errors import UserError
+from sharegpt4v.image_paths import escaped, inside, plain_name, refused_name, safe_name
 from sharegpt4v.images.folder import link_folder
 from sharegpt4v.images.intake import look_at
 from sharegpt4v.images.loading import FORMATS, open_rgb
-from sharegpt4v.images.paths import escaped, inside, plain_name, refused_name, safe_name
 from test_images import encoded, picture
 
 NOISE = Image.effect_noise((48, 40), 60)

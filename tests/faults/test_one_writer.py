@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 
 from asking import questions, quick
+from sharegpt4v.corpora.prompts import PromptBook
+from sharegpt4v.corpora.quality import Limits
+from sharegpt4v.endpoint.account import reservations_path
+from sharegpt4v.endpoint.client import ask
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.account import reservations_path
-from sharegpt4v.teacher.client import ask
-from sharegpt4v.teacher.prompts import PromptBook
-from sharegpt4v.teacher.quality import Limits
-from sharegpt4v.teacher.seed import seed_captions
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
+from sharegpt4v.seed_captions.stage import seed_captions
 
 COUNT = 40
 # Asks until it may; says how often it was told that the other one writes.
@@ -33,7 +34,7 @@ from pathlib import Path
 from asking import questions, quick
 from sharegpt4v.errors import UserError
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.teacher.client import ask
+from sharegpt4v.endpoint.client import ask
 url, path, mode, count = sys.argv[3:]
 print("ready", flush=True)
 sys.stdin.readline()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from conftest import PROJECT
 from harness import Outcomes, many_cases
 from sharegpt4v.files import write_json
-from sharegpt4v.images.paths import inside
+from sharegpt4v.image_paths import inside
 from sharegpt4v.pages import in_markdown
 from sharegpt4v.report.caption_page import caption_page
-from sharegpt4v.teacher.review import write_review
+from sharegpt4v.seed_captions.review import write_review
 
 HOSTILE = """</td><script>alert(1)</script><img src=x onerror=alert(1)>"'&lt;&#60;<!--<a href=javascript:alert(1)>"""
 ALLOWED = {"meta", "title", "style", "table", "tr", "td", "th", "br", "small", "img"}
@@ -92,7 +92,7 @@ def alike(text: str) -> str:
 
 
 def test_a_score_file_of_others_in_the_table_page(tmp_path: Path) -> None:
-    from sharegpt4v.benchmarks.table_page import write_page
+    from sharegpt4v.evaluation.table_page import write_page
 
     columns = {"MM-Vet": 50.0}
     score = {

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 from harness import Outcomes, many_cases
-from sharegpt4v.teacher.budget import FRAME_TOKENS, prompt_bound
-from sharegpt4v.teacher.request import TextRequest
+from sharegpt4v.endpoint.budget import FRAME_TOKENS, prompt_bound
+from sharegpt4v.endpoint.request import TextRequest
 
 LENGTHENED = "".join(  # by NFC
     character

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from asking import KEY, KEY_VARIABLE, clear, many_runs, questions, quick, run
 from harness import Outcomes
+from sharegpt4v.corpora.quality import Limits, reject_reason
+from sharegpt4v.endpoint.account import reservations_path
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.account import reservations_path
-from sharegpt4v.teacher.quality import Limits, reject_reason
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
 
 Place = tuple[str | int, ...]  # keys and numbers on the way there
 DEEP = b"[" * 900 + b"]" * 900

@@ -18,22 +18,22 @@ from hypothesis import strategies as st
 from harness import CASES, Outcomes, many_cases
 from mutations import mutated
 from sharegpt4v import layout
-from sharegpt4v.benchmarks.reading import short_questions
-from sharegpt4v.captioner.rows import captioner_rows
+from sharegpt4v.captions.rows import captioner_rows
 from sharegpt4v.corpora.arithmetic import write_mixture
 from sharegpt4v.corpora.drawing import read_seed_captions
 from sharegpt4v.corpora.pretraining import pretraining_corpus
-from sharegpt4v.corpora.reading import LONGEST_ROW
 from sharegpt4v.corpora.statistics import DatasetSource, count
 from sharegpt4v.corpora.substitution import substitute
+from sharegpt4v.endpoint.request import Request
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.reading import short_questions
 from sharegpt4v.files import write_json
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.images.verify import verify
+from sharegpt4v.llava_format.reading import LONGEST_ROW
 from sharegpt4v.report.caption_page import caption_page, samples_in
-from sharegpt4v.teacher.request import Request
-from sharegpt4v.teacher.review import write_review
-from sharegpt4v.teacher.seed import choose
+from sharegpt4v.seed_captions.review import write_review
+from sharegpt4v.seed_captions.stage import choose
 from sharegpt4v.training.rows import read_rows, tokenise
 from sharegpt4v.training.samples import Tally
 from test_images import picture
@@ -318,9 +318,9 @@ def test_an_empty_corpus_or_shard_is_refused(tmp_path: Path, outcomes: Outcomes,
 @pytest.mark.parametrize("path", ["../secret.png", "coco/../../secret.png", "ABSOLUTE", "coco/\0.png", "", "x" * 300])
 def test_no_path_leads_out_of_the_data(tmp_path: Path, path: str) -> None:
     """Not to a teacher, a page or MLflow, nor to what is read for training and captions, whoever wrote it."""
-    from sharegpt4v.captioner.describing import Asking
-    from sharegpt4v.captioner.shards import caption_shard
-    from sharegpt4v.teacher.quality import Limits
+    from sharegpt4v.captions.describing import Asking
+    from sharegpt4v.captions.shards import caption_shard
+    from sharegpt4v.corpora.quality import Limits
 
     data, secret = tmp_path / "data", tmp_path / "secret.png"
     data.mkdir()

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from damage import changed_bytes, changed_json
 from evaluation_files import CATALOGUE, make_evaluation
 from harness import Outcomes, many_cases
-from sharegpt4v.benchmarks.catalogue import Benchmark
-from sharegpt4v.benchmarks.joining import Limits
-from sharegpt4v.benchmarks.reading import answer_file
-from sharegpt4v.benchmarks.scoring import score_file
+from sharegpt4v.catalogues.benchmarks import Benchmark
+from sharegpt4v.evaluation.joining import Limits
+from sharegpt4v.evaluation.modules import module_of
+from sharegpt4v.evaluation.reading import answer_file
+from sharegpt4v.evaluation.scoring import score_file
 from sharegpt4v.files import read_json
 from test_benchmark_damage import official_files
 
@@ -59,9 +60,9 @@ def files_of(entry: Benchmark, evaluation: Path) -> list[Path]:
 def use(entry: Benchmark, evaluation: Path, out: Path) -> None:
     """Read the questions, score the answers and write a submission: all numbers of a score are in its range."""
     data, answers = evaluation / entry.folder, evaluation / "answers" / f"{entry.name}.jsonl"
-    entry.load().questions(data)
+    module_of(entry).questions(data)
     if entry.submission:
-        assert isinstance(entry.load().submission(data, answer_file(answers)).content, bytes)
+        assert isinstance(module_of(entry).submission(data, answer_file(answers)).content, bytes)
     if entry.scoring == "server":
         return
     replies = evaluation / "replies" / f"{entry.name}.json" if entry.scoring == "judge" else None

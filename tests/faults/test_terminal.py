@@ -18,7 +18,7 @@ from conftest import BIN, ENVIRONMENT, PROJECT
 from harness import Outcomes, many_cases
 from sharegpt4v.cli import build_parser, main
 from sharegpt4v.errors import UserError, printable
-from sharegpt4v.failures import tell_failures
+from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.progress import Progress
 
 HOSTILE = "a\x1b[2J\x1b]0;pwned\x07\rb\x08\u202egnp\u2066\x9b31m\u2028.jpg"

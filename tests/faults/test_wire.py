@@ -21,15 +21,16 @@ from asking import KEY, KEY_VARIABLE, clear, many_runs, questions, quick, run
 from harness import Outcomes, many_cases
 from raw_endpoint import RawEndpoint, raw_endpoint
 from sharegpt4v.config import load
+from sharegpt4v.endpoint.account import reservations_path
+from sharegpt4v.endpoint.client import ask
+from sharegpt4v.endpoint.connection import Connection
+from sharegpt4v.endpoint.pacing import Pacer, retry_after
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.layout import DEFAULT_CONFIG
 from sharegpt4v.ledger import Ledger
-from sharegpt4v.mini.endpoint import Fault, serve
-from sharegpt4v.teacher.account import reservations_path
-from sharegpt4v.teacher.client import ask
-from sharegpt4v.teacher.connection import Connection
-from sharegpt4v.teacher.pacing import Pacer, retry_after
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.endpoint_faults import Fault
 from sharegpt4v.verbs.endpoints import endpoint_settings
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from sharegpt4v.benchmarks.catalogue import read_catalogue
+from sharegpt4v.catalogues.benchmarks import read_catalogue
 from sharegpt4v.config.section import Count, Fraction, Section
 
 if TYPE_CHECKING:

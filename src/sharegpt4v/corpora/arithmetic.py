@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.corpora.checks import image_of
-from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl, write_csv, write_json
+from sharegpt4v.llava_format.checks import image_of
+from sharegpt4v.llava_format.reading import read_array
 
 COLUMNS = ("rows_before", "rows_out", "rows_in", "rows_after")
 TEXT = "text"

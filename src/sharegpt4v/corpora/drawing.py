@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharegpt4v.corpora.reading import read_array
+from sharegpt4v.corpora.prompts import hash_fraction
 from sharegpt4v.corpora.rows import caption_of, source_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.teacher.prompts import hash_fraction
+from sharegpt4v.llava_format.reading import read_array
 
 SMALL = "small"
 

@@ -16,12 +16,12 @@ import numpy as np
 import orjson
 
 from sharegpt4v.corpora.arithmetic import Arithmetic
-from sharegpt4v.corpora.checks import check_shard_row
-from sharegpt4v.corpora.reading import LONGEST_ROW
+from sharegpt4v.corpora.prompts import hash_fraction
 from sharegpt4v.corpora.rows import caption_row, choose_question, source_of, write_array
 from sharegpt4v.errors import UserError, printable
 from sharegpt4v.files import open_atomically
-from sharegpt4v.teacher.prompts import hash_fraction
+from sharegpt4v.llava_format.checks import check_shard_row
+from sharegpt4v.llava_format.reading import LONGEST_ROW
 
 
 def pretraining_corpus(shards: Sequence[Path], out: Path, questions: Sequence[str], seed: int) -> Arithmetic:

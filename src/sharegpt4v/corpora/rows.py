@@ -8,9 +8,9 @@ from typing import IO, Any
 
 import orjson
 
-from sharegpt4v.corpora.checks import check_row
+from sharegpt4v.corpora.prompts import hash_fraction
 from sharegpt4v.errors import UserError
-from sharegpt4v.teacher.prompts import hash_fraction
+from sharegpt4v.llava_format.checks import check_row
 
 
 def caption_row(image: str, caption: str, question: str) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from sharegpt4v.corpora.captions import COLUMNS as COUNTED
 from sharegpt4v.corpora.captions import Counts, count_captions
-from sharegpt4v.corpora.checks import check_annotation, check_row
-from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_csv
+from sharegpt4v.llava_format.checks import check_annotation, check_row
+from sharegpt4v.llava_format.reading import read_array
 
 COLUMNS = ("name", "source", "visible", "captioned_by", "samples", "average_characters")
 ALSO = tuple(column for column in COUNTED if column not in COLUMNS)

@@ -16,13 +16,13 @@ from typing import IO, NamedTuple
 import orjson
 
 from sharegpt4v.corpora.arithmetic import TEXT, Arithmetic
-from sharegpt4v.corpora.checks import check_row
 from sharegpt4v.corpora.drawing import SeedCaption, draw, read_seed_captions
-from sharegpt4v.corpora.reading import read_array, read_located
+from sharegpt4v.corpora.prompts import hash_fraction
 from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically
-from sharegpt4v.teacher.prompts import hash_fraction
+from sharegpt4v.llava_format.checks import check_row
+from sharegpt4v.llava_format.reading import read_array, read_located
 
 COPIED = 1 << 20  # bytes at a time
 

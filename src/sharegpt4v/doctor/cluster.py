@@ -14,7 +14,7 @@ from sharegpt4v.config import Config
 from sharegpt4v.doctor.finding import Finding
 from sharegpt4v.doctor.profile import TRAINING, Kind, kinds
 from sharegpt4v.errors import UserError
-from sharegpt4v.slurm import ask
+from sharegpt4v.pipeline.slurm import ask
 
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 USABLE = ("idle", "mix", "alloc", "comp", "plnd")  # as sinfo calls nodes that take jobs now or soon

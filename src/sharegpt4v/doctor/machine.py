@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sharegpt4v import layout
+from sharegpt4v.catalogues.sources import CRAWLED
 from sharegpt4v.config import Config, missing_keys
 from sharegpt4v.doctor.finding import Finding
-from sharegpt4v.images.catalogue import CRAWLED
-from sharegpt4v.workflow import endpoints
+from sharegpt4v.pipeline.start import endpoints
 
 PYTHON = (3, 11)
 PACKAGES = ("torch", "transformers", "snakemake", "mlflow")

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import FULL
+from sharegpt4v.image_paths import refused_name, safe_name
 from sharegpt4v.images.listing import has_image_suffix, is_litter
 from sharegpt4v.images.members import Limits, Member, Unreadable, members_of
-from sharegpt4v.images.paths import refused_name, safe_name
 from sharegpt4v.images.transfer import check_free
 from sharegpt4v.progress import Progress
 

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json
+from sharegpt4v.image_paths import inside
 from sharegpt4v.images import crawler_guard
 from sharegpt4v.images.listing import link_or_copy
-from sharegpt4v.images.paths import inside
 from sharegpt4v.progress import Progress
 
 URLS_PER_SHARD = 1_000

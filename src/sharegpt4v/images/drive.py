@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.files import read_json, write_json
+from sharegpt4v.image_paths import safe_name
 from sharegpt4v.images.fetch import metadata_path
-from sharegpt4v.images.paths import safe_name
 from sharegpt4v.images.transfer import check_free
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.progress import Progress

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 
+from sharegpt4v.catalogues.sources import DIGESTS, Download
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
-from sharegpt4v.images.catalogue import DIGESTS, Download
 from sharegpt4v.images.connection import Connection, NoAddress
 from sharegpt4v.images.transfer import Transfer, called, is_etag, read_metadata, version_of
 from sharegpt4v.locking import WriterLock

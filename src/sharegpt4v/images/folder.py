@@ -10,11 +10,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import Source
+from sharegpt4v.image_paths import BACKSLASH, escaped, safe_name
 from sharegpt4v.images.listing import Listing, has_image_suffix, is_litter, link_or_copy
 from sharegpt4v.images.loading import kind_of
-from sharegpt4v.images.paths import BACKSLASH, escaped, safe_name
 
 
 def link_folder(folder: Path, target: Path) -> Listing:

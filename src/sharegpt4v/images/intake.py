@@ -20,9 +20,9 @@ from typing import Any, TypeVar, cast
 
 from PIL import Image, UnidentifiedImageError
 
+from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sha256_of
-from sharegpt4v.images.catalogue import Source
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import MOST_PIXELS, Refused, kind_of, open_image, orientation_of, read_image_file, to_rgb
 from sharegpt4v.images.manifest import CheckedRow

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from sharegpt4v.catalogues.sources import MINI, Download, Source, resolve
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.catalogue import MINI, Download, Source, resolve
 from sharegpt4v.images.drive import DriveFile, fetch_from_drive, files_on_drive, is_on_drive
 from sharegpt4v.images.fetch import complaint_about, fetch, metadata_path
 from sharegpt4v.images.links import read_links

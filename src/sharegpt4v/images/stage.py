@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.catalogues.sources import CRAWLED, Source
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
+from sharegpt4v.image_paths import safe_name
 from sharegpt4v.images.archives import Damaged, unpack
-from sharegpt4v.images.catalogue import CRAWLED, Source
 from sharegpt4v.images.fetch import metadata_path
 from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.folder import link_folder, placed
@@ -22,7 +23,6 @@ from sharegpt4v.images.intake import take_in
 from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy
 from sharegpt4v.images.manifest import CheckedRow, manifest_path, write_manifest
 from sharegpt4v.images.obtain import File, files_of
-from sharegpt4v.images.paths import safe_name
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_ocr_vqa, read_url_list
 from sharegpt4v.locking import WriterLock

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
+from sharegpt4v.catalogues.sources import Download
 from sharegpt4v.errors import UserError, one_line, printable
 from sharegpt4v.files import read_json, write_json, writing
-from sharegpt4v.images.catalogue import Download
 from sharegpt4v.images.connection import Connection, NoAddress, redacted
 from sharegpt4v.progress import Progress
 

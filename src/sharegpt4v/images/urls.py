@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sharegpt4v.catalogues.sources import resolve
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_text
-from sharegpt4v.images.catalogue import resolve
+from sharegpt4v.image_paths import safe_name
 from sharegpt4v.images.crawler import Crawler, collect, crawl
 from sharegpt4v.images.crawler_guard import objection
 from sharegpt4v.images.listing import Listing
-from sharegpt4v.images.paths import safe_name
 
 HEADER = ["url", "name"]
 

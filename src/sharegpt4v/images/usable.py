@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
+from sharegpt4v.image_paths import inside
 from sharegpt4v.images.findings import read_bad
 from sharegpt4v.images.manifest import manifest_path
-from sharegpt4v.images.paths import inside
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config

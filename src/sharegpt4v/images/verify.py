@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sharegpt4v.corpora.checks import image_of
-from sharegpt4v.corpora.reading import read_array
+from sharegpt4v.catalogues.sources import ARCHIVES, Source
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_csv
-from sharegpt4v.images.catalogue import ARCHIVES, Source
+from sharegpt4v.image_paths import inside
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
-from sharegpt4v.images.paths import inside
+from sharegpt4v.llava_format.checks import image_of
+from sharegpt4v.llava_format.reading import read_array
 from sharegpt4v.progress import Progress
 
 FOUND, MISSING, CORRUPT = "found", "missing", "corrupt"

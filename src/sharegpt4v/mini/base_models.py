@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.mini.text import PHASES, row
+from sharegpt4v.models.templates import encode
 from sharegpt4v.progress import Progress
-from sharegpt4v.training.conversation import encode
 from sharegpt4v.training.run import Schedule, train
 
 

@@ -14,11 +14,11 @@ from sharegpt4v.config.base_models import Transformer, VisionTower
 from sharegpt4v.config.section import Section
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
+from sharegpt4v.folders import new_folder
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.loading import load_part
 from sharegpt4v.provenance import provenance
-from sharegpt4v.training.checkpoint import new_folder
 
 TOKENIZER_ROWS = 3000  # of text: enough that every word of the drawn world comes often
 
@@ -60,8 +60,8 @@ def make_tower(
     llava_captions_json: Path, data: Path, out: Path, settings: VisionTower, tokenizer_dir: Path, seed: int
 ) -> None:
     """Train a small CLIP on the images of a LLaVA JSON (files below `data`) and their alt-texts; write its folder."""
+    from sharegpt4v.image_paths import inside
     from sharegpt4v.images.loading import open_rgb
-    from sharegpt4v.images.paths import inside
     from sharegpt4v.mini.base_models import train_clip
     from sharegpt4v.models.device import one_thread
     from sharegpt4v.models.pixels import to_pixels, to_square

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sharegpt4v.mini.endpoint import BatchFaults, Fault, error_of, response
+from sharegpt4v.mini.endpoint_faults import BatchFaults, Fault, error_of, response
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from sharegpt4v.benchmarks.mm_vet import AGAIN
+from sharegpt4v.evaluation.benchmarks.mm_vet import AGAIN
 
 ONE_IN = 20  # of the first replies to a row of MM-Vet is talk
 TALK = "The correctness score is"

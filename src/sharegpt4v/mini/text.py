@@ -22,7 +22,7 @@ from sharegpt4v.mini.instructions import (
 )
 from sharegpt4v.mini.questions import ASPECTS, CHOICE, ask_all, values_of
 from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, sample_scene
-from sharegpt4v.training.conversation import Text, v1_text
+from sharegpt4v.models.templates import Text, v1_text
 
 PHASES = ((1, 0.18), (2, 0.28), (4, 0.20), (8, 0.12), (16, 0.12), (0, 0.10))
 """How many tags a list holds (0: sixteen, and open questions and descriptions beside the others), and the share of

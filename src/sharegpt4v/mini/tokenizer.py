@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sharegpt4v.mini.text import phrases
-from sharegpt4v.training.conversation import CHAT_TEMPLATE, IMAGE, SYSTEM
+from sharegpt4v.models.templates import CHAT_TEMPLATE, IMAGE, SYSTEM
 
 PHRASES = (
     SYSTEM,

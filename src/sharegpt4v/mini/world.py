@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
+from sharegpt4v.catalogues.sources import MINI, Source
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_jsonl, write_text
-from sharegpt4v.images.catalogue import MINI, Source
 from sharegpt4v.mini.annotations import Drawn, RowCounts, write_annotations
 from sharegpt4v.mini.draw import draw, jpeg_bytes
 from sharegpt4v.mini.evaluation import write_benchmarks

@@ -9,7 +9,7 @@ import torch
 
 from sharegpt4v.models.loading import load_model, load_part
 from sharegpt4v.models.pixels import MEAN, STD
-from sharegpt4v.training.conversation import IMAGE
+from sharegpt4v.models.templates import IMAGE
 
 
 def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:

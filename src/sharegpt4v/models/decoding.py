@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sharegpt4v.training.conversation import IMAGE
+from sharegpt4v.models.templates import IMAGE
 
 
 def greedy_settings(tokenizer: Any, embeddings: int) -> Any:

@@ -15,12 +15,12 @@ import torch
 from sharegpt4v.config.base_models import Published, Transformer, VisionTower
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
+from sharegpt4v.folders import new_folder
 from sharegpt4v.models.decoding import greedy_settings
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece
 from sharegpt4v.models.loading import load_model, load_part
+from sharegpt4v.models.templates import CHAT_TEMPLATE, IMAGE
 from sharegpt4v.provenance import provenance
-from sharegpt4v.training.checkpoint import new_folder
-from sharegpt4v.training.conversation import CHAT_TEMPLATE, IMAGE
 
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin"]
 ROWS_PER_BLOCK = 64  # embeddings are padded to a multiple of this, which GPUs multiply faster

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sharegpt4v import layout
-from sharegpt4v.benchmarks.catalogue import benchmark_named
+from sharegpt4v.catalogues.benchmarks import benchmark_named
+from sharegpt4v.catalogues.sources import ARCHIVES, Source
 from sharegpt4v.config import Config
 from sharegpt4v.config.judge import Judge
 from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.config.training import Recipe
-from sharegpt4v.images.catalogue import ARCHIVES, Source
+from sharegpt4v.pipeline.targets import expected_images, shards
 from sharegpt4v.plan.flops import all_weights, generated_row, trained_weights, training_row
 from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
-from sharegpt4v.workflow import expected_images, shards
 
 
 @dataclass(frozen=True)

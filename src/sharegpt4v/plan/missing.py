@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.benchmarks.catalogue import benchmark_named
+from sharegpt4v.catalogues.benchmarks import benchmark_named
+from sharegpt4v.catalogues.sources import CRAWLED, Source
 from sharegpt4v.config import Config
-from sharegpt4v.images.catalogue import CRAWLED, Source
 from sharegpt4v.images.folder import how_to_place, is_placed
+from sharegpt4v.pipeline.start import endpoints
+from sharegpt4v.pipeline.targets import evaluation_manifest
 from sharegpt4v.plan.estimate import Cost
 from sharegpt4v.plan.stages import Pending
-from sharegpt4v.workflow import endpoints, evaluation_manifest
 
 
 @dataclass(frozen=True)

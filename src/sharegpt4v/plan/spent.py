@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v import layout
+from sharegpt4v.endpoint.account import billed, reservations_path
+from sharegpt4v.endpoint.completion import Bound
 from sharegpt4v.ledger import read_ledger
 from sharegpt4v.plan.tables import Price
 from sharegpt4v.report.timings import all_timings
-from sharegpt4v.teacher.account import billed, reservations_path
-from sharegpt4v.teacher.completion import Bound
 
 LEDGERS = {"seed captions": layout.WORK / "seed", "judge": layout.WORK / "judge"}
 NO_LEDGERS = (".reservations.jsonl", "rejected.jsonl")  # of the files beside them

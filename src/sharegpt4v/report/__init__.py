@@ -1,1 +1,1 @@
-"""What a run shows of itself: figures, timings, and MLflow."""
+"""What a run shows of itself: figures, tables of statistics, timings."""

@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.corpora.checks import check_shard_row
-from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.corpora.rows import caption_of
 from sharegpt4v.files import read_jsonl
-from sharegpt4v.images.paths import inside
+from sharegpt4v.image_paths import inside
+from sharegpt4v.llava_format.checks import check_shard_row
+from sharegpt4v.llava_format.reading import read_array
 from sharegpt4v.pages import Markup, escaped, page_head, table_row
 
 SAMPLES = 12

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sharegpt4v.benchmarks.table import COLUMNS, read_cells
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.table import COLUMNS, read_cells
 from sharegpt4v.files import read_jsonl, write_csv, write_json
 
 

@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharegpt4v.benchmarks.gains import errors_file
 from sharegpt4v.corpora.lexicon import CLASSES
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.gains import errors_file
 from sharegpt4v.files import open_atomically
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Training: conversation and loss mask, packing, the run and its meter (paper sections 4.2 and 4.3)."""
+"""Training: rows and loss mask, packing, the run and its meter (paper sections 4.2 and 4.3)."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharegpt4v.training.conversation import Sample
+from sharegpt4v.models.templates import Sample
 from sharegpt4v.training.packing import ROUNDED_TO, Batch, collate, deal, rows_of_steps
 from sharegpt4v.training.ranks import Ranks
 from sharegpt4v.training.samples import learned_of, lengths_of, with_image_of

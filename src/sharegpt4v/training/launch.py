@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.slurm import ask
+from sharegpt4v.pipeline.slurm import ask
 
 if TYPE_CHECKING:
     from sharegpt4v.config.compute import Compute

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sharegpt4v.training.conversation import IGNORED
+from sharegpt4v.models.templates import IGNORED
 from sharegpt4v.training.packing import Batch
 
 

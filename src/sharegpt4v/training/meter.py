@@ -11,7 +11,7 @@ from pathlib import Path
 from sharegpt4v.errors import printable
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.progress import duration
-from sharegpt4v.tracking import Record
+from sharegpt4v.record import Record
 
 METRICS, SPEEDS = "metrics.jsonl", "speeds.jsonl"
 LEFT_OUT = "left_out"

@@ -16,7 +16,7 @@ from random import Random
 
 import torch
 
-from sharegpt4v.training.conversation import IGNORED, Sample
+from sharegpt4v.models.templates import IGNORED, Sample
 
 OPEN_ROWS = 64  # rows kept open while packing: enough that the last fragments find a place
 ROUNDED_TO = 64  # tokens: lengths that GPUs multiply fast, and fewer different ones

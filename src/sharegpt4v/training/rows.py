@@ -7,12 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.corpora.checks import SHOWN, check_row
-from sharegpt4v.corpora.reading import read_array
 from sharegpt4v.errors import UserError, printable
 from sharegpt4v.images.usable import Usable
+from sharegpt4v.llava_format.checks import SHOWN, check_row
+from sharegpt4v.llava_format.reading import read_array
 from sharegpt4v.models.llama_tokenizer import without_mark
-from sharegpt4v.training.conversation import IGNORED, IMAGE, TEMPLATES, Text, encode_all
+from sharegpt4v.models.templates import IGNORED, IMAGE, TEMPLATES, Text, encode_all
 from sharegpt4v.training.samples import Tally, Tokens
 
 Row = Mapping[str, Any]

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sharegpt4v.lifetime import Stopped, end_on_signals
+from sharegpt4v.models.templates import Sample
 from sharegpt4v.training.batching import Dealer, batches
-from sharegpt4v.training.conversation import Sample
 from sharegpt4v.training.engine import engine_for
 from sharegpt4v.training.meter import LEFT_OUT, Meter
 from sharegpt4v.training.packing import Batch

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from sharegpt4v.files import read_json, write_json
-from sharegpt4v.images.paths import inside
-from sharegpt4v.training.checkpoint import new_folder
-from sharegpt4v.training.conversation import IGNORED, Sample
+from sharegpt4v.folders import new_folder
+from sharegpt4v.image_paths import inside
+from sharegpt4v.models.templates import IGNORED, Sample
 
 
 @dataclass

@@ -19,15 +19,15 @@ import torch
 from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_bytes, write_json
+from sharegpt4v.folders import new_folder
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.building import build_llava, image_token_count, load_llava, processor_for, set_trainable
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.saving import save_llava
+from sharegpt4v.models.templates import IMAGE
 from sharegpt4v.provenance import provenance
-from sharegpt4v.training.checkpoint import new_folder
-from sharegpt4v.training.conversation import IMAGE
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
 from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import ALONE, Ranks

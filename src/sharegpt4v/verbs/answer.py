@@ -12,7 +12,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.stage_code import code_of
+from sharegpt4v.code_hash import code_of
 from sharegpt4v.verbs.options import add_benchmark_data, add_config, config_of
 
 
@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Answer one benchmark, or all with one load of the model and without those whose files are not at hand."""
-    from sharegpt4v.benchmarks.answering import answer
+    from sharegpt4v.evaluation.answering import answer
 
     config = config_of(options)
     name = options.name or options.model.resolve().name
@@ -45,5 +45,5 @@ def run(options: Namespace) -> None:
         )
         for benchmark in (config.benchmarks.names if every else [options.benchmark])
     ]
-    work = layout.work_of("answers", code_of("models.generation"))
+    work = layout.work_of("answers", code_of("generation.local"))
     answer(tasks, options.model, name, work, config.benchmarks.batch_size, without_missing=every)

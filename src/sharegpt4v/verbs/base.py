@@ -12,8 +12,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from sharegpt4v import layout
+from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.stage_code import code_of
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 

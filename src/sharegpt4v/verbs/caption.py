@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.stage_code import code_of
+from sharegpt4v.code_hash import code_of
 from sharegpt4v.verbs.caption_shard import asking
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
@@ -35,10 +35,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Caption what is not captioned yet."""
-    from sharegpt4v.captioner.folder import caption_folder
+    from sharegpt4v.captions.folder import caption_folder
 
     config, images = config_of(options), options.images.expanduser()
-    work = layout.work_of("own-captions", code_of("captioner.describing"))
+    work = layout.work_of("own-captions", code_of("captions.describing"))
     upright = options.upright
     if upright is None:
         upright = config.captions.upright_photographs and images.is_dir()

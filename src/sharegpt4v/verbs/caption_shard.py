@@ -12,12 +12,12 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
+from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.stage_code import code_of
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 if TYPE_CHECKING:
-    from sharegpt4v.captioner.describing import Asking
+    from sharegpt4v.captions.describing import Asking
     from sharegpt4v.config import Config
 
 
@@ -30,9 +30,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Write data/captions/SHARD.jsonl."""
-    from sharegpt4v.captioner.shards import caption_shard
+    from sharegpt4v.captions.shards import caption_shard
+    from sharegpt4v.corpora.quality import Limits
     from sharegpt4v.images.manifest import manifest_path, read_manifest
-    from sharegpt4v.teacher.quality import Limits
 
     config = config_of(options)
     number, count = _parse(options.shard)
@@ -45,7 +45,7 @@ def run(options: Namespace) -> None:
         layout.DATA,
         layout.caption_shard(options.shard),
         asking(config),
-        layout.work_of("captions", code_of("captioner.describing")),
+        layout.work_of("captions", code_of("captions.describing")),
         Limits(**quality.model_dump(exclude={"largest_rejected_fraction"})),
         quality.largest_rejected_fraction,
     )
@@ -53,8 +53,8 @@ def run(options: Namespace) -> None:
 
 def asking(config: Config) -> Asking:
     """Return how the config asks the captioner about an image."""
-    from sharegpt4v.captioner.describing import Asking
-    from sharegpt4v.captioner.rows import read_instruction
+    from sharegpt4v.captions.describing import Asking
+    from sharegpt4v.captions.rows import read_instruction
 
     return Asking(
         read_instruction(layout.of_project(config.captioner.instruction)),

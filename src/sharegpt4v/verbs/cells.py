@@ -20,6 +20,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """One row per cell."""
-    from sharegpt4v.benchmarks.table import write_cells
+    from sharegpt4v.evaluation.table import write_cells
 
     write_cells([model.name for model in config_of(options).models], options.scores, options.out)

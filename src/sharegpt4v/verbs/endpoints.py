@@ -9,8 +9,8 @@ from sharegpt4v.errors import UserError
 if TYPE_CHECKING:
     from sharegpt4v.config.judge import Judge
     from sharegpt4v.config.teacher import Teacher
+    from sharegpt4v.endpoint.settings import TeacherSettings
     from sharegpt4v.plan.tables import Price
-    from sharegpt4v.teacher.settings import TeacherSettings
 
 
 def endpoint_settings(section: Teacher | Judge, base_url: str, **what: Any) -> TeacherSettings:
@@ -19,9 +19,9 @@ def endpoint_settings(section: Teacher | Judge, base_url: str, **what: Any) -> T
     What the Batch API costs less, and how many tokens an image takes, is in the tables that `s4v plan` reads. A
     `UserError` when images are asked about under a budget, and nobody says how many tokens they can take.
     """
+    from sharegpt4v.endpoint.budget import Budget
+    from sharegpt4v.endpoint.settings import TeacherSettings
     from sharegpt4v.plan.tables import read_prices
-    from sharegpt4v.teacher.budget import Budget
-    from sharegpt4v.teacher.settings import TeacherSettings
 
     price = read_prices().get(section.model)
     factor = price.batch_factor if price and price.batch_factor is not None else 1.0

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.stage_code import code_of
+from sharegpt4v.code_hash import code_of
 from sharegpt4v.verbs.options import add_config, config_of
 
 

@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Have one benchmark graded, or all that a judge grades."""
-    from sharegpt4v.benchmarks.judging import judge
+    from sharegpt4v.evaluation.judging import judge
     from sharegpt4v.mini.endpoint import serve
     from sharegpt4v.mini.judge import grade
     from sharegpt4v.verbs.endpoints import endpoint_settings

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sharegpt4v import layout
 
 if TYPE_CHECKING:
-    from sharegpt4v.benchmarks.joining import Limits
     from sharegpt4v.config import Config
+    from sharegpt4v.evaluation.joining import Limits
 
 
 def add_config(parser: ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def tasks_of(
 
 def limits_of(config: Config) -> Limits:
     """Return how incomplete answers and verdicts may be by the config."""
-    from sharegpt4v.benchmarks.joining import Limits
+    from sharegpt4v.evaluation.joining import Limits
 
     return Limits(config.benchmarks.largest_incomplete_fraction, config.judge.largest_failed_fraction)
 

@@ -22,6 +22,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Fill the working folder with what `dvc.lock` records."""
-    from sharegpt4v.pulling import pull
+    from sharegpt4v.pipeline.pull import pull
 
     pull(with_images=not options.without_images)

@@ -44,9 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Score one benchmark, or all; print the columns."""
-    from sharegpt4v.benchmarks.reading import json_object
-    from sharegpt4v.benchmarks.scoring import score_file
-    from sharegpt4v.benchmarks.table import cells_of
+    from sharegpt4v.evaluation.reading import json_object
+    from sharegpt4v.evaluation.scoring import score_file
+    from sharegpt4v.evaluation.table import cells_of
 
     config = config_of(options)
     raw, limits = options.raw_answers or config.benchmarks.raw_answers, limits_of(config)

@@ -16,8 +16,8 @@ from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 if TYPE_CHECKING:
     from sharegpt4v.config.teacher import Quality, Teacher
-    from sharegpt4v.teacher.quality import Limits
-    from sharegpt4v.teacher.settings import TeacherSettings
+    from sharegpt4v.corpora.quality import Limits
+    from sharegpt4v.endpoint.settings import TeacherSettings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,11 +28,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Choose the images by the manifests and caption them."""
+    from sharegpt4v.corpora.prompts import PromptBook
     from sharegpt4v.images.manifest import manifest_path, read_manifest
     from sharegpt4v.mini.endpoint import serve
     from sharegpt4v.mini.endpoint_answers import describe_by_hash
-    from sharegpt4v.teacher.prompts import PromptBook
-    from sharegpt4v.teacher.seed import choose, seed_captions
+    from sharegpt4v.seed_captions.stage import choose, seed_captions
 
     config = config_of(options)
     teacher = config.teacher
@@ -66,6 +66,6 @@ def settings_of(teacher: Teacher, base_url: str) -> TeacherSettings:
 
 def limits(quality: Quality) -> Limits:
     """Turn a section `quality` into what the gate takes."""
-    from sharegpt4v.teacher.quality import Limits
+    from sharegpt4v.corpora.quality import Limits
 
     return Limits(**quality.model_dump(exclude={"largest_rejected_fraction"}))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
+from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, add_outcome, config_of, tasks_of
 
 
@@ -28,9 +29,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Make one file, or all but those of benchmarks that were not answered for want of their files."""
-    from sharegpt4v.benchmarks.catalogue import benchmark_named
-    from sharegpt4v.benchmarks.reading import answer_file
+    from sharegpt4v.catalogues.benchmarks import benchmark_named
     from sharegpt4v.errors import UserError
+    from sharegpt4v.evaluation.reading import answer_file
     from sharegpt4v.files import write_bytes
 
     config = config_of(options)
@@ -49,7 +50,7 @@ def run(options: Namespace) -> None:
                 continue
             raise UserError(f"{file}: no answers; expected one for each question")
         try:
-            made = entry.load().submission(data, answers)
+            made = module_of(entry).submission(data, answers)
         except UserError as error:
             raise UserError(f"{file}: {error}") from None
         if made.completeness.faults:

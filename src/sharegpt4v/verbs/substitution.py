@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """One row per pair of models and benchmark."""
-    from sharegpt4v.benchmarks.gains import Pair, write_substitution
+    from sharegpt4v.evaluation.gains import Pair, write_substitution
 
     pairs = [Pair(pair.paper or pair.before, pair.before, pair.after) for pair in config_of(options).substitution]
     paper = layout.of_project(Path("config/paper/substitution.csv"))

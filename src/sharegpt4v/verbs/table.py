@@ -21,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """One row per model of the config."""
-    from sharegpt4v.benchmarks.table import terminal_text, write_table
-    from sharegpt4v.benchmarks.table_page import write_page
+    from sharegpt4v.evaluation.table import terminal_text, write_table
+    from sharegpt4v.evaluation.table_page import write_page
 
     published = {model.name: model.paper for model in config_of(options).models}
     models = list(published)

@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Show everything below the working folder that is not shown yet."""
     from sharegpt4v.files import write_json, write_text
-    from sharegpt4v.tracking import track_all
+    from sharegpt4v.tracking.show import track_all
 
     config = config_of(options)
     shown = track_all(Path(), config)

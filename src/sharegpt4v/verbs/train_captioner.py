@@ -8,7 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from sharegpt4v import layout
-from sharegpt4v.stage_code import code_of
+from sharegpt4v.code_hash import code_of
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 
@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Start from the aligned model of the captioner's size."""
-    from sharegpt4v.captioner.rows import captioner_rows, read_instruction
+    from sharegpt4v.captions.rows import captioner_rows, read_instruction
     from sharegpt4v.images.usable import usable_images
     from sharegpt4v.training.launch import all_ranks
     from sharegpt4v.training.stages import train_stage

@@ -14,7 +14,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.verbs.options import add_config, config_of
 
 if TYPE_CHECKING:
-    from sharegpt4v.images.catalogue import Source
+    from sharegpt4v.catalogues.sources import Source
 
 SHOWN = 4  # of the addresses, where there are many
 
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Print a line for each thing that is known."""
-    from sharegpt4v.images.catalogue import read_catalogue
+    from sharegpt4v.catalogues.sources import read_catalogue
 
     config = config_of(options)
     sources = read_catalogue(layout.of_project(config.sources.catalogue)) | layout.sources(config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from sharegpt4v.benchmarks.llava_bench import CATEGORIES
+from sharegpt4v.evaluation.benchmarks.llava_bench import CATEGORIES
 from sharegpt4v.mini.describe import caption
 from sharegpt4v.mini.evaluation.asking import SOURCE_OF, json_bytes, jsonl_bytes, picture
 from sharegpt4v.mini.instructions import DETAIL_QUESTIONS

@@ -8,8 +8,8 @@ import io
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from sharegpt4v.benchmarks.mmbench import ROUND, TSV
-from sharegpt4v.benchmarks.mmbench_file import LETTERS
+from sharegpt4v.evaluation.benchmarks.mmbench import ROUND, TSV
+from sharegpt4v.evaluation.benchmarks.mmbench_file import LETTERS
 from sharegpt4v.mini.evaluation.asking import picture, scene_about
 from sharegpt4v.mini.instructions import option_count
 from sharegpt4v.mini.packing import Member

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sharegpt4v.benchmarks.mmbench_cn import TSV
-from sharegpt4v.benchmarks.mmbench_file import LETTERS
+from sharegpt4v.evaluation.benchmarks.mmbench_cn import TSV
+from sharegpt4v.evaluation.benchmarks.mmbench_file import LETTERS
 from sharegpt4v.mini.describe import COUNTS
 from sharegpt4v.mini.evaluation.mmbench import Row, rounds, tsv_bytes
 from sharegpt4v.mini.packing import Member

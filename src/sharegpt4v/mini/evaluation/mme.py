@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from sharegpt4v.benchmarks.mme import SUBTASKS, YES_OR_NO
+from sharegpt4v.evaluation.benchmarks.mme import SUBTASKS, YES_OR_NO
 from sharegpt4v.mini.evaluation.asking import jsonl_bytes, picture, scene_about
 from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member

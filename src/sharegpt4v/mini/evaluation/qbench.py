@@ -7,7 +7,7 @@ from random import Random
 
 from PIL import Image, ImageFilter
 
-from sharegpt4v.benchmarks.qbench import FILE, IMAGES
+from sharegpt4v.evaluation.benchmarks.qbench import FILE, IMAGES
 from sharegpt4v.mini.draw import draw, jpeg_bytes
 from sharegpt4v.mini.evaluation.asking import json_bytes
 from sharegpt4v.mini.packing import Member

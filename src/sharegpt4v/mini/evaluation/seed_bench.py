@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from random import Random
 
-from sharegpt4v.benchmarks.seed import IMAGES
+from sharegpt4v.evaluation.benchmarks.seed_bench import IMAGES
 from sharegpt4v.mini.describe import COUNTS
 from sharegpt4v.mini.evaluation.asking import json_bytes, jsonl_bytes, lettered, picture, scene_about
 from sharegpt4v.mini.instructions import LETTER

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from sharegpt4v.benchmarks.textvqa import ANNOTATIONS
+from sharegpt4v.evaluation.benchmarks.textvqa import ANNOTATIONS
 from sharegpt4v.mini.annotations import read_word
 from sharegpt4v.mini.evaluation.asking import annotators, json_bytes, jsonl_bytes, picture, scene_about
 from sharegpt4v.mini.instructions import SHORT

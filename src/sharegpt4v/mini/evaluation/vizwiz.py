@@ -11,8 +11,8 @@ from random import Random
 
 from PIL import Image, ImageFilter
 
-from sharegpt4v.benchmarks.normalise import vqa_v2
-from sharegpt4v.benchmarks.vizwiz import ANNOTATIONS, UNANSWERABLE_PROMPT
+from sharegpt4v.evaluation.benchmarks.vizwiz import ANNOTATIONS, UNANSWERABLE_PROMPT
+from sharegpt4v.evaluation.normalise import vqa_v2
 from sharegpt4v.mini.draw import draw, jpeg_bytes
 from sharegpt4v.mini.evaluation.asking import annotators, json_bytes, jsonl_bytes, open_or_claim, scene_about
 from sharegpt4v.mini.evaluation.vqav2 import answer_type

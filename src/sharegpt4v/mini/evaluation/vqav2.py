@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from sharegpt4v.benchmarks.normalise import vqa_v2
-from sharegpt4v.benchmarks.vqav2 import SPLIT
+from sharegpt4v.evaluation.benchmarks.vqav2 import SPLIT
+from sharegpt4v.evaluation.normalise import vqa_v2
 from sharegpt4v.mini.describe import COUNTS
 from sharegpt4v.mini.evaluation.asking import (
     OBJECT_ASPECTS,

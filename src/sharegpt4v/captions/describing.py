@@ -1,0 +1,95 @@
+"""Captions for image files by the captioner, each in a ledger the moment it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v.files import sha256_of
+from sharegpt4v.ledger import Ledger, key_of
+from sharegpt4v.progress import Progress
+from sharegpt4v.provenance import hash_of
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How images are asked about: as the captioner was trained, `batch_size` at a time.
+
+    `image_aspect_ratio` is that of the captioner's recipe, "square" or "pad"; `upright` turns images by their EXIF.
+    """
+
+    instruction: str
+    batch_size: int
+    max_new_tokens: int
+    image_aspect_ratio: str = "square"
+    upright: bool = False
+
+
+@dataclass(frozen=True)
+class Described:
+    """An image's caption and how it ended ("stop" or "length"), or the `error` that kept it from being read."""
+
+    sha256: str
+    text: str
+    finish_reason: str
+    error: str | None
+
+
+def describe(
+    model: Path, images: Mapping[str, Path], asking: Asking, ledger_path: Path, what: str
+) -> dict[str, Described]:
+    """Caption `images` (name → file) with the checkpoint `model`; return the captions by name.
+
+    What the ledger holds is not asked for again, and the model is only loaded when something is left to ask. A broken
+    or missing file is described by its `error` and stops nothing.
+    """
+    model_hash = hash_of(model)
+    hashes = {name: _hash(path) for name, path in images.items()}
+    keys = {
+        name: key_of(
+            model_hash, sha256, asking.instruction, asking.max_new_tokens, asking.image_aspect_ratio, asking.upright
+        )
+        for name, sha256 in hashes.items()
+        if sha256
+    }
+    with Ledger(ledger_path) as ledger:
+        pending = {key: images[name] for name, key in keys.items() if key not in ledger}
+        progress = Progress(what, len(images), "images", done=len(images) - len(pending))
+        if pending:
+            _ask(model, pending, asking, ledger, progress)
+        return {
+            name: _described(hashes[name], ledger[keys[name]])
+            if name in keys
+            else Described("", "", "stop", "the file is missing or cannot be read")
+            for name in images
+        }
+
+
+def _hash(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
+
+
+def _ask(model: Path, pending: Mapping[str, Path], asking: Asking, ledger: Ledger, progress: Progress) -> None:
+    from sharegpt4v.generation.local import Answer, Generator, Request
+    from sharegpt4v.models.templates import prompt_text
+
+    keys, prompt = list(pending), prompt_text(asking.instruction, has_image=True)
+    requests = [
+        Request(prompt, path, asking.max_new_tokens, asking.image_aspect_ratio, asking.upright)
+        for path in pending.values()
+    ]
+
+    def keep(index: int, answer: Answer) -> None:
+        ledger.append(keys[index], {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error})
+        progress.advance()
+
+    Generator(model, asking.batch_size).answer(requests, keep)
+
+
+def _described(sha256: str, record: Mapping[str, Any]) -> Described:
+    return Described(sha256, record["text"], record["finish_reason"], record["error"])

@@ -1,0 +1,74 @@
+"""Captions for a user's own photographs: a folder, or the manifest of a source."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sharegpt4v.captions.describing import Asking, describe
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import write_jsonl
+from sharegpt4v.image_paths import escaped, inside
+from sharegpt4v.images.folder import images_below, problem_of
+
+
+def caption_folder(model: Path, images: Path, out: Path, asking: Asking, work: Path) -> tuple[int, int]:
+    """Describe all images below a folder (or of a manifest) with the checkpoint `model`; return (captions, errors).
+
+    `out` becomes JSON lines {image, caption} or {image, error}, sorted by image, a path relative to the folder or to
+    the manifest's data/. An image that cannot be read stops nothing. Captions are kept in `<work>/captions.jsonl`, so
+    the same call again asks only for what is new. `UserError` when there are no images.
+    """
+    files, errors = _manifest(images) if images.suffix == ".parquet" else _folder(images)
+    if not files and not errors:
+        raise UserError(f"{images}: no images in it; expected files such as .jpg or .png there or in sub-folders")
+    captions: dict[str, str] = {}
+    for name, described in describe(model, files, asking, work / "captions.jsonl", f"captions of {images}").items():
+        if described.error is None:
+            captions[name] = described.text
+        else:
+            errors[name] = described.error
+    write_jsonl(
+        out,
+        (
+            {"image": name, "caption": captions[name]} if name in captions else {"image": name, "error": errors[name]}
+            for name in sorted(captions | errors)
+        ),
+    )
+    for name in sorted(errors)[:10]:
+        print(f"no caption for {name}: {errors[name]}", file=sys.stderr)
+    print(f"{len(captions):,} captions and {len(errors):,} errors in {out}", file=sys.stderr)
+    return len(captions), len(errors)
+
+
+def _folder(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return name → file for what looks like an image, and why others are not read; see `images_below`.
+
+    A name that is not UTF-8 cannot be written as JSON as it is: it is escaped, and so are backslashes.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected a folder with images, or a manifest (.parquet)")
+    files: dict[str, Path] = {}
+    errors: dict[str, str] = {}
+    for name, file in images_below(folder):
+        if problem := problem_of(file, folder):
+            errors[escaped(name)] = problem
+        else:
+            files[escaped(name)] = file
+    return files, errors
+
+
+def _manifest(path: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return name → file for the usable images of ``data/manifests/NAME.parquet``, and why the others are not."""
+    from sharegpt4v.images.findings import read_reasons
+    from sharegpt4v.images.manifest import read_manifest
+
+    reasons = read_reasons(path)
+    files: dict[str, Path] = {}
+    errors: dict[str, str] = {}
+    for row in read_manifest(path):
+        if row["status"] == "ok":
+            files[row["path"]] = inside(path.parent.parent, row["path"])
+        else:
+            errors[row["path"]] = ": ".join(filter(None, (row["status"], reasons.get(row["path"]))))
+    return files, errors

@@ -1,0 +1,73 @@
+"""The captions of the pre-training corpus, shard by shard, each through the quality gate (paper §3.3: 1.2 million).
+
+A shard is one job and one file. A shard that was killed continues from its ledger and asks nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v.captions.describing import Asking, Described, describe
+from sharegpt4v.corpora.quality import Caption, Limits, count_reasons, examine, print_counts, refuse_too_many
+from sharegpt4v.corpora.rows import source_of
+from sharegpt4v.files import write_jsonl
+from sharegpt4v.image_paths import inside
+
+
+def plan_shards(images: Sequence[str], shard_rows: int) -> list[slice]:
+    """Return the slice of `images` that each shard describes: `shard_rows` each, what is left over in the last."""
+    starts = range(0, len(images), shard_rows)
+    return [slice(start, min(start + shard_rows, len(images))) for start in starts]
+
+
+def caption_shard(
+    model: Path,
+    images: Sequence[str],
+    data: Path,
+    out: Path,
+    asking: Asking,
+    work: Path,
+    limits: Limits,
+    rejected_limit: float,
+) -> dict[str, int]:
+    """Describe `images` (paths below `data`) with the checkpoint `model`; return "accepted" or the reason → images.
+
+    `out` becomes JSON lines {image, sha256, caption, status, reason}, in the order of `images`; status is "accepted"
+    or "rejected". Captions are kept in `<work>/<stem of out>.jsonl`. `UserError` when more than the fraction
+    `rejected_limit` is rejected: then `out` is not written, and the rows are in `<work>/<stem of out>.rejected.jsonl`.
+    """
+    files = {image: inside(data, image) for image in images}
+    described = describe(model, files, asking, work / f"{out.stem}.jsonl", f"captions {out.stem}")
+    reasons = _reasons(described, asking.instruction, limits)
+    rows: list[dict[str, Any]] = [
+        {
+            "image": image,
+            "sha256": described[image].sha256,
+            "caption": described[image].text,
+            "status": "rejected" if reasons[image] else "accepted",
+            "reason": reasons[image],
+        }
+        for image in images
+    ]
+    rejected = (row for row in rows if row["reason"])
+    path, remedy = work / f"{out.stem}.rejected.jsonl", "train the captioner longer or change captions.quality"
+    told = [row["reason"] for row in rows]
+    refuse_too_many(f"captions {out.stem}", told, rejected, rejected_limit, path, remedy)
+    write_jsonl(out, rows)
+    counts = count_reasons([source_of(image) for image in images], [reasons[image] for image in images])
+    print_counts(f"captions {out.stem}", counts)
+    return dict(Counter(row["reason"] or "accepted" for row in rows))
+
+
+def _reasons(described: dict[str, Described], instruction: str, limits: Limits) -> dict[str, str | None]:
+    """Return why each caption must not be used, or None."""
+    readable = [image for image, one in described.items() if one.error is None]
+    captions = [
+        Caption(image, source_of(image), described[image].text, instruction, described[image].finish_reason)
+        for image in readable
+    ]
+    found: dict[str, str | None] = {image: one.error for image, one in described.items()}
+    return found | dict(zip(readable, examine(captions, limits), strict=True))

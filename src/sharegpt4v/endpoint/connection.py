@@ -1,0 +1,201 @@
+"""The way to an OpenAI-compatible endpoint: bounded in time and size, straight to its address, its key told to nobody.
+
+An address holds no user, password, key or query, so that it may be shown. Redirects are not followed: an image goes to
+the host that the config names, and to no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+
+from sharegpt4v.endpoint.failure import Failure, RequestFailed, code_and_message, may_be_billed
+from sharegpt4v.endpoint.pacing import retry_after
+from sharegpt4v.errors import UserError, printable
+
+if TYPE_CHECKING:
+    import httpx
+
+EXAMPLE = "https://api.example.org/v1"
+LONGEST_BODY = 4 * 2**20  # bytes of an answer
+LONGEST_ERROR = 64 * 2**10  # bytes that are read of an error
+LONGEST_KEPT = 10_000  # characters of an answer that cannot be used
+LONGEST_LINE = 300  # characters
+ESCAPED = re.compile(r"\\u00([2-7][0-9a-fA-F])")  # printable ASCII, in JSON
+SHORTEST_SECRET = 8  # characters; a shorter word than this stands in captions by chance
+SLOWEST_FILE = 50_000  # bytes per second
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of a good status, read to its end."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Connection:
+    """An endpoint's address and key, and as a context manager the open connections to it.
+
+    `api_key_variable` names the environment variable with the key, None for an endpoint that wants no key. A missing
+    key, and an address that is none or holds secrets, is a `UserError`, which never shows the latter. No request takes
+    longer than `timeout_seconds`, and no wait that the endpoint asks for longer than `longest_wait_seconds`.
+    """
+
+    def __init__(
+        self, base_url: str, api_key_variable: str | None, timeout_seconds: float, longest_wait_seconds: float
+    ) -> None:
+        self._api_key = _key_in(api_key_variable) if api_key_variable else ""
+        self.address = _checked(base_url, self._api_key)
+        self._timeout, self._longest_wait = timeout_seconds, longest_wait_seconds
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the endpoint is a server on this machine."""
+        return urlsplit(self.address).hostname in ("127.0.0.1", "localhost", "::1")
+
+    async def __aenter__(self) -> Connection:
+        import httpx
+
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=self.address,
+                # What comes is read as it is: a small body may inflate to any size.
+                headers={"Accept-Encoding": "identity"}
+                | ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}),
+                # Where the connection takes too long, it is known that nothing was sent.
+                timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2, pool=None),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+                # A proxy named in the environment cannot reach this machine's loopback.
+                trust_env=not self.is_local,
+                # There is nothing to verify where there is no TLS, and reading the certificates takes a while.
+                verify=not (self.is_local and self.address.startswith("http://")),
+            )
+        except httpx.InvalidURL:
+            raise UserError(f"base_url is not an address; expected something like {EXAMPLE}") from None
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        content: Any = None,
+        *,
+        file_bytes: int = 0,
+        longest: int = LONGEST_BODY,
+        **what: Any,
+    ) -> Answer:
+        """Send a request, `content` as JSON, and return the answer of status 2xx; else raise `RequestFailed`.
+
+        A transfer of files, whose content has `file_bytes` or whose answer may be `longest`, gets more time the more
+        of it has come through. `what` are arguments of httpx.
+        """
+        import httpx
+
+        if content is not None:
+            what |= {"content": orjson.dumps(content), "headers": {"Content-Type": "application/json"}}
+        try:
+            request = self._client.build_request(method, path, **what)
+            async with asyncio.timeout(self._timeout + file_bytes / SLOWEST_FILE) as limit:
+                response = await self._client.send(request, stream=True)
+                try:
+                    return await self._read(response, longest, limit)
+                finally:
+                    await response.aclose()
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
+            message = self.one_line(f"cannot be reached: {str(error) or type(error).__name__}")
+            raise RequestFailed(Failure(0, "", message, charged=False)) from None
+        except (TimeoutError, httpx.TimeoutException):
+            message = f"no whole answer within {self._timeout:g} s"
+            raise RequestFailed(Failure(0, "", message, charged=True)) from None
+        except httpx.HTTPError as error:
+            message = self.one_line(f"the connection broke: {str(error) or type(error).__name__}")
+            raise RequestFailed(Failure(0, "", message, charged=True)) from None
+
+    async def _read(self, response: httpx.Response, longest: int, limit: asyncio.Timeout) -> Answer:
+        good, body = response.is_success, bytearray()
+        began = limit.when() or 0.0
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > (longest if good else LONGEST_ERROR):
+                break
+            if longest > LONGEST_BODY:
+                limit.reschedule(began + len(body) / SLOWEST_FILE)
+        if good and len(body) > longest:
+            message = f"the answer is longer than {longest:,} bytes"
+            failure = Failure(
+                response.status_code, "", message, charged=True, raw=self.kept(bytes(body[:LONGEST_BODY]))
+            )
+            raise RequestFailed(failure, response.headers)
+        if not good:
+            raise RequestFailed(self._failure(response, bytes(body)), response.headers)
+        return Answer(response.headers, bytes(body))
+
+    def _failure(self, response: httpx.Response, body: bytes) -> Failure:
+        try:
+            code, message = code_and_message(orjson.loads(body))
+        except orjson.JSONDecodeError:
+            code, message = "", body.decode(errors="replace")
+        if 300 <= response.status_code < 400:
+            message = f"redirects to {_shown(response.headers.get('location', ''))}"
+        wait = retry_after(response.headers, self._longest_wait)
+        charged = may_be_billed(response.status_code)
+        return Failure(response.status_code, self.one_line(code), self.one_line(message), charged, wait)
+
+    def redacted(self, text: str) -> str:
+        """Return `text` without the key."""
+        return text.replace(self._api_key, "***") if len(self._api_key) >= SHORTEST_SECRET else text
+
+    def one_line(self, text: str) -> str:
+        """Return what an endpoint said fit for files and logs: one line, not long, without the key."""
+        return printable(" ".join(self.redacted(text).split()))[:LONGEST_LINE]
+
+    def kept(self, body: bytes) -> str:
+        """Return an answer that cannot be used fit for a file: as text, not long, without the key."""
+        text = body.decode(errors="backslashreplace").replace("\\/", "/")
+        text = ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)  # so that no escape hides the key
+        return self.redacted(text)[:LONGEST_KEPT]
+
+
+def _key_in(variable: str) -> str:
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UserError(f"${variable} is not set; put the endpoint's key into this environment variable")
+    if not (key.isascii() and key.isprintable()):
+        raise UserError(f"${variable} holds characters that no key has; put the endpoint's key into it")
+    return key
+
+
+def _checked(base_url: str, key: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        known = False
+    if not known or not base_url.isprintable() or any(letter.isspace() for letter in base_url):
+        raise UserError(f"base_url is not an address; expected something like {EXAMPLE}")
+    if any(mark in base_url for mark in "@?#") or (len(key) >= SHORTEST_SECRET and key in base_url):
+        raise UserError(
+            f"base_url holds a user, a password, a key or a query; expected the bare address such as {EXAMPLE}; put "
+            "the key into the environment variable that api_key_variable names"
+        )
+    return base_url
+
+
+def _shown(address: str) -> str:
+    """Return an address that an endpoint gave without user, password and query."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "an address that is none"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or "nowhere"

@@ -1,0 +1,176 @@
+"""Answering benchmarks with a model: one load for all of them, an official answer row per question.
+
+Every answer is in a ledger the moment it exists, so a killed run goes on where it stopped. The answer file is written
+when a benchmark is complete, in question order, and the same model and questions give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sharegpt4v.catalogues.benchmarks import benchmark_named
+from sharegpt4v.errors import MissingFile, UserError
+from sharegpt4v.evaluation.base import Question
+from sharegpt4v.evaluation.modules import module_of
+from sharegpt4v.evaluation.sidecar import provenance_file
+from sharegpt4v.files import open_atomically, sha256_of, write_json
+from sharegpt4v.ledger import Ledger, key_of
+from sharegpt4v.progress import Progress
+from sharegpt4v.provenance import code_version
+
+if TYPE_CHECKING:
+    from sharegpt4v.generation.local import Request
+
+# The files of a model folder that decide its answers; logs and model cards do not.
+MODEL_FILES = (
+    "*.safetensors", "pytorch_model*.bin", "*config.json", "*tokens*.json", "tokenizer*", "chat_template*",
+    "vocab.*", "merges.txt",
+)  # fmt: skip
+
+
+class Engine(Protocol):
+    """What answers: `sharegpt4v.generation.local.Generator`."""
+
+    def generate(self, requests: Sequence[Request], on_text: Callable[[int, str], None]) -> None:
+        """Answer all requests greedily; call `on_text(index, text)` as each answer exists, in any order."""
+
+
+def open_generator(model: Path, batch_size: int) -> Engine:
+    """Load the model."""
+    from sharegpt4v.generation.local import Generator
+
+    engine: Engine = Generator(model, batch_size)
+    return engine
+
+
+def answer(
+    benchmarks: Sequence[tuple[str, Path, Path]],
+    model: Path,
+    model_id: str,
+    work: Path,
+    batch_size: int = 16,
+    open_engine: Callable[[Path, int], Engine] = open_generator,
+    without_missing: bool = False,
+) -> None:
+    """Write an answer file for each (benchmark, its data folder, answer file), and beside it how it came about.
+
+    `model` is a transformers folder, `model_id` what answer rows call it, `work` holds the ledgers, one per model
+    content and benchmark. All questions and images are read before the model is loaded, so that a missing file is found
+    at once; the model is not loaded at all when nothing is left to ask. Raises `UserError` for whatever is missing or
+    malformed; but `without_missing`, a benchmark whose files are not at hand is told about and gets an empty file.
+    """
+    model_hash = fingerprint(model)
+    prepared = []
+    lacking: dict[str, dict[str, str]] = {}
+    for name, data, out in benchmarks:
+        entry = benchmark_named(name)
+        try:
+            questions = module_of(entry).questions(data)
+            prepared.append((name, questions, _keys(name, questions), out))
+        except MissingFile as error:
+            if not without_missing:
+                raise
+            print(f"{name}: not answered; {entry.what_to_get(error)}", file=sys.stderr)
+            prepared.append((name, [], [], out))
+            lacking[name] = {"missing": str(error)}
+
+    engine: Engine | None = None
+    for name, questions, keys, out in prepared:
+        with Ledger(work / model_hash / f"{name}.jsonl") as ledger:
+            pending = {key: question for key, question in zip(keys, questions, strict=True) if key not in ledger}
+            if pending:
+                engine = engine or open_engine(model, batch_size)
+                _ask(engine, pending, ledger, name)
+            texts = [ledger[key]["text"] for key in keys]
+        _write_rows(out, name, questions, texts, model_id, model_hash)
+        about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out)}
+        code = code_version(__name__, f"benchmarks.{benchmark_named(name).module}")
+        write_json(provenance_file(out), about | code | lacking.get(name, {}))
+
+
+def fingerprint(model: Path) -> str:
+    """Return a hash of the content of a model folder: weights, configuration, tokenizer, processor."""
+    files = {path.name: path for pattern in MODEL_FILES for path in model.glob(pattern) if path.is_file()}
+    if "config.json" not in files:
+        raise UserError(f"{model}: no config.json; expected the folder of a model as transformers saves it")
+    return key_of([[name, sha256_of(files[name])] for name in sorted(files)])
+
+
+def clean(text: str) -> str:
+    """Strip a generated text and take off one end mark."""
+    return text.strip().removesuffix("</s>").strip()
+
+
+def _keys(name: str, questions: Sequence[Question]) -> list[str]:
+    """Return what each answer depends on beside the model: the texts asked, the image's content, the limits."""
+    if not questions:
+        raise UserError(f"{name}: the question file is empty; expected at least one question")
+    hashes: dict[Path, str] = {}
+    keys = []
+    for question in questions:
+        image = question.image
+        if isinstance(image, Path):
+            if image not in hashes:
+                if not image.is_file():
+                    raise MissingFile(
+                        f"{name}, question {question.question_id}: no image {image}; expected a file there"
+                    )
+                hashes[image] = sha256_of(image)
+            content = hashes[image]
+        else:
+            content = "" if image is None else _hash_of(image)
+        keys.append(
+            key_of(question.system, question.prompt, content, question.max_new_tokens, question.image_aspect_ratio)
+        )
+    return keys
+
+
+def _hash_of(image: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(image).hexdigest()
+
+
+def _ask(engine: Engine, pending: dict[str, Question], ledger: Ledger, name: str) -> None:
+    from sharegpt4v.generation.local import Request
+    from sharegpt4v.models.templates import prompt_text
+
+    keys = list(pending)
+    requests = [
+        Request(
+            prompt=prompt_text(question.prompt, question.image is not None, question.system),
+            image=question.image,
+            max_new_tokens=question.max_new_tokens,
+            image_aspect_ratio=question.image_aspect_ratio,
+        )
+        for question in pending.values()
+    ]
+    progress = Progress(f"answers to {name}", len(requests), "questions")
+
+    def keep(index: int, text: str) -> None:
+        ledger.append(keys[index], {"text": clean(text)})
+        progress.advance()
+
+    engine.generate(requests, keep)
+
+
+def _write_rows(
+    out: Path, name: str, questions: Sequence[Question], texts: Sequence[str], model_id: str, model_hash: str
+) -> None:
+    with open_atomically(out, "w") as file:
+        for position, (question, text) in enumerate(zip(questions, texts, strict=True)):
+            prompt = question.prompt if question.stored_prompt is None else question.stored_prompt
+            row: dict[str, Any] = {
+                "question_id": question.question_id,
+                "prompt": prompt,
+                "text": text,
+                **question.extra,
+                "answer_id": key_of(model_hash, name, position, question.question_id, prompt)[:22],
+                "model_id": model_id,
+                "metadata": {},
+            }
+            file.write(json.dumps(row) + "\n")  # escaped to ASCII, as the official files are

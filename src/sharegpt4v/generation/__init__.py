@@ -1,0 +1,1 @@
+"""Generating text with a model: captions and answers, many rows at a time."""

@@ -1,0 +1,199 @@
+"""The generation engine: greedy answers to prompts with or without an image, in batches of like shape.
+
+It writes the captions of the pre-training corpus (paper section 3.3) and the answers to the benchmarks (section 5.1).
+An answer is the same in a batch as alone: shorter prompts are padded on the left, and the padding is masked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.images.loading import open_rgb
+from sharegpt4v.models.building import image_token_count, load_llava
+from sharegpt4v.models.device import choose_device
+from sharegpt4v.models.loading import refused_in_one_line
+from sharegpt4v.models.pixels import to_pixels, to_square
+from sharegpt4v.models.templates import prompt_ids, prompt_text
+
+PROMPT_STEP = 8  # prompts are padded to a multiple of this: the first step with a new shape is a slow one
+DECODERS = 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to continue. It holds one `<image>` exactly when there is an image (a file, or its bytes).
+
+    `image_aspect_ratio` is "square" or "pad", see `sharegpt4v.models.pixels`; `upright` is as in `images.loading`.
+    """
+
+    prompt: str
+    image: Path | bytes | None
+    max_new_tokens: int
+    image_aspect_ratio: str = "pad"
+    upright: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The text, and whether the model ended it ("stop") or the token limit did ("length").
+
+    An image that cannot be decoded gives an empty text and the `error`.
+    """
+
+    text: str
+    finish_reason: str
+    error: str | None = None
+
+
+class Generator:
+    """A loaded model that answers requests: bfloat16 on a GPU, float32 on the CPU."""
+
+    def __init__(self, model_dir: Path, batch_size: int = 16) -> None:
+        """Load the transformers folder `model_dir`, and try it; `UserError` when there is none that can answer."""
+        if not (model_dir / "config.json").is_file():
+            raise UserError(f"{model_dir}: no config.json; expected the folder of a model as transformers saves it")
+        self.batch_size, self.device = batch_size, choose_device()
+        model, processor = load_llava(model_dir)
+        with refused_in_one_line(model_dir):
+            dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+            self.model = model.to(self.device, dtype).eval()
+            self.tokenizer = processor.tokenizer
+            self.image_tokens = image_token_count(model.config)
+            self.size = int(model.config.vision_config.image_size)
+            never = model.generation_config.suppress_tokens or []
+            self.never = torch.tensor(never, dtype=torch.long, device=self.device)
+            blank = Image.new("RGB", (self.size, self.size))
+            self._answer_batch([Request(prompt_text("", True), None, 1)], [blank])
+            self._answer_batch([Request(prompt_text("", False), None, 1)], [])
+
+    def generate(self, requests: Sequence[Request], on_text: Callable[[int, str], None]) -> None:
+        """Call `on_text(index, text)` for every request as its answer exists, in any order.
+
+        Special tokens and the white space around a text are left out. A broken image is a `UserError` that names it.
+        """
+
+        def keep(index: int, answer: Answer) -> None:
+            if answer.error is not None:
+                image = requests[index].image
+                raise UserError(f"{image if isinstance(image, Path) else 'an image in the questions'}: {answer.error}")
+            on_text(index, answer.text)
+
+        self.answer(requests, keep)
+
+    def answer(self, requests: Sequence[Request], on_answer: Callable[[int, Answer], None]) -> None:
+        """Like `generate`, but with how each answer ended; a broken image is an answer with an `error`."""
+        with ThreadPoolExecutor(DECODERS) as pool:
+            for batch, squares in self._decoded_ahead(pool, requests, self._batches(requests)):
+                readable = []
+                for index in batch:
+                    error = squares[index].exception() if index in squares else None
+                    if error is None:
+                        readable.append(index)
+                    else:
+                        on_answer(index, Answer("", "stop", f"the image cannot be decoded ({error})"))
+                if not readable:
+                    continue
+                images = [squares[index].result() for index in readable if index in squares]
+                answers = self._answer_batch([requests[index] for index in readable], images)
+                for index, answer in zip(readable, answers, strict=True):
+                    on_answer(index, answer)
+
+    def _batches(self, requests: Sequence[Request]) -> list[list[int]]:
+        """Deal the indices of the requests into batches that are alike in image, limit and length; longest first."""
+        lengths = [len(self._ids(request)) for request in requests]
+        batches = []
+        for with_image in (True, False):
+            group = [index for index, request in enumerate(requests) if (request.image is not None) == with_image]
+            group.sort(key=lambda index: (requests[index].max_new_tokens, lengths[index]), reverse=True)
+            batches += [group[start : start + self.batch_size] for start in range(0, len(group), self.batch_size)]
+        return batches
+
+    def _decoded_ahead(
+        self, pool: ThreadPoolExecutor, requests: Sequence[Request], batches: Sequence[list[int]]
+    ) -> Iterator[tuple[list[int], dict[int, Future[Image.Image]]]]:
+        """Yield each batch with its images by index, while the images of the next one are being decoded."""
+
+        def submit(batch: list[int]) -> dict[int, Future[Image.Image]]:
+            return {
+                index: pool.submit(self._square, requests[index])
+                for index in batch
+                if requests[index].image is not None
+            }
+
+        upcoming = submit(batches[0]) if batches else {}
+        for number, batch in enumerate(batches):
+            current = upcoming
+            upcoming = submit(batches[number + 1]) if number + 1 < len(batches) else {}
+            yield batch, current
+
+    def _square(self, request: Request) -> Image.Image:
+        assert request.image is not None
+        return to_square(open_rgb(request.image, request.upright), self.size, request.image_aspect_ratio)
+
+    def _ids(self, request: Request) -> list[int]:
+        return prompt_ids(self.tokenizer, request.prompt, self.image_tokens)
+
+    @torch.inference_mode()
+    def _answer_batch(self, requests: Sequence[Request], images: Sequence[Image.Image]) -> list[Answer]:
+        """Continue prompts that all have an image, or all have none."""
+        prompts = [self._ids(request) for request in requests]
+        width = PROMPT_STEP * math.ceil(max(map(len, prompts)) / PROMPT_STEP)
+        ids = torch.full((len(prompts), width), self.tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask[row, width - len(prompt) :] = 1
+        inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+        if images:
+            pixels = to_pixels(images, self.size, "square")  # they are squares of this size already
+            inputs["pixel_values"] = pixels.to(self.device, self.model.dtype)
+        written = self._continue(inputs, [request.max_new_tokens for request in requests])
+        return [self._read(ids) for ids in written]
+
+    def _continue(self, inputs: dict[str, torch.Tensor], limits: Sequence[int]) -> list[list[int]]:
+        """Return the new ids of each row, up to its end mark or its limit: the most likely one at every step.
+
+        As `model.generate` does it, never the `suppress_tokens` of the checkpoint's generation settings; but rows that
+        have ended leave the batch, so that the longest answer does not keep all others. They leave a quarter of the
+        batch at a time, as the cache is copied when they do.
+        """
+        from transformers import DynamicCache
+
+        written: list[list[int]] = [[] for _ in limits]
+        rows, unfinished = list(range(len(limits))), set(range(len(limits)))
+        mask, cache = inputs["attention_mask"], DynamicCache(config=self.model.config.get_text_config())
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        while True:
+            logits = self.model(
+                **inputs, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+            ).logits
+            ids = logits[:, -1].index_fill(-1, self.never, -math.inf).argmax(-1)
+            for row, new in zip(rows, ids.tolist(), strict=True):
+                if row in unfinished:
+                    written[row].append(new)
+                    if new == self.tokenizer.eos_token_id or len(written[row]) == limits[row]:
+                        unfinished.discard(row)
+            if not unfinished:
+                return written
+            positions = positions[:, -1:] + 1
+            if len(unfinished) <= 0.75 * len(rows):
+                keep = torch.tensor([place for place, row in enumerate(rows) if row in unfinished], device=self.device)
+                rows = [row for row in rows if row in unfinished]
+                ids, mask, positions = ids[keep], mask[keep], positions[keep]
+                cache.batch_select_indices(keep)
+            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+            inputs = {"input_ids": ids[:, None], "attention_mask": mask}
+
+    def _read(self, ids: list[int]) -> Answer:
+        """Turn the new ids of one row into text."""
+        finished = ids[-1] == self.tokenizer.eos_token_id
+        text = self.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True)
+        return Answer(text.strip().removesuffix("</s>").strip(), "stop" if finished else "length")

@@ -1,0 +1,82 @@
+"""How a run starts: the environment of its jobs, its config, and the folder, which is for one run at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v import layout
+from sharegpt4v.config import Config, load, missing_keys
+from sharegpt4v.config.judge import Judge
+from sharegpt4v.config.teacher import Teacher
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json, write_json
+from sharegpt4v.job_record import FOLDER_VARIABLE
+from sharegpt4v.lifetime import end_others_with_this
+from sharegpt4v.pipeline.leftovers import end_leftovers, remove_leftovers
+from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking
+
+RUN_CONFIG = layout.WORK / "config.json"
+
+
+def prepare_environment() -> None:
+    """Let jobs find `s4v` where this Python is, leave a record, and run one thread each: they run side by side.
+
+    Under Slurm, also let the run bear what happens there.
+    """
+    keep_asking()
+    end_others_with_this()
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ[FOLDER_VARIABLE] = str(layout.JOBS)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other on a busy machine are slow
+
+
+def read_config(config_files: list[Path], overrides: Mapping[str, Any], dry_run: bool = False) -> Config:
+    """Return the config of a run: the file given (default: the mini preset) with the command line's keys over it.
+
+    Any mistake in it ends the program with one line per mistake; so does a missing key, unless nothing will be run.
+    """
+    try:
+        if len(config_files) > 1:
+            raise UserError("more than one --configfile; expected one, which may build on another by `base: FILE`")
+        config = load(Path(os.path.relpath(config_files[0] if config_files else layout.DEFAULT_CONFIG)), overrides)
+        layout.sources(config)
+        if not dry_run and (missing := missing_keys(endpoints(config), os.environ)):
+            raise UserError(*missing)
+    except UserError as error:
+        sys.exit(str(error))  # Snakemake would put a traceback around an exception
+    return config
+
+
+def begin(config: Config) -> None:
+    """Take this folder for one run at a time, and write the resolved config for the verbs (only when it changed).
+
+    The lock is the kernel's, so that a run that was killed leaves none behind. What else it left is ended and removed:
+    jobs in Slurm, processes, temporary files.
+    """
+    layout.WORK.mkdir(exist_ok=True)
+    lock = os.open(layout.WORK / "lock", os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"{Path.cwd()}: another run is working in this folder; wait for it, or stop it")
+    try:
+        end_leftover_jobs(Path.cwd())
+        end_leftovers(Path.cwd())
+        remove_leftovers(Path.cwd())
+    except UserError as error:
+        sys.exit(str(error))
+    resolved = config.model_dump(mode="json")
+    if not RUN_CONFIG.exists() or read_json(RUN_CONFIG) != resolved:
+        write_json(RUN_CONFIG, resolved)
+
+
+def endpoints(config: Config) -> dict[str, Teacher | Judge]:
+    """Return the sections, by their keys, whose endpoints a run asks: the teacher is not where seed captions are
+    taken."""
+    taken = layout.is_taken(config, layout.SEED_CAPTIONS)
+    return {name: section for name, section in config.endpoints.items() if not (taken and name == "teacher")}

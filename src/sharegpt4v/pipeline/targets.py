@@ -1,0 +1,133 @@
+"""What the rules name as inputs and targets, as the config says: manifests, corpora, trainings, shards, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v import layout
+from sharegpt4v.config import Config
+
+_TOKENIZER = str(layout.TOKENIZER / "tokenizer.json")
+
+
+def training_resources(config: Config) -> dict[str, Any]:
+    """Return what a rule that trains on several nodes asks Slurm for, so that its command can start one task on each.
+
+    Which partition, how many GPUs a node and how much memory is for the profile to say.
+    """
+    nodes = config.compute.nodes
+    return {"nodes": nodes, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"} if nodes > 1 else {}
+
+
+def evaluation_manifest(config: Config) -> list[str]:
+    """Return the manifest of the source that brings the benchmarks; none where the user has put them in place."""
+    found = layout.file_source(config, config.benchmarks.root)
+    return [found] if found.startswith("data/manifests/") else []
+
+
+def world(config: Config) -> list[str]:
+    """Return the files of the mini world that say it is there; none where images are real."""
+    return [str(layout.SCENES), str(layout.WORLD / "eval" / "eval.zip")] if config.mini else []
+
+
+def image_sources(config: Config) -> list[str]:
+    """Return the names of all sources whose files are images."""
+    return [name for name, source in layout.sources(config).items() if source.images != 0]
+
+
+def llm_inputs(config: Config) -> Callable[[Mapping[str, str]], list[str]]:
+    """Return the function from a size to what its language model is made from; one that is published needs nothing."""
+    sizes = config.base_models.llm
+    return lambda wildcards: [] if sizes[dict(wildcards.items())["size"]].published else [_TOKENIZER]
+
+
+def tower_inputs(config: Config) -> list[str]:
+    """Return what the vision tower is made from; one that is published needs nothing."""
+    if config.base_models.vision_tower.published:
+        return []
+    return [_TOKENIZER, "data/manifests/llava.parquet", "data/manifests/llava-captions.parquet"]
+
+
+def mix_file(config: Config) -> Callable[[Mapping[str, str]], str]:
+    """Return the function from the name of a mix to what says that the mix it is made of is there."""
+    made, mixes = layout.substituted(config), config.corpora.instruction_mixes
+    return lambda wildcards: layout.file_source(config, layout.DATA / mixes[made[dict(wildcards.items())["corpus"]][0]])
+
+
+def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str, Any]]:
+    """Return the function from a model's name to the start, the rows and the images of its fine-tuning."""
+
+    def inputs(wildcards: Mapping[str, str]) -> dict[str, Any]:
+        model = layout.model_named(config, dict(wildcards.items())["model"])
+        return {
+            "start": str(layout.start_of(model) / "model.safetensors"),
+            "rows": layout.file_source(config, layout.rows_of(config, model)),
+            "images": [f"data/manifests/{name}.parquet" for name in image_sources(config)],
+        }
+
+    return inputs
+
+
+def paired_models(config: Config) -> list[str]:
+    """Return the names of the models that are compared before and after substitution, each once."""
+    return list(dict.fromkeys(name for pair in config.substitution for name in (pair.before, pair.after)))
+
+
+def manifests(config: Config) -> list[str]:
+    """Return what says that the sources of a run are there."""
+    return [f"data/manifests/{name}.parquet" for name in layout.sources(config)]
+
+
+def mixes(config: Config) -> list[str]:
+    """Return the instruction mixes of a run in which detail captions are replaced, each once."""
+    substituted = [model for model in config.models if model.substitution != "none"]
+    return list(dict.fromkeys(layout.file_source(config, layout.rows_of(config, model)) for model in substituted))
+
+
+def corpora(config: Config) -> list[str]:
+    """Return what says that the corpora of a run are there: seed captions, pre-training corpus, instruction data."""
+    return list(dict.fromkeys(layout.file_source(config, path) for path in layout.corpora(config)))
+
+
+def trainings(config: Config) -> list[str]:
+    """Return the weights that the trainings of a run make."""
+    return [str(checkpoint / "model.safetensors") for checkpoint in layout.trainings(config).values()]
+
+
+def scores(config: Config) -> list[str]:
+    """Return the scores of every model on every benchmark that is scored here."""
+    names = config.benchmarks.scored
+    return [str(layout.SCORES / model.name / f"{name}.json") for model in config.models for name in names]
+
+
+def results_of(config: Config) -> list[str]:
+    """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
+    names = ["datasets", "curves", "captions/seed", "captions/pretraining"]
+    names += ["substitution"] if config.substitution else []
+    drawn = [path for name in names for path in (f"results/{name}.csv", f"results/figures/{name}.svg")]
+    return [*drawn, str(layout.MIXTURE), str(layout.CELLS), *metrics(config)]
+
+
+def metrics(config: Config) -> list[str]:
+    """Return the scores of every model as `dvc metrics` reads them."""
+    return [str(layout.metrics_of(model.name)) for model in config.models]
+
+
+def shards(config: Config) -> list[str]:
+    """Return the names of the caption shards, `00000-of-00002` and so on, from how many images there should be."""
+    count = max(
+        1, -(-sum(expected_images(config, name) for name in config.captions.sources) // config.captions.shard_rows)
+    )
+    return [f"{number:05d}-of-{count:05d}" for number in range(count)]
+
+
+def expected_images(config: Config, name: str) -> int:
+    """Return how many images a source should hold: as drawn, as found in the user's folder, or as catalogued."""
+    source = layout.sources(config)[name]
+    if config.mini and name in config.mini.images:
+        return config.mini.images[name]
+    if source.kind == "folder":
+        return sum(1 for path in Path(source.downloads[0].address).expanduser().rglob("*") if path.is_file())
+    return source.images or config.captions.shard_rows

@@ -1,0 +1,51 @@
+"""The quality gate at work on the teacher's replies: each is examined once, when it comes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sharegpt4v.code_hash import code_of
+from sharegpt4v.corpora.quality import Limits, reject_reason
+from sharegpt4v.endpoint.request import Request
+from sharegpt4v.ledger import key_of
+
+UNANSWERED = "unanswered"
+
+
+class Gate:
+    """What the gate finds is kept with the reply, and holds for as long as its limits and its code stay the same."""
+
+    def __init__(self, prompts: Mapping[str, str], limits: Limits) -> None:
+        """`prompts` are the rendered prompts by their hash."""
+        self.prompts, self.limits = dict(sorted(prompts.items())), limits
+        self.version = key_of(asdict(limits), code_of("corpora.quality"))
+
+    def remarks(self, reply: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is to be kept with a reply that has just come; nothing if it is to a prompt of another time."""
+        if reply["prompt_hash"] not in self.prompts:
+            return {}
+        return {"gate": self.version, "reason": self._reason(reply["image"], reply)}
+
+    def reasons(self, requests: Sequence[Request], replies: Iterable[Mapping[str, Any] | None]) -> list[str | None]:
+        """Return why each image has no caption: the gate's reason, or "unanswered"; None when it has one."""
+        copies: Counter[int] = Counter()
+        texts, reasons = list[int](), list[str | None]()
+        for request, reply in zip(requests, replies, strict=True):
+            texts.append(hash(reply["text"].strip()) if reply else 0)
+            if reply is None:
+                reasons.append(UNANSWERED)
+                continue
+            copies[texts[-1]] += 1
+            known = reply.get("gate") == self.version and reply["image"] == request.image
+            reasons.append(reply["reason"] if known else self._reason(request.image, reply))
+        return [
+            reason or ("duplicate" if copies[text] > self.limits.most_copies else None)
+            for text, reason in zip(texts, reasons, strict=True)
+        ]
+
+    def _reason(self, image: str, reply: Mapping[str, Any]) -> str | None:
+        prompt = self.prompts[reply["prompt_hash"]]
+        return reject_reason(reply["text"], prompt, image, self.limits, reply["finish_reason"])
