@@ -54,7 +54,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["corpus", "pretraining"], "expected --shards"),
         (["seed", "--config", "none.yaml"], "none.yaml: no such file"),
         (["figures", "datasets"], "results/datasets.csv: no such table"),
-        (["caption", "--images", "nowhere", "--out", "x"], "nowhere: no such folder"),
+        (["caption", "--images", "nowhere", "--out", "x"], "nowhere: no such file or folder"),
         (["score", "mme", "--answers", "none.jsonl", "--json", "x.json"], "none.jsonl: no such file"),
     ],
 )
@@ -79,6 +79,28 @@ def test_a_wrong_config_is_told_a_line_per_mistake(tmp_path: Path) -> None:
     lines = ended.stderr.splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"{preset}, line ") for line in lines)
+
+
+def test_a_verb_that_there_is_not_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    for mistyped, nearest in (("captoin", "'caption'"), ("tabel", "'table'"), ("xyzzy", "s4v --help")):
+        ended = run([S4V, mistyped], tmp_path)
+        assert ended.returncode == 2 and nearest in ended.stderr and ended.stderr.count("\n") == 1
+
+
+def test_without_a_config_a_command_takes_that_of_the_run_in_its_folder(smoke: Path, tmp_path: Path) -> None:
+    assert "name: smoke" in run([S4V, "config"], smoke).stdout
+    assert "name: mini" in run([S4V, "config"], tmp_path).stdout
+
+
+def test_a_folder_of_images_that_is_not_there_is_found_by_config(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(
+        f"base: {PROJECT / 'config/smoke.yaml'}\nsources: {{folder_sources: {{mine: {tmp_path}/mine}}}}\n"
+    )
+    ended = run([S4V, "config", str(preset)])
+    assert ended.returncode == 1 and f"sources.folder_sources.mine: {tmp_path}/mine: no such folder" in ended.stderr
+    (tmp_path / "mine").mkdir()
+    assert run([S4V, "config", str(preset)]).returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -157,6 +157,8 @@ def test_a_plan_of_the_paper_fits_a_screen_and_refuses(tmp_path: Path) -> None:
 
 def test_a_finished_run_has_nothing_left_and_says_what_it_spent(smoke: Path, tmp_path: Path) -> None:
     folder = copy_of(smoke, tmp_path / "run")
+    ended = run([S4V, "plan", "--config", str(CONFIG / "paper-7b.yaml")], folder)
+    assert "paper-7b, in " in ended.stdout and not (folder / "results/costs.csv").exists()  # it is of another run
     ended = run([S4V, "plan", "--config", str(CONFIG / "smoke.yaml")], folder)
     assert ended.returncode == 0 and "nothing to do: everything is made" in ended.stdout, ended.stderr
     with open(folder / "results/costs.csv", newline="") as file:

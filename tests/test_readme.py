@@ -66,7 +66,9 @@ def test_commands_of_s4v_do_what_they_say(smoke: Path, tmp_path: Path, monkeypat
     assert "flower.jpg" in (folder / "captions.jsonl").read_text()
 
 
-def test_the_configs_are_such(tmp_path: Path) -> None:
+def test_the_configs_are_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photographs").mkdir()
+    monkeypatch.setitem(ENVIRONMENT, "HOME", str(tmp_path))
     told = []
     for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):
         preset = tmp_path / "mine.yaml"

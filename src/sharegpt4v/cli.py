@@ -7,6 +7,7 @@ ended says so in one line, and its exit code is 128 and the number of the signal
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import multiprocessing
 import os
@@ -33,6 +34,9 @@ QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
     escape_output()
+    if wrong := _unknown_verb(sys.argv[1:] if arguments is None else arguments):
+        print(wrong, file=sys.stderr)
+        return 2
     options = build_parser().parse_args(arguments)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -58,6 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"s4v {options.verb}: cannot write ({why}); make room, then run the same command again", file=sys.stderr)
         return 1
+
+
+def _unknown_verb(arguments: Sequence[str]) -> str:
+    """Return one line about a verb that there is not, with the nearest that there is."""
+    verb = next(iter(arguments), "-")
+    if verb.startswith("-") or verb in VERBS:
+        return ""
+    near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
+    return f"s4v: no verb {verb!r}; {f'did you mean {near[0]!r}? ' if near else ''}s4v --help lists them"
 
 
 def build_parser() -> argparse.ArgumentParser:

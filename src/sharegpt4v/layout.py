@@ -25,6 +25,7 @@ BELONG_TO_PROJECT = ("config", ".venv-img2dataset")
 
 DATA = Path("data")
 WORK = Path(".work")
+RUN_CONFIG = WORK / "config.json"  # that of the run in this folder, every key resolved
 WORLD = DATA / "mini" / "world"
 SCENES = DATA / "mini" / "scenes.jsonl"
 SHORT_CAPTIONS = DATA / "llava" / "llava_pretrain" / "blip_laion_cc_sbu_558k.json"
@@ -176,6 +177,18 @@ def file_source(config: Config, path: Path) -> str:
 def is_taken(config: Config, path: Path) -> bool:
     """Whether the stage that makes a file is taken from others and not made here: a source of the config brings it."""
     return file_source(config, path) != str(path)
+
+
+def config_here() -> Path:
+    """Return the config that a command without one takes: that of the run in this folder, else the miniature's."""
+    return RUN_CONFIG if RUN_CONFIG.exists() else DEFAULT_CONFIG
+
+
+def require_folders(config: Config) -> None:
+    """Raise a `UserError` when one of the user's own folders is not there."""
+    for name, folder in config.sources.folder_sources.items():
+        if not folder.expanduser().is_dir():
+            raise UserError(f"sources.folder_sources.{name}: {folder}: no such folder; expected one with images")
 
 
 def sources(config: Config) -> dict[str, Source]:

@@ -1,4 +1,4 @@
-"""Captions for a user's own photographs: a folder, or the manifest of a source."""
+"""Captions for a user's own photographs: an image, a folder of them, or the manifest of a source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from sharegpt4v.images.folder import images_below, problem_of
 
 
 def caption_folder(model: Path, images: Path, out: Path, asking: Asking, work: Path) -> tuple[int, int]:
-    """Describe all images below a folder (or of a manifest) with the checkpoint `model`; return (captions, errors).
+    """Describe an image, all below a folder, or those of a manifest; return how many captions and errors.
+
+    `model` is the folder of a checkpoint.
 
     `out` becomes JSON lines {image, caption} or {image, error}, sorted by image, a path relative to the folder or to
     the manifest's data/. An image that cannot be read stops nothing. Captions are kept in `<work>/captions.jsonl`, so
@@ -42,12 +44,14 @@ def caption_folder(model: Path, images: Path, out: Path, asking: Asking, work: P
 
 
 def _folder(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return name → file for what looks like an image, and why others are not read; see `images_below`.
+    """Return name → file for one image or what looks like one below a folder, and why others are not read.
 
     A name that is not UTF-8 cannot be written as JSON as it is: it is escaped, and so are backslashes.
     """
+    if folder.is_file():
+        return {escaped(folder.name): folder}, {}
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected a folder with images, or a manifest (.parquet)")
+        raise UserError(f"{folder}: no such file or folder; expected an image, images, or a manifest (.parquet)")
     files: dict[str, Path] = {}
     errors: dict[str, str] = {}
     for name, file in images_below(folder):

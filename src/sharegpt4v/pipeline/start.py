@@ -20,8 +20,6 @@ from sharegpt4v.lifetime import end_others_with_this
 from sharegpt4v.pipeline.leftovers import end_leftovers, remove_leftovers
 from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking
 
-RUN_CONFIG = layout.WORK / "config.json"
-
 
 def prepare_environment() -> None:
     """Let jobs find `s4v` where this Python is, leave a record, and run one thread each: they run side by side.
@@ -45,6 +43,7 @@ def read_config(config_files: list[Path], overrides: Mapping[str, Any], dry_run:
             raise UserError("more than one --configfile; expected one, which may build on another by `base: FILE`")
         config = load(Path(os.path.relpath(config_files[0] if config_files else layout.DEFAULT_CONFIG)), overrides)
         layout.sources(config)
+        layout.require_folders(config)
         if not dry_run and (missing := missing_keys(endpoints(config), os.environ)):
             raise UserError(*missing)
     except UserError as error:
@@ -71,8 +70,8 @@ def begin(config: Config) -> None:
     except UserError as error:
         sys.exit(str(error))
     resolved = config.model_dump(mode="json")
-    if not RUN_CONFIG.exists() or read_json(RUN_CONFIG) != resolved:
-        write_json(RUN_CONFIG, resolved)
+    if not layout.RUN_CONFIG.exists() or read_json(layout.RUN_CONFIG) != resolved:
+        write_json(layout.RUN_CONFIG, resolved)
 
 
 def endpoints(config: Config) -> dict[str, Teacher | Judge]:

@@ -12,7 +12,6 @@ from typing import Any
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
 from sharegpt4v.job_record import read_record
-from sharegpt4v.pipeline.start import RUN_CONFIG
 from sharegpt4v.report.timings import read_timings
 
 
@@ -49,10 +48,10 @@ def finished_jobs(root: Path) -> list[Job]:
 
 
 def _summary(root: Path) -> list[dict[str, str]]:
-    if not (root / RUN_CONFIG).exists():
-        raise UserError(f"{root}: no run of the pipeline here; expected {RUN_CONFIG} in it; run snakemake first")
+    if not (root / layout.RUN_CONFIG).exists():
+        raise UserError(f"{root}: no run of the pipeline here; expected {layout.RUN_CONFIG} in it; run snakemake first")
     command = [sys.executable, "-m", "snakemake", "--detailed-summary", "--directory", str(root)]
-    command += ["--snakefile", str(layout.PROJECT / "Snakefile"), "--configfile", str(root / RUN_CONFIG)]
+    command += ["--snakefile", str(layout.PROJECT / "Snakefile"), "--configfile", str(root / layout.RUN_CONFIG)]
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
         told = ended.stderr.strip().splitlines() or ["no word"]

@@ -4,6 +4,7 @@ Cameras store many photographs sideways and say so in the EXIF data: those of a 
 them. Images of a source are read as they are stored, as in the paper's code.
 
 Examples:  s4v caption --model checkpoints/captioner --images ~/photographs --out captions.jsonl
+           s4v caption --images holiday.jpg --out caption.jsonl
            s4v caption --images ~/photographs --no-upright --out captions.jsonl
 """
 
@@ -23,12 +24,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     add_path(parser, "--model", layout.CAPTIONER, "the folder of a captioner")
     parser.add_argument(
-        "--images", type=Path, required=True, metavar="FOLDER", help="a folder of images, or the manifest of a source"
+        "--images",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="an image, a folder of them, or the manifest of a source",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the JSON lines to write")
     parser.add_argument(
         "--upright", action=BooleanOptionalAction,
-        help="turn images by their EXIF data (default: of a folder, by captions.upright_photographs of the config)",
+        help="turn images by their EXIF data (default: captions.upright_photographs of the config; of a manifest, no)",
     )  # fmt: skip
     add_config(parser)
 
@@ -41,5 +46,5 @@ def run(options: Namespace) -> None:
     work = layout.work_of("own-captions", code_of("captions.describing"))
     upright = options.upright
     if upright is None:
-        upright = config.captions.upright_photographs and images.is_dir()
+        upright = config.captions.upright_photographs and images.suffix != ".parquet"
     caption_folder(options.model, images, options.out, replace(asking(config), upright=upright), work)

@@ -14,7 +14,11 @@ from sharegpt4v import layout
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument(
-        "config", type=Path, nargs="?", default=layout.DEFAULT_CONFIG, help="the file (default: config/config.yaml)"
+        "config",
+        type=Path,
+        nargs="?",
+        default=layout.config_here(),
+        help="the file (default: that of the run in this folder, else config/config.yaml)",
     )
 
 
@@ -26,4 +30,5 @@ def run(options: Namespace) -> None:
 
     config = load(options.config)
     layout.sources(config)
+    layout.require_folders(config)
     print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def add_config(parser: ArgumentParser) -> None:
     """Add `--config`."""
     parser.add_argument(
-        "--config", type=Path, default=layout.DEFAULT_CONFIG, metavar="FILE",
-        help="the config; a run of the pipeline leaves its own in .work/config.json (default: config/config.yaml)",
+        "--config", type=Path, default=layout.config_here(), metavar="FILE",
+        help="the config (default: .work/config.json, that of the run in this folder; else config/config.yaml)",
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 GPU-hours are worked out from operations, config/hardware.tsv and how much of the peak is reached; money from
 config/prices.tsv; whatever else is assumed stands in config/assumptions.tsv, with its source. The numbers go into
-results/costs.csv too, beside what is spent so far.
+results/costs.csv too, beside what is spent so far. The plan for another config than that of the run in this folder
+writes nothing into that run.
 
 Examples:  s4v plan
            s4v plan --config config/paper-7b.yaml --device H100
@@ -11,9 +12,10 @@ Examples:  s4v plan
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_config, add_path, config_of
+from sharegpt4v.verbs.options import add_config, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,14 +24,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="A100-80G", metavar="NAME", help="a row of config/hardware.tsv (default: the paper's)"
     )
-    add_path(parser, "--out", layout.RESULTS / "costs.csv", "the table to write")
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH",
+        help="the table to write (default: results/costs.csv; none where the run in this folder is of another config)",
+    )  # fmt: skip
 
 
 def run(options: Namespace) -> int:
     """Print the plan for this folder, and write the table."""
-    from pathlib import Path
-
-    from sharegpt4v.files import write_text
+    from sharegpt4v.files import read_json, write_text
     from sharegpt4v.plan.estimate import Estimate
     from sharegpt4v.plan.missing import missing
     from sharegpt4v.plan.page import costs_csv, plan_text
@@ -46,11 +49,14 @@ def run(options: Namespace) -> int:
         for path in (layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS)
         if layout.is_taken(config, path)
     ]
+    own = not layout.RUN_CONFIG.exists() or read_json(layout.RUN_CONFIG)["name"] == config.name
+    nothing: dict[str, float] = {}
     spent = {
-        "gpu_hours": hours_spent(Path("logs/benchmarks"), config.compute.processes),
-        "usd": usd_spent(estimate.prices),
-        "gigabytes": gigabytes_spent(),
+        "gpu_hours": hours_spent(Path("logs/benchmarks"), config.compute.processes) if own else nothing,
+        "usd": usd_spent(estimate.prices) if own else nothing,
+        "gigabytes": gigabytes_spent() if own else nothing,
     }
-    write_text(options.out, costs_csv(costs, spent))
+    if out := options.out or (layout.RESULTS / "costs.csv" if own else None):
+        write_text(out, costs_csv(costs, spent))
     print(plan_text(f"{config.name}, in {Path.cwd()}, on devices {options.device}", pending, costs, lacks, taken))
     return 1 if any(one.stops for one in lacks) else 0
