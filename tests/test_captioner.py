@@ -150,7 +150,9 @@ def test_folder_of_photographs(world, tmp_path, capsys):
     assert "holiday/cut.jpg" in capsys.readouterr().err
     with pytest.raises(UserError, match="no images in it"):
         caption_folder(model, tmp_path / "work", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
-    with pytest.raises(UserError, match="no such folder"):
+    assert caption_folder(model, photos / "a.JPG", tmp_path / "one.jsonl", ASKING, tmp_path / "work") == (1, 0)
+    assert list(read_jsonl(tmp_path / "one.jsonl")) == rows[:1]
+    with pytest.raises(UserError, match="no such file or folder"):
         caption_folder(model, tmp_path / "gone", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
 
 
