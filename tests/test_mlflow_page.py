@@ -66,7 +66,7 @@ def test_comparing_two_runs_shows_the_columns_side_by_side(
     second = copy_of(smoke, tmp_path / "second")  # a second run, whose scores are other ones
     for path in (second / "results/scores").glob("*/gqa.json"):
         score = json.loads(path.read_text())
-        path.write_text(json.dumps(score | {"scores": {"GQA": score["scores"]["GQA"] + 1.5}}))
+        path.write_text(json.dumps(score | {"columns": {"GQA": score["columns"]["GQA"] + 1.5}}))
     config = load(smoke / ".work/config.json")
     for folder in (smoke, second):
         assert track(f"sqlite:///{tmp_path}/mlflow.db", "sharegpt4v", pipeline_run(folder, config), []).complete

@@ -218,3 +218,13 @@ def test_a_refused_member_and_one_named_like_its_escape_are_kept_apart(tmp_path:
     unpacked = unpack(archive, tmp_path / "out", only_images=False)
     assert len(unpacked.members) + len(unpacked.refused) == len(names) + 2
     assert not unpacked.members.keys() & unpacked.refused.keys()
+
+
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        info = zipfile.ZipInfo("x.png")
+        info.filename = "\0.png"  # a reader takes the name to end here
+        archive.writestr(info, b"x")
+        archive.writestr("ok.png", b"ok")
+    unpacked = unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert list(unpacked.members) == ["ok.png"] and list(unpacked.refused.values()) == ["name is empty"]

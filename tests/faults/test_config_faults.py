@@ -43,7 +43,7 @@ def whole() -> dict[str, Any]:
     """A config in which every key has a value, also the keys that no preset sets."""
     config: dict[str, Any] = load(PROJECT / "config/smoke.yaml").model_dump(mode="json")
     config["sources"] |= {"placed": ["wikiart"], "link_files": {"sam": "links.txt"}, "folder_sources": {"own": "own"}}
-    budget = {"limit_usd": 1, "prompt_usd_per_million": 1, "completion_usd_per_million": 1}
+    budget = {"limit_usd": 1, "image_tokens": 900, "prompt_usd_per_million": 1, "completion_usd_per_million": 1}
     for section in ("teacher", "judge"):
         config[section] |= {
             "api_key_variable": "KEY", "budget": budget, "requests_per_minute": 9, "tokens_per_minute": 9

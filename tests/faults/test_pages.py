@@ -61,7 +61,7 @@ def test_every_page_of_a_run(smoke: Path) -> None:
     assert {"captions.html"} < names and any(name.endswith("rejected.html") for name in names), names
     for path in pages:
         assert Page(path.read_text()).tags.count("table") >= 1, path
-    written = [path for path in (PROJECT / "src").rglob("*.py") if "<!doctype" in path.read_text().lower()]
+    written = [path for path in (PROJECT / "src").rglob("*.py") if "<meta charset" in path.read_text().lower()]
     assert [path.name for path in written] == ["pages.py"]  # so there are no others
 
 

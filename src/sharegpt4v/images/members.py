@@ -170,7 +170,7 @@ def _decompressed(file: IO[bytes], start: bytes) -> Any:
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     for info in archive.infolist():
-        if info.is_dir():
+        if info.filename.endswith("/"):  # is_dir() fails where a damaged name is empty
             continue
         kind = stat.S_IFMT(info.external_attr >> 16)
         objection = "a link or a device" if kind not in (0, stat.S_IFREG) else ""
