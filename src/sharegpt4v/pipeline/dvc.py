@@ -136,7 +136,7 @@ def dvc_yaml(config_file: Path, project: Path = layout.PROJECT) -> str:
 def _check(config_file: Path, project: Path) -> dict[str, Any]:
     """The stage that stops `dvc repro` when what is written here no longer holds: a model more in the config, say."""
     presets = [path.as_posix() for path, _ in _presets(config_file, project)]
-    deps = ["Snakefile", RULES, f"src/{NAME}/dvc_stages.py", f"src/{NAME}/workflow.py", *presets]
+    deps = ["Snakefile", RULES, f"src/{NAME}/pipeline", *presets]
     return {"cmd": f"{COMMAND} --check --config ${{config}}", "deps": deps}
 
 
