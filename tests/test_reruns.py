@@ -5,17 +5,19 @@ The changes are made to a copy of the project or of a finished run; nothing but 
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from conftest import ENVIRONMENT, PROJECT, copy_of, planned_jobs, run, snakemake
+from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, planned_jobs, run, snakemake
 from sharegpt4v.code_hash import code_of, meaning_of, modules_of
 from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.pipeline.stages import STAGES, stage_params, verb_of
+from sharegpt4v.provenance import hash_of
 
 Rules = set[str]
 
@@ -274,6 +276,34 @@ class Row:
 def test_every_stage_names_texts_and_modules_that_exist() -> None:
     for name, stage in STAGES.items():
         assert code_of(verb_of(name), *stage.code)
+
+
+# A change that a person judges harmless
+
+
+def test_what_is_accepted_is_not_made_again_and_tells_why(smoke: Path, project: Path, tmp_path: Path) -> None:
+    folder = copy_of(smoke, tmp_path / "run")
+    append("src/sharegpt4v/training/engine.py", "\nHARMLESS = True\n")(project)
+    changed = planned(folder, project=project)
+    assert {"alignment", "captioner", "pretrained", "finetuned"} <= changed
+    provenance = folder / "checkpoints/llava-7b/finetuned/provenance.json"
+    before = hash_of(folder / "results"), json.loads(provenance.read_text())
+    environment = ENVIRONMENT | {"PYTHONPATH": str(project / "src")}
+    stages = sorted(changed)
+    ended = run([str(BIN / "s4v"), "accept", *stages, "--because", "a constant nobody reads"], folder, environment)
+    assert ended.returncode == 0, ended.stderr
+    assert "finetuned: 3 outputs count as made by this code" in ended.stdout
+    assert planned(folder, project=project) == set()
+    about = json.loads(provenance.read_text())
+    (accepted,) = about.pop("accepted")
+    assert accepted["because"] == "a constant nobody reads" and accepted["code"] != accepted["instead_of"]
+    assert (hash_of(folder / "results"), about) == before
+    assert planned(folder, "finetuning={learning_rate: 1e-4}", project=project) == {*FINETUNED, *PAIR}
+
+    for arguments, told in ((["finetune", "--because", "x"], "stage 'finetune': expected one of"),
+                            (["finetuned", "--because", " "], "--because: empty")):  # fmt: skip
+        ended = run([str(BIN / "s4v"), "accept", *arguments], folder, environment)
+        assert ended.returncode == 1 and told in ended.stderr and ended.stderr.count("\n") == 1
 
 
 # Failures

@@ -25,7 +25,7 @@ from sharegpt4v.terminal import escape_output
 VERBS = (
     "mini-world", "fetch", "where", "verify", "seed", "base", "align", "train-captioner", "caption-shard", "caption",
     "corpus", "pretrain", "finetune", "answer", "judge", "score", "submission", "table", "substitution", "mixture",
-    "datasets", "figures", "timings", "metrics", "track", "cells", "pull", "plan", "config", "doctor",
+    "datasets", "figures", "timings", "metrics", "track", "cells", "accept", "pull", "plan", "config", "doctor",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # progress is told by the verbs

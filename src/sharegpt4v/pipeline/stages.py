@@ -93,7 +93,12 @@ STAGES = {
 
 def stage_params(config: Config, name: str) -> dict[str, Any]:
     """Return the `params` of a stage's rule: its settings, a function of the wildcards, and the hash of its code."""
-    return {"settings": _settings(config, name), "code": code_of(verb_of(name), *STAGES[name].code)}
+    return {"settings": _settings(config, name), "code": code_of_stage(name)}
+
+
+def code_of_stage(name: str) -> str:
+    """Return the hash of the code that a stage runs."""
+    return code_of(verb_of(name), *STAGES[name].code)
 
 
 def verb_of(name: str) -> str:

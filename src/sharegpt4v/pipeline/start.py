@@ -54,16 +54,10 @@ def read_config(config_files: list[Path], overrides: Mapping[str, Any], dry_run:
 def begin(config: Config) -> None:
     """Take this folder for one run at a time, and write the resolved config for the verbs (only when it changed).
 
-    The lock is the kernel's, so that a run that was killed leaves none behind. What else it left is ended and removed:
-    jobs in Slurm, processes, temporary files.
+    What a run that was killed left is ended and removed: jobs in Slurm, processes, temporary files.
     """
-    layout.WORK.mkdir(exist_ok=True)
-    lock = os.open(layout.WORK / "lock", os.O_CREAT | os.O_RDWR, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        sys.exit(f"{Path.cwd()}: another run is working in this folder; wait for it, or stop it")
-    try:
+        take_folder()
         end_leftover_jobs(Path.cwd())
         end_leftovers(Path.cwd())
         remove_leftovers(Path.cwd())
@@ -72,6 +66,19 @@ def begin(config: Config) -> None:
     resolved = config.model_dump(mode="json")
     if not layout.RUN_CONFIG.exists() or read_json(layout.RUN_CONFIG) != resolved:
         write_json(layout.RUN_CONFIG, resolved)
+
+
+def take_folder() -> None:
+    """Lock this folder until the process ends; a `UserError` when a run is working in it.
+
+    The lock is the kernel's, so that a run that was killed leaves none behind.
+    """
+    layout.WORK.mkdir(exist_ok=True)
+    lock = os.open(layout.WORK / "lock", os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise UserError(f"{Path.cwd()}: another run is working in this folder; wait for it, or stop it") from None
 
 
 def endpoints(config: Config) -> dict[str, Teacher | Judge]:
