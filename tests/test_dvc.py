@@ -225,7 +225,7 @@ def test_commands_of_the_readme_work(clones: Clones, tmp_path: Path) -> None:
     folder = shutil.copytree(clones.recorded, tmp_path / "recorded", symlinks=True)
     done(folder, "dvc", "remote", "remove", "--local", "store")
     done(folder, "git", "commit", "--quiet", "--allow-empty", "--message", "another")
-    readme = re.findall(r"```bash\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    readme = re.findall(r"```bash\n(.*?)```", (PROJECT / "docs/runs.md").read_text(), re.DOTALL)
     commands = [line for block in readme for line in block.splitlines() if line.startswith(("dvc", "git"))]
     assert len(commands) > 6
     for command in commands:

@@ -1,4 +1,4 @@
-"""Every command of the README is one that works."""
+"""Every command of the README and of the pages in docs/ is one that works."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ import sklearn.datasets
 from conftest import ENVIRONMENT, PROJECT, copy_of, run
 
 PACKAGE = PROJECT / "src/sharegpt4v"
-README = (PROJECT / "README.md").read_text()
-COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+PAGES = {page: page.read_text() for page in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))}
+README = PAGES[PROJECT / "README.md"]
+COMMANDS = [
+    *(
+        line
+        for text in PAGES.values()
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ),
+    *re.findall(r"\| `((?:make|snakemake|s4v) [^`]+)` \|", README),
+]
 
 
 def of(program: str) -> list[str]:
-    """The README's commands that begin with `program`."""
+    """The commands that begin with `program`."""
     return [command for command in dict.fromkeys(COMMANDS) if command.startswith(program)]
 
 
@@ -70,7 +79,7 @@ def test_the_configs_are_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "photographs").mkdir()
     monkeypatch.setitem(ENVIRONMENT, "HOME", str(tmp_path))
     told = []
-    for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):
+    for text in re.findall(r"```yaml\n(.*?)```", "\n".join(PAGES.values()), re.DOTALL):
         preset = tmp_path / "mine.yaml"
         preset.write_text(text.replace("base: ", f"base: {PROJECT}/config/"))
         ended = run(["s4v", "config", str(preset)])
@@ -82,9 +91,10 @@ def test_the_configs_are_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_what_else_is_named_is_there() -> None:
     assert os.access(PROJECT / ".ci/run", os.X_OK)
     assert run(["bash", "-n", ".ci/run"]).returncode == 0
-    for link in re.findall(r"\]\(([^)]+)\)", README):
-        assert (PROJECT / link).exists(), link
-    for folder in re.findall(r"^\| `([^`]+/)`", README, re.MULTILINE):
+    for page, text in PAGES.items():
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+    for folder in re.findall(r"^\| `([^`]+/)`", PAGES[PROJECT / "docs/development.md"], re.MULTILINE):
         there = (PROJECT / folder).is_dir() or (PACKAGE / folder).is_dir()
         assert there or folder.startswith(("data/", "checkpoints/", "results/")), folder
 
@@ -96,4 +106,9 @@ def test_the_folders_of_the_package_are_told_in_their_order() -> None:
     rows = "".join(
         f"| `{folder.name}/` | {text.splitlines()[0]} |\n" for folder, text in zip(folders, about, strict=True)
     )
-    assert f"| Folder | What is in it |\n|---|---|\n{rows}\n" in README, f"expected in README.md:\n{rows}"
+    page = PROJECT / "docs/development.md"
+    assert f"| Folder | What is in it |\n|---|---|\n{rows}\n" in PAGES[page], f"expected in {page}:\n{rows}"
+
+
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len(README.splitlines()) <= 150
