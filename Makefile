@@ -73,6 +73,7 @@ lint: setup
 	ruff format --check .
 	mypy
 	lint-imports --no-logo
+	codespell *.md docs src config workflow profiles benchmarks Makefile Snakefile
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	python -m sharegpt4v.config.reference --check

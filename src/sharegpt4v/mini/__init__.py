@@ -1,4 +1,4 @@
-"""The drawn world of the mini preset: it stands in for every download, so that the whole paper runs on a laptop.
+"""The synthetic world of the mini preset: it replaces every download, so that the whole paper runs on a laptop.
 
 Scenes are drawn as small pictures, packed into the same archives, annotation files and benchmark folders as the
 published data, and served on loopback HTTP. The scene graph itself is seen by the teacher alone; a model learns
