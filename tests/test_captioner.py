@@ -16,7 +16,7 @@ from PIL import Image
 from sharegpt4v.captions.describing import Asking
 from sharegpt4v.captions.folder import caption_folder
 from sharegpt4v.captions.rows import captioner_rows, read_instruction
-from sharegpt4v.captions.shards import caption_shard, plan_shards
+from sharegpt4v.captions.shards import caption_shard, images_of
 from sharegpt4v.cli import main
 from sharegpt4v.corpora.quality import Limits
 from sharegpt4v.errors import UserError
@@ -65,11 +65,10 @@ def test_one_instruction_stands_before_every_seed_caption(tmp_path):
 
 def test_shards_hold_every_image_once():
     images = [f"{n}.jpg" for n in range(23)]
-    for size in (1, 7, 23, 100):
-        shards = [images[part] for part in plan_shards(images, size)]
+    for count in (1, 2, 7, 23, 30):
+        shards = [images_of(number, count, images) for number in range(count)]
         assert [image for shard in shards for image in shard] == images
-        assert all(len(shard) == size for shard in shards[:-1]) and 0 < len(shards[-1]) <= size
-    assert plan_shards([], 5) == []
+        assert {len(shard) for shard in shards} <= {23 // count, 23 // count + 1}
 
 
 def test_shard_has_a_row_per_image_and_asks_nothing_twice(world, tmp_path):

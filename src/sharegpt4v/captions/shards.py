@@ -17,10 +17,9 @@ from sharegpt4v.files import write_jsonl
 from sharegpt4v.image_paths import inside
 
 
-def plan_shards(images: Sequence[str], shard_rows: int) -> list[slice]:
-    """Return the slice of `images` that each shard describes: `shard_rows` each, what is left over in the last."""
-    starts = range(0, len(images), shard_rows)
-    return [slice(start, min(start + shard_rows, len(images))) for start in starts]
+def images_of(number: int, count: int, images: Sequence[str]) -> Sequence[str]:
+    """Return the images that shard `number` of `count`, from 0, describes: as many as of any other, or one more."""
+    return images[len(images) * number // count : len(images) * (number + 1) // count]
 
 
 def caption_shard(

@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Write data/captions/SHARD.jsonl."""
-    from sharegpt4v.captions.shards import caption_shard
+    from sharegpt4v.captions.shards import caption_shard, images_of
     from sharegpt4v.corpora.quality import Limits
     from sharegpt4v.images.manifest import manifest_path, read_manifest
 
@@ -41,7 +41,7 @@ def run(options: Namespace) -> None:
     quality = config.captions.quality
     caption_shard(
         options.model,
-        images[len(images) * number // count : len(images) * (number + 1) // count],
+        images_of(number, count, images),
         layout.DATA,
         layout.caption_shard(options.shard),
         asking(config),
