@@ -19,6 +19,7 @@ import torch
 
 from sharegpt4v.catalogues.benchmarks import read_catalogue
 from sharegpt4v.evaluation.answering import clean
+from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.generation.local import Generator, Request
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
@@ -67,7 +68,7 @@ def questions(evaluation: Path, each: int) -> list[Request]:
             question.image_aspect_ratio,
         )
         for benchmark in read_catalogue().values()
-        for question in benchmark.load().questions(evaluation / benchmark.folder)[:each]
+        for question in module_of(benchmark).questions(evaluation / benchmark.folder)[:each]
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.catalogues.benchmarks import Benchmark, read_catalogue
+from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.mini.evaluation import write_benchmarks
 
 CATALOGUE = read_catalogue()
@@ -36,7 +37,7 @@ def answer_rows(entry: Benchmark, evaluation: Path, text: str = "A red é") -> l
     """The same answer to all questions of a benchmark, in rows such as `s4v answer` writes."""
     return [
         {"question_id": one.question_id, "prompt": one.stored_prompt or one.prompt, "text": text, **one.extra}
-        for one in entry.load().questions(evaluation / entry.folder)
+        for one in module_of(entry).questions(evaluation / entry.folder)
     ]
 
 

@@ -19,6 +19,7 @@ from sharegpt4v.catalogues.benchmarks import Benchmark
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.benchmarks import mme
 from sharegpt4v.evaluation.joining import Limits
+from sharegpt4v.evaluation.modules import judged_module_of, module_of
 from sharegpt4v.evaluation.reading import answer_file
 from sharegpt4v.evaluation.scoring import score_file
 from sharegpt4v.files import read_json
@@ -67,16 +68,16 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def used(entry: Benchmark, evaluation: Path, out: Path) -> Any:
     """Do all that reads a file of a benchmark: ask, answer, judge, score and submit; return what came of it."""
     data, answers = evaluation / entry.folder, evaluation / "answers" / f"{entry.name}.jsonl"
-    made: list[Any] = [len(entry.load().questions(data))]
+    made: list[Any] = [len(module_of(entry).questions(data))]
     if entry.scoring != "server":
         replies = evaluation / "replies" / f"{entry.name}.json" if entry.scoring == "judge" else None
         if replies:
-            made.append(entry.load_judged().messages(data, answer_file(answers)))
+            made.append(judged_module_of(entry).messages(data, answer_file(answers)))
         score_file(entry.name, data, answers, out, replies, limits=Limits(failed=1))
         score = read_json(out)
         made.append({name: score[name] for name in ("columns", "completeness", "items")})
     if entry.submission:
-        made.append(entry.load().submission(data, answer_file(answers)))
+        made.append(module_of(entry).submission(data, answer_file(answers)))
     return made
 
 

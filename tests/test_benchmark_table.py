@@ -13,6 +13,7 @@ from sharegpt4v.catalogues.benchmarks import CATALOGUE, read_catalogue
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.benchmarks import mme
 from sharegpt4v.evaluation.gains import Pair, gain_errors, write_substitution
+from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.reading import Row
 from sharegpt4v.evaluation.scoring import score_file
 from sharegpt4v.evaluation.table import COLUMNS, terminal_text, write_cells, write_table
@@ -212,7 +213,7 @@ def test_score_file(tmp_path):
 def test_every_benchmark_of_the_catalogue_has_its_module_and_columns():
     columns = []
     for benchmark in read_catalogue().values():
-        module = benchmark.load()
+        module = module_of(benchmark)
         assert benchmark.scoring in {"local", "judge", "server"}
         assert callable(module.questions) and hasattr(module, "score") == (benchmark.scoring != "server")
         assert hasattr(module, "submission") == bool(benchmark.submission)

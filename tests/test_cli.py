@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def test_help_lists_the_verbs_in_the_order_of_the_pipeline() -> None:
 def test_every_verb_has_an_example_that_its_parser_takes(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(f"sharegpt4v.verbs.{verb.replace('-', '_')}")
     text = module.__doc__.partition("Example")[2]
-    examples = [line.partition("s4v ")[2].split() for line in text.splitlines() if "s4v " in line]
+    examples = [shlex.split(line.partition("s4v ")[2]) for line in text.splitlines() if "s4v " in line]
     assert examples and all(example[0] == verb for example in examples)
     called = []
     monkeypatch.setattr(module, "run", called.append)

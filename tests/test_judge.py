@@ -25,6 +25,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import Completeness
 from sharegpt4v.evaluation.benchmarks import llava_bench, mm_vet
 from sharegpt4v.evaluation.judging import judge
+from sharegpt4v.evaluation.modules import judged_module_of, module_of
 from sharegpt4v.files import read_json
 from sharegpt4v.mini import judge as mini_judge
 from sharegpt4v.mini.endpoint import serve
@@ -465,7 +466,7 @@ def test_the_mini_judge_gives_the_truth_the_maximum_and_one_answer_for_all_littl
 ) -> None:
     data = mini_folder(tmp_path, name, questions)
     entry = benchmark_named(name)
-    asked = entry.load().questions(data)
+    asked = module_of(entry).questions(data)
     assert len(asked) == questions and all(isinstance(q.image, Path) and q.image.is_file() for q in asked)
     if name == "llava-bench":
         truths = [json.loads(line)["text"] for line in (data / "answers_gpt4.jsonl").read_text().splitlines()]
@@ -477,7 +478,7 @@ def test_the_mini_judge_gives_the_truth_the_maximum_and_one_answer_for_all_littl
         file, out = jsonl(tmp_path / f"{what}.jsonl", rows), tmp_path / f"{what}.json"
         with serve(mini_judge.grade) as url:
             judge(name, data, file, out, tmp_path / "work", settings_for(url))
-        return entry.load_judged().score(data, rows, read_json(out)).columns[entry.columns[0]]
+        return judged_module_of(entry).score(data, rows, read_json(out)).columns[entry.columns[0]]
 
     assert column(truths, "truth") == 100.0
     if questions > 1:

@@ -14,6 +14,7 @@ import pytest
 
 from sharegpt4v.catalogues.benchmarks import Benchmark, read_catalogue
 from sharegpt4v.cli import main
+from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.mini.evaluation import write_benchmarks
 
 CATALOGUE = read_catalogue()
@@ -34,7 +35,7 @@ def answer_file(path: Path, benchmark: Benchmark, data: Path, text: Callable[[in
     """Answers to all questions, `text` of the place of each."""
     rows = [
         {"question_id": one.question_id, "prompt": one.stored_prompt or one.prompt, "text": text(place)}
-        for place, one in enumerate(benchmark.load().questions(data))
+        for place, one in enumerate(module_of(benchmark).questions(data))
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
