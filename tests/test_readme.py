@@ -16,7 +16,7 @@ import sklearn.datasets
 from conftest import ENVIRONMENT, PROJECT, copy_of, run
 
 PACKAGE = PROJECT / "src/sharegpt4v"
-PAGES = {page: page.read_text() for page in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))}
+PAGES = {page: page.read_text() for page in (PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md")))}
 README = PAGES[PROJECT / "README.md"]
 COMMANDS = [
     *(
