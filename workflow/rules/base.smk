@@ -10,7 +10,6 @@ rule tokenizer:
     benchmark:
         "logs/benchmarks/base/tokenizer.tsv"
     priority: 100
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
@@ -31,7 +30,6 @@ rule language_model:
     benchmark:
         "logs/benchmarks/base/llm-{size}.tsv"
     priority: 90
-    threads: 1
     resources:
         mem_mb=2500,
         runtime=60,
@@ -52,7 +50,6 @@ rule vision_tower:
     benchmark:
         "logs/benchmarks/base/vision-tower.tsv"
     priority: 95
-    threads: 1
     resources:
         mem_mb=2500,
         runtime=60,
@@ -76,7 +73,6 @@ rule alignment:
     benchmark:
         "logs/benchmarks/base/aligned-{size}.tsv"
     priority: 80
-    threads: 1
     resources:
         **training_resources(run),
         mem_mb=2500,

@@ -17,7 +17,6 @@ rule answers:
     benchmark:
         "logs/benchmarks/answers/{model}.tsv"
     priority: 40
-    threads: 1
     resources:
         mem_mb=2500,
         runtime=60,
@@ -47,7 +46,6 @@ rule judged:
     benchmark:
         "logs/benchmarks/judged/{model}.tsv"
     priority: 35
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=120,
@@ -80,7 +78,6 @@ rule scores:
     benchmark:
         "logs/benchmarks/scores/{model}.tsv"
     priority: 30
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
@@ -106,7 +103,6 @@ rule submissions:
     benchmark:
         "logs/benchmarks/submissions/{model}.tsv"
     priority: 25
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=30,

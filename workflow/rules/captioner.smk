@@ -13,7 +13,6 @@ rule captioner:
     benchmark:
         "logs/benchmarks/captioner/captioner.tsv"
     priority: 75
-    threads: 1
     resources:
         **training_resources(run),
         mem_mb=2500,

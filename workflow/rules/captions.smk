@@ -13,7 +13,6 @@ rule captions:
     benchmark:
         "logs/benchmarks/captions/{shard}.tsv"
     priority: 70
-    threads: 1
     resources:
         mem_mb=2500,
         runtime=60,
@@ -39,7 +38,6 @@ rule pretraining_corpus:
     benchmark:
         "logs/benchmarks/corpora/pretraining.tsv"
     priority: 70
-    threads: 1
     resources:
         mem_mb=2500,
         runtime=60,

@@ -19,7 +19,6 @@ rule substituted_mix:
     benchmark:
         "logs/benchmarks/corpora/{corpus}.tsv"
     priority: 60
-    threads: 1
     resources:
         mem_mb=2500,
         runtime=60,

@@ -13,7 +13,6 @@ rule pretrained:
     benchmark:
         "logs/benchmarks/pretraining/{size}.tsv"
     priority: 60
-    threads: 1
     resources:
         **training_resources(run),
         mem_mb=2500,
@@ -35,7 +34,6 @@ rule finetuned:
     benchmark:
         "logs/benchmarks/finetuning/{model}.tsv"
     priority: 50
-    threads: 1
     resources:
         **training_resources(run),
         mem_mb=2500,

@@ -12,7 +12,6 @@ rule table:
         "logs/report/table.log",
     benchmark:
         "logs/benchmarks/report/table.tsv"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=10,
@@ -32,7 +31,6 @@ rule cells:
         "logs/report/cells.log",
     benchmark:
         "logs/benchmarks/report/cells.tsv"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=10,
@@ -62,7 +60,6 @@ rule substitution:
         "logs/report/substitution.log",
     benchmark:
         "logs/benchmarks/report/substitution.tsv"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=10,
@@ -84,7 +81,6 @@ rule mixture:
         "logs/report/mixture.log",
     benchmark:
         "logs/benchmarks/report/mixture.tsv"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=30,
@@ -143,7 +139,6 @@ rule figure:
         "logs/report/figure-{name}.log",
     benchmark:
         "logs/benchmarks/report/figure-{name}.tsv"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -165,7 +160,6 @@ rule metrics:
         "logs/report/metrics.log",
     benchmark:
         "logs/benchmarks/report/metrics.tsv"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=10,

@@ -20,7 +20,6 @@ rule seed_captions:
     benchmark:
         "logs/benchmarks/seed/captions.tsv"
     priority: 70
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=2880,

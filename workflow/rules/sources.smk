@@ -11,7 +11,6 @@ rule mini_world:
     benchmark:
         "logs/benchmarks/sources/mini-world.tsv"
     priority: 100
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
@@ -32,7 +31,6 @@ rule source:
     benchmark:
         "logs/benchmarks/sources/{source}.tsv"
     priority: 100
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=2880,

@@ -13,7 +13,6 @@ rule tracked:
         "logs/report/tracked.log",
     benchmark:
         "logs/benchmarks/report/tracked.tsv"
-    threads: 1
     resources:
         mem_mb=2500,
         runtime=30,
