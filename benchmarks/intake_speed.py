@@ -135,12 +135,12 @@ def take_all_in(folder: Path, workers: int) -> dict[str, object]:
     images = sum(1 for _ in (folder / "data" / SOURCE.folder).rglob("*.jpg"))
 
     def noting(*arguments: object) -> Iterator[ManifestRow]:
-        for number, row in enumerate(intake.take_in(*arguments)):  # type: ignore[arg-type]
+        for number, row in enumerate(intake.ingest(*arguments)):  # type: ignore[arg-type]
             if number == images // 4:
                 quarter.update(_peaks())
             yield row
 
-    stage.take_in = noting  # type: ignore[assignment]
+    stage.ingest = noting  # type: ignore[assignment]
     with tempfile.TemporaryDirectory(dir=folder) as work:
         start, used = time.monotonic(), _processor_seconds()
         stage.fetch_source(SOURCE, folder / "data", Path(work), FetchSettings(workers=workers))

@@ -29,7 +29,7 @@ from sharegpt4v.images import intake
 from sharegpt4v.images.archives import unpack
 from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.findings import read_reasons
-from sharegpt4v.images.intake import look_at, take_in
+from sharegpt4v.images.intake import ingest, look_at
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.manifest import CheckedRow, ManifestRow, manifest_path, read_manifest, write_manifest
@@ -324,7 +324,7 @@ def test_every_trouble_is_a_row_with_its_reason_and_no_file_is_touched(tmp_path:
     expected = odd_images(tmp_path / "coco/train2017")
     before = {name: (tmp_path / "coco/train2017" / name).read_bytes() for name in expected}
     listing = Listing([*expected, "gone.png"], {"dead.png": "HTTP Error 404"})
-    rows = list(take_in(source("zip", "x"), listing, tmp_path, tmp_path / "decoded.jsonl"))
+    rows = list(ingest(source("zip", "x"), listing, tmp_path, tmp_path / "decoded.jsonl"))
     assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)
     by_name = {Path(row["path"]).name: row for row in rows}
     for name, (status, says) in expected.items():
@@ -353,7 +353,7 @@ def test_unchanged_images_are_not_decoded_again(tmp_path: Path, monkeypatch: pyt
 
     def again(*more: str) -> list[CheckedRow]:
         looked.clear()
-        return list(take_in(source("zip", "x"), Listing([*names, *more]), tmp_path, tmp_path / "decoded.jsonl"))
+        return list(ingest(source("zip", "x"), Listing([*names, *more]), tmp_path, tmp_path / "decoded.jsonl"))
 
     first = again()
     assert looked == names and again() == first and looked == []
@@ -371,12 +371,12 @@ def test_an_intake_that_was_stopped_goes_on_from_there(tmp_path: Path) -> None:
     names = [f"{number:03}.png" for number in range(300)]
     for number, name in enumerate(names):
         (folder / name).write_bytes(picture(number))
-    rows = take_in(source("zip", "x"), Listing(names), tmp_path, tmp_path / "decoded.jsonl")
+    rows = ingest(source("zip", "x"), Listing(names), tmp_path, tmp_path / "decoded.jsonl")
     next(rows)
     rows.close()  # type: ignore[attr-defined]
     assert "000.png" in (tmp_path / "decoded.jsonl").read_text()
-    resumed = list(take_in(source("zip", "x"), Listing(names), tmp_path, tmp_path / "decoded.jsonl"))
-    fresh = list(take_in(source("zip", "x"), Listing(names), tmp_path, tmp_path / "fresh.jsonl", workers=2))
+    resumed = list(ingest(source("zip", "x"), Listing(names), tmp_path, tmp_path / "decoded.jsonl"))
+    fresh = list(ingest(source("zip", "x"), Listing(names), tmp_path, tmp_path / "fresh.jsonl", workers=2))
     assert resumed == fresh and len(fresh) == 300
 
 
@@ -386,7 +386,7 @@ def test_an_intake_that_was_stopped_goes_on_from_there(tmp_path: Path) -> None:
 def test_equal_rows_give_equal_bytes_and_come_back(tmp_path: Path) -> None:
     odd_images(tmp_path / "coco/train2017")
     listing = Listing(sorted(tree(tmp_path / "coco/train2017")))
-    rows = list(take_in(source("zip", "x"), listing, tmp_path, tmp_path / "decoded.jsonl"))
+    rows = list(ingest(source("zip", "x"), listing, tmp_path, tmp_path / "decoded.jsonl"))
     assert write_manifest(tmp_path / "a.parquet", rows) == {"ok": 9, "broken": 5}
     write_manifest(tmp_path / "b.parquet", iter(rows))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()

@@ -13,7 +13,7 @@ class Judge(Section):
 
     base_url: Address = Field(
         description="Address of an OpenAI-compatible endpoint, without user, password, key or query; `mini` starts the "
-        "drawn world's own on this machine."
+        "synthetic world's own on this machine."
     )
     model: Text = Field(
         description="Name of the model, as the endpoint calls it (officially gpt-4-0314 and gpt-4-0613)."

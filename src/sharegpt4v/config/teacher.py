@@ -71,7 +71,7 @@ class Teacher(Section):
 
     base_url: Address = Field(
         description="Address of an OpenAI-compatible endpoint, without user, password, key or query; `mini` starts the "
-        "drawn world's own on this machine."
+        "synthetic world's own on this machine."
     )
     model: Text = Field(description="Name of the model, as the endpoint calls it (paper §3.2: GPT4-Vision).")
     api_key_variable: VariableName | None = Field(

@@ -82,7 +82,7 @@ class Batches:
         return bool(written.asked)
 
     async def _create(self, name: str, file: str) -> str:
-        """Make the batch and return its id. Where that has no answer, it is looked for before it is made again."""
+        """Create the batch and return its id. After no answer, look it up before the call is retried."""
         tries = 0
 
         async def create() -> str:

@@ -1,4 +1,4 @@
-"""Calls that may be made again: an endpoint that is busy or away for a while is asked until it answers."""
+"""Calls that may be retried: an endpoint that is busy or away for a while is asked until it answers."""
 
 from __future__ import annotations
 

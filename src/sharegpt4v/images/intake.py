@@ -42,7 +42,7 @@ Finding = dict[str, Any]
 Item = TypeVar("Item")
 
 
-def take_in(
+def ingest(
     source: Source, listing: Listing, data: Path, ledger: Path, workers: int = 1, most_pixels: int = MOST_PIXELS
 ) -> Iterator[CheckedRow]:
     """Yield a manifest row for every file of `listing`, in the order of the paths, decoding in `workers` processes.

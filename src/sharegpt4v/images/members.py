@@ -160,7 +160,7 @@ def _reading() -> Iterator[None]:
 
 
 def _decompressed(file: IO[bytes], start: bytes) -> Any:
-    """Return the stream of a tar without its compression, which is told by how the file begins."""
+    """Return the decompressed stream of a tar; the first bytes of the file say how it is compressed."""
     if start.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=file)
     if start.startswith(b"BZh"):

@@ -19,7 +19,7 @@ from sharegpt4v.images.archives import Damaged, unpack
 from sharegpt4v.images.fetch import metadata_path
 from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.folder import link_folder, placed
-from sharegpt4v.images.intake import take_in
+from sharegpt4v.images.intake import ingest
 from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy
 from sharegpt4v.images.manifest import CheckedRow, manifest_path, write_manifest
 from sharegpt4v.images.obtain import File, files_of
@@ -45,7 +45,7 @@ def _fetched(source: Source, data: Path, work: Path, settings: FetchSettings, mi
     memory = work / ("hashed.jsonl" if source.images == 0 else f"decoded-{settings.most_pixels}.jsonl")
     manifest = manifest_path(data, source.name)
     reasons: dict[str, str] = {}
-    rows = take_in(source, listing, data, memory, settings.workers, settings.most_pixels)
+    rows = ingest(source, listing, data, memory, settings.workers, settings.most_pixels)
     counts = write_manifest(manifest, _noting(rows, reasons))
     counts += write_findings(manifest, reasons)
     said = ", ".join(f"{counts[what]:,} {what}" for what in ("ok", "broken", "missing", "repaired", "duplicate"))

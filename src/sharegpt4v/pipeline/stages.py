@@ -1,6 +1,6 @@
 """The table of stages: what each depends on beside its inputs, its part of the config and its code.
 
-A stage is made again when its inputs, its part of the config or its code change. The latter two are the `params` of its
+A stage is rerun when its inputs, its part of the config or its code change. The latter two are the `params` of its
 rule.
 """
 
