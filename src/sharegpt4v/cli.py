@@ -34,7 +34,8 @@ QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
     escape_output()
-    if wrong := _unknown_verb(sys.argv[1:] if arguments is None else arguments):
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if wrong := _unknown_verb(arguments):
         print(wrong, file=sys.stderr)
         return 2
     options = build_parser().parse_args(arguments)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_with_starter()
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun gives each process a session of its own
             end_with_parent()
-        with recorded(sys.argv[1:] if arguments is None else arguments, getattr(options, "config", None)):
+        with recorded(arguments, getattr(options, "config", None)):
             return int(options.run(options) or 0)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What code a stage depends on, as a hash: a stage is made again when this changes, and not when other code does.
+"""What code a stage depends on, as a hash: a stage is rerun when this changes, and not when other code does.
 
 The code of a stage is the module of its verb and every module of this package that it imports, directly or through
 others, wherever in a file the import stands. What counts is its meaning: comments, docstrings, formatting and the types
@@ -27,7 +27,7 @@ WITHOUT_EFFECT = (
 @cache
 def code_of(*roots: str) -> str:
     """Return the hash of the code that the modules `roots` (such as `verbs.seed`) depend on."""
-    listing = "".join(f"{module} {_hash(module)}\n" for module in sorted(modules_of(*roots)))
+    listing = "".join(f"{module} {_read(module)[0]}\n" for module in sorted(modules_of(*roots)))
     return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
@@ -39,7 +39,7 @@ def modules_of(*roots: str) -> set[str]:
         module = waiting.pop()
         if module not in found and not _without_effect(module):
             found.add(module)
-            waiting += _imported_by(module)
+            waiting += _read(module)[1]
     return found
 
 
@@ -53,21 +53,13 @@ def _file(module: str) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-@cache
-def _hash(module: str) -> str:
-    return hashlib.sha256(meaning_of(_source(module)).encode()).hexdigest()
-
-
 def meaning_of(source: str | bytes) -> str:
     """Return the syntax of a module's source without what its code does not depend on when it runs."""
-    return ast.dump(_Meaning().visit(ast.parse(source)))
+    return _meaning(ast.parse(source))
 
 
-def _source(module: str) -> bytes:
-    file = _file(module)
-    if file is None:
-        raise ValueError(f"{module}: no module of this name in {PACKAGE}")
-    return file.read_bytes()
+def _meaning(tree: ast.Module) -> str:
+    return ast.dump(_Meaning().visit(tree))
 
 
 class _Meaning(ast.NodeTransformer):
@@ -105,14 +97,18 @@ def _without_text(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncF
 
 
 @cache
-def _imported_by(module: str) -> tuple[str, ...]:
-    """Return the modules of this package that a module names in its import statements."""
+def _read(module: str) -> tuple[str, tuple[str, ...]]:
+    """Return the hash of a module's code, and the modules of this package that its import statements name."""
+    file = _file(module)
+    if file is None:
+        raise ValueError(f"{module}: no module of this name in {PACKAGE}")
+    tree = ast.parse(file.read_bytes())
     names: set[str] = set()
-    for node in ast.walk(ast.parse(_source(module))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     ours = (name.removeprefix(f"{NAME}.") for name in names if name.startswith(f"{NAME}."))
-    return tuple(sorted(name for name in ours if _file(name)))
+    return hashlib.sha256(_meaning(tree).encode()).hexdigest(), tuple(sorted(name for name in ours if _file(name)))

@@ -19,13 +19,13 @@ STRANGE = [
 values = st.sampled_from(STRANGE) | st.integers(-(2**66), 2**66) | st.text(max_size=8) | st.floats()
 
 
-def places(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of each value in a JSON tree; of a long list or object, of the first 60."""
+def places(tree: Any, above: tuple[Any, ...] = (), most: int | None = 60) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each value in a JSON tree; of a list or object that is longer, of the first `most`."""
     if above:
         yield above
     if isinstance(tree, dict | list):
-        for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree))[:60]:
-            yield from places(value, (*above, key))
+        for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree))[:most]:
+            yield from places(value, (*above, key), most)
 
 
 def changed_json(data: st.DataObject, tree: Any, keys: st.SearchStrategy[str] = st.text(max_size=4)) -> Any:  # noqa: B008

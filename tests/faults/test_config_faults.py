@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ENVIRONMENT, PROJECT, run
+from damage import places
 from harness import Outcomes, many_cases
 from sharegpt4v.config import Config, load, loading
 from sharegpt4v.config.wording import Schema, schema
@@ -59,15 +60,6 @@ def whole() -> dict[str, Any]:
     for model in config["models"]:
         model["paper"] = model["paper"] or "none"
     return config
-
-
-def places(tree: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Yield the place of every value in a tree, those of mappings and lists too."""
-    if above:
-        yield above
-    if isinstance(tree, dict | list):
-        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from places(value, (*above, key))
 
 
 def at(tree: Any, place: tuple[str | int, ...]) -> Any:
@@ -168,7 +160,7 @@ def test_any_value_at_any_key(
 ) -> None:
     changed, sections = whole, []
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.sampled_from(list(places(changed))))
+        place = data.draw(st.sampled_from(list(places(changed, most=None))))
         changed = replaced(changed, place, data.draw(values))
         sections.append(place[0])
     outcomes.of(lambda: read_changed(folder, changed, *sections))
@@ -246,7 +238,7 @@ def is_shown_safely(config: Config) -> bool:
 
 def texts_of(config: Config) -> Iterator[str]:
     tree = config.model_dump(mode="json")
-    for place in places(tree):
+    for place in places(tree, most=None):
         yield str(place[-1])
         if isinstance(at(tree, place), str):
             yield at(tree, place)
@@ -272,7 +264,7 @@ def names_in(config: Config) -> list[str]:
 def test_hostile_text_for_any_name_and_value(
     data: st.DataObject, whole: dict[str, Any], folder: Path, quick: None, outcomes: Outcomes
 ) -> None:
-    place = data.draw(st.sampled_from(list(places(whole))))
+    place = data.draw(st.sampled_from(list(places(whole, most=None))))
     text = data.draw(st.sampled_from([*HOSTILE, WORST]))
     attack(whole, place, text, data.draw(st.booleans()), folder, outcomes)
 
@@ -280,7 +272,7 @@ def test_hostile_text_for_any_name_and_value(
 def test_a_command_for_every_name_and_value(
     whole: dict[str, Any], folder: Path, quick: None, outcomes: Outcomes
 ) -> None:
-    for place in places(whole):
+    for place in places(whole, most=None):
         for as_name in (False, True) if isinstance(place[-1], str) else (False,):
             attack(whole, place, COMMAND, as_name, folder, outcomes)
 
@@ -315,7 +307,7 @@ def test_paths_and_texts_full_of_signs_of_the_shell_work(tmp_path: Path, folder:
     config["sources"] |= {"folder_sources": {"own": "own"}, "link_files": {"sam": "links.txt"}}
     work.mkdir()
     hostile = config
-    for number, place in enumerate(list(places(config))):
+    for number, place in enumerate(list(places(config, most=None))):
         if not isinstance(value := at(config, place), str):
             continue
         text = f"sqlite:///{WORST}.db" if place == ("tracking", "uri") else f"{number} {WORST}"
@@ -329,7 +321,7 @@ def test_paths_and_texts_full_of_signs_of_the_shell_work(tmp_path: Path, folder:
         elif place[:2] == ("sources", "folder_sources"):
             (work / text).mkdir()
             shutil.copy(PHOTOGRAPH, work / text / f"{WORST}.jpg")
-    assert sum(hostile != replaced(hostile, place, at(config, place)) for place in places(config)) >= 15
+    assert sum(hostile != replaced(hostile, place, at(config, place)) for place in places(config, most=None)) >= 15
     preset = work / f"{WORST}.json"
     preset.write_text(json.dumps(hostile))
     options = ["--directory", str(work), "--configfile", str(preset)]

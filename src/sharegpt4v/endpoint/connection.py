@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
+from sharegpt4v.addresses import is_loopback
 from sharegpt4v.endpoint.failure import Failure, RequestFailed, code_and_message, may_be_billed
 from sharegpt4v.endpoint.pacing import retry_after
 from sharegpt4v.errors import UserError, printable
@@ -59,7 +60,7 @@ class Connection:
     @property
     def is_local(self) -> bool:
         """Whether the endpoint is a server on this machine."""
-        return urlsplit(self.address).hostname in ("127.0.0.1", "localhost", "::1")
+        return is_loopback(self.address)
 
     async def __aenter__(self) -> Connection:
         import httpx

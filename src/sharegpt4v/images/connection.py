@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from sharegpt4v.addresses import is_loopback
 from sharegpt4v.errors import UserError, printable
 
 ANSWERS_WITHIN = 4  # times the silence that is allowed: it holds for all redirects and headers together
@@ -91,8 +92,3 @@ def _is_http(address: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         return False
-
-
-def is_loopback(address: str) -> bool:
-    """Tell an address on this machine, which no proxy may be asked for."""
-    return urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")

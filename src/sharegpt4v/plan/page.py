@@ -71,13 +71,13 @@ def _shown(values: Sequence[float | None]) -> str:
 def costs_csv(costs: Mapping[str, Cost], spent: Mapping[str, Mapping[str, float]]) -> str:
     """Return the table: stage, quantity, what the whole stage was planned to cost, what of it is spent.
 
-    `spent` has the quantities gpu_hours, usd and gigabytes, each by stage. A cell is empty where nothing is known.
+    `spent` has the quantities gpu_hours, usd and gigabytes, each by stage; of one that it lacks nothing is spent. A
+    cell is empty where nothing is known.
     """
     lines = [["stage", "quantity", "planned", "spent"]]
     for stage, cost in costs.items():
         for quantity in ("gpu_hours", "usd", "gigabytes"):
             planned: float | None = getattr(cost, quantity)
-            lines.append(
-                [stage, quantity, "" if planned is None else f"{planned:.6g}", f"{spent[quantity].get(stage, 0):.6g}"]
-            )
+            used = spent.get(quantity, {}).get(stage, 0)
+            lines.append([stage, quantity, "" if planned is None else f"{planned:.6g}", f"{used:.6g}"])
     return csv_text(lines)

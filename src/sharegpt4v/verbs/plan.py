@@ -50,12 +50,13 @@ def run(options: Namespace) -> int:
         if layout.is_taken(config, path)
     ]
     own = not layout.RUN_CONFIG.exists() or read_json(layout.RUN_CONFIG)["name"] == config.name
-    nothing: dict[str, float] = {}
-    spent = {
-        "gpu_hours": hours_spent(Path("logs/benchmarks"), config.compute.processes) if own else nothing,
-        "usd": usd_spent(estimate.prices) if own else nothing,
-        "gigabytes": gigabytes_spent() if own else nothing,
-    }
+    spent = {}
+    if own:
+        spent = {
+            "gpu_hours": hours_spent(Path("logs/benchmarks"), config.compute.processes),
+            "usd": usd_spent(estimate.prices),
+            "gigabytes": gigabytes_spent(),
+        }
     if out := options.out or (layout.RESULTS / "costs.csv" if own else None):
         write_text(out, costs_csv(costs, spent))
     print(plan_text(f"{config.name}, in {Path.cwd()}, on devices {options.device}", pending, costs, lacks, taken))

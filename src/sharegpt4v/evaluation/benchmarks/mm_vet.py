@@ -43,9 +43,9 @@ from sharegpt4v.evaluation.base import (
     Question,
     Score,
     Submission,
-    interval_at_the_ends,
     mean,
     percent_by,
+    percent_score,
     sample_error,
 )
 from sharegpt4v.evaluation.joining import Joined, join
@@ -164,18 +164,9 @@ def score(data: Path, answers: Sequence[Answer], replies: Any) -> Score:
         "capabilities": _by((name, item["score"]) for item in items for name in item["capability"]),
         "integrations": _by(("_".join(item["capability"]), item["score"]) for item in items),
     }
-    grades_of_items = [item["score"] for item in items]
-    interval, error = interval_at_the_ends(grades_of_items), sample_error(grades_of_items)
     complete = replace(joined(data, answers).completeness, verdicts=len(items) * len(runs), failed=failed)
-    return Score(
-        columns={COLUMN: round(mean(runs), 1)},
-        n={COLUMN: len(items)},
-        stderr={} if interval or error is None else {COLUMN: 100 * error},
-        completeness={COLUMN: complete},
-        parts=parts,
-        items=items,
-        interval={COLUMN: interval} if interval else {},
-    )
+    scored = percent_score(COLUMN, [item["score"] for item in items], items, parts, complete, sample_error)
+    return replace(scored, columns={COLUMN: round(mean(runs), 1)})  # the official number is rounded
 
 
 def submission(data: Path, answers: Sequence[Answer]) -> Submission:
