@@ -1,23 +1,18 @@
 """ShareGPT4V from images to the results table: `snakemake results/table.csv`.
 
-Rules stand in the order of the pipeline, in workflow/rules. Each runs one verb of `s4v`; its params hold the part of
-the config and the hash of the code that it depends on, so that a change makes again what depends on it, and no more.
+The rules are in workflow/rules, in the order of the pipeline. Each runs one stage of the table in pipeline/stages.py,
+by `s4v stage`; its params hold the part of the config and the hash of the code that it depends on, so that a change
+reruns what depends on it, and no more. Paths are those of `layout`.
 """
 
 from re import escape
 
 from snakemake.utils import min_version
 
+from sharegpt4v import layout
 from sharegpt4v.pipeline.failures import tell_failures
-from sharegpt4v.layout import (
-    PRETRAINING_CORPUS,
-    SEED_CAPTIONS,
-    file_source,
-    is_taken,
-    sizes,
-    substituted,
-)
-from sharegpt4v.pipeline.stages import stage_params
+from sharegpt4v.pipeline.rerun import stage_params
+from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
 from sharegpt4v.pipeline.targets import (
     corpora,
@@ -25,10 +20,12 @@ from sharegpt4v.pipeline.targets import (
     finetuning_inputs,
     llm_inputs,
     manifests,
+    manifests_of,
     metrics,
     mix_file,
     mixes,
     paired_models,
+    per_benchmark,
     results_of,
     scores,
     shards,
@@ -66,35 +63,35 @@ wildcard_constraints:
     size="[^/]+",
     model="[^/]+",
     shard=r"\d+-of-\d+",
-    corpus="|".join(map(escape, substituted(run))),
+    corpus="|".join(map(escape, layout.substituted(run))),
 
 
-# Small things are done where Snakemake runs, and do not wait in a cluster's queue.
+# Small jobs run on the submit host, and do not wait in a cluster's queue.
 localrules:
     table,
     cells,
     substitution,
     mixture,
-    figure,
+    figures,
     metrics,
-    tracked,
+    tracking,
     all,
 
 
 include: "workflow/rules/sources.smk"
 
 
-# What a source brings as it was published is taken, and nothing here makes it.
-if not is_taken(run, SEED_CAPTIONS):
+# What a source provides as it was published is not made here.
+if not layout.is_taken(run, layout.SEED_CAPTIONS):
 
-    include: "workflow/rules/seed.smk"
+    include: "workflow/rules/seed_captions.smk"
 
 
-include: "workflow/rules/base.smk"
+include: "workflow/rules/base_models.smk"
 include: "workflow/rules/captioner.smk"
 
 
-if not is_taken(run, PRETRAINING_CORPUS):
+if not layout.is_taken(run, layout.PRETRAINING_CORPUS):
 
     include: "workflow/rules/captions.smk"
 
@@ -106,7 +103,7 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/tracking.smk"
 
 
-# The table, and all that is told beside it.
+# The table, and all that is reported with it.
 rule all:
     default_target: True
     input:

@@ -130,7 +130,7 @@ def _decode(files: list[Path]) -> int:
 
 
 def take_all_in(folder: Path, workers: int) -> dict[str, object]:
-    """Do what `s4v fetch` does once the files are there."""
+    """Do what the stage `source` does once the files are there."""
     quarter: dict[str, float] = {}
     images = sum(1 for _ in (folder / "data" / SOURCE.folder).rglob("*.jpg"))
 

@@ -147,7 +147,7 @@ def processes_of(run: Path) -> Iterator[tuple[int, str]]:
 
 def jobs_of(run: Path) -> set[str]:
     """The verbs of `s4v` that are at work."""
-    found = (re.search(r"/s4v ([a-z-]+)", command) for _, command in processes_of(run))
+    found = (re.search(r"/s4v stage ([a-z_]+)", command) for _, command in processes_of(run))
     return {match[1] for match in found if match}
 
 

@@ -1,4 +1,4 @@
-"""How long `s4v seed` takes to find its place again among 102,025 replies, and how much memory.
+"""How long `s4v stage seed_captions` takes to find its place again among 102,025 replies, and how much memory.
 
     python benchmarks/teacher_resume.py
 
@@ -35,7 +35,7 @@ from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.seed_captions.gate import Gate
 from sharegpt4v.seed_captions.stage import choose
-from sharegpt4v.verbs.seed import limits, settings_of
+from sharegpt4v.stages.seed_captions import limits, settings_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 ASKED = {"coco": 50027, "llava": 30000, "sam": 20000, "web-celebrity": 498, "web-landmark": 500, "wikiart": 500,

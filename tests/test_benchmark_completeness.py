@@ -39,7 +39,7 @@ def config(tmp_path: Path, text: str) -> list[str]:
 
 def score(name: str, evaluation: Path, answers: Path, out: Path, *options: str) -> int:
     entry = CATALOGUE[name]
-    command = ["score", name, "--data", str(evaluation / entry.folder), "--answers", str(answers), "--json", str(out)]
+    command = ["score", name, "--data", str(evaluation / entry.folder), "--answers", str(answers), "--out", str(out)]
     judged = ["--judge-replies", str(evaluation / "replies" / f"{name}.json")] if entry.scoring == "judge" else []
     return main([*command, *judged, *options])
 
@@ -169,7 +169,7 @@ def test_what_a_cell_lacks_stands_beside_it_in_every_table(
     limits = "benchmarks: {largest_incomplete_fraction: 0.5}"
     out = tmp_path / "results/scores/sharegpt4v-7b/gqa.json"
     assert score("gqa", evaluation, answers, out, *config(tmp_path, limits)) == 0
-    assert main(["table"]) == 0 and main(["cells"]) == 0
+    assert main(["table"]) == 0 and main(["stage", "cells"]) == 0
     shown = "[1 missing, 1 repeated, 1 unknown]"
     assert capsys.readouterr().out.count(shown) == 2  # by s4v score, and in the table
     assert shown in Path("results/table.md").read_text()
@@ -190,12 +190,12 @@ def test_a_benchmark_without_its_images_is_neither_answered_nor_scored(
     options = config(tmp_path, f"benchmarks: {{root: {root}, names: [mm-vet]}}")
     assert main(["answer", "all", "--model", "model", "--name", "m", *options]) == 0
     assert main(["judge", "all", "--answers", "results/answers/m", "--out", "results/judged/m", *options]) == 0
-    assert main(["score", "all", "--answers", "results/answers/m", "--json", "results/scores/m", *options]) == 0
+    assert main(["score", "all", "--answers", "results/answers/m", "--out", "results/scores/m", *options]) == 0
     assert main(["submission", "all", "--answers", "results/answers/m", "--out", "out", *options]) == 0
     found = read_json("results/scores/m/mm-vet.json")
     assert found["columns"] == {} and "v1_3.jpg" in found["missing"] and "MM-Vet/releases" in found["missing"]
     assert "mm-vet: not scored; " in capsys.readouterr().err
-    alone = ["--answers", "results/answers/m/mm-vet.jsonl", "--json", "alone.json", *options]
+    alone = ["--answers", "results/answers/m/mm-vet.jsonl", "--out", "alone.json", *options]
     assert main(["score", "mm-vet", "--judge-replies", "results/judged/m/mm-vet.json", *alone]) == 1
 
 
@@ -238,7 +238,7 @@ def test_none_right_has_an_interval_and_no_error(
     n, square = found["n"][column], 1.959963984540054**2
     assert low == 0 and high == pytest.approx(100 * square / (n + square))
     capsys.readouterr()
-    assert main(["table"]) == 0 and main(["cells"]) == 0
+    assert main(["table"]) == 0 and main(["stage", "cells"]) == 0
     assert f"0.0 (0.0–{high:.1f})" in capsys.readouterr().out
     assert f"| 0.0 (0.0–{high:.1f}) |" in Path("results/table.md").read_text()
     (cell,) = csv.DictReader(Path("results/scores.csv").read_text().splitlines())

@@ -60,6 +60,6 @@ def test_doctor_ends_with_an_error_over_a_retired_judge(tmp_path: Path) -> None:
     preset = tmp_path / "mine.yaml"
     judge = f"{{base_url: '{OPENAI}', model: gpt-4-0314, api_key_variable: null}}"
     preset.write_text(f"base: {PROJECT / 'config/config.yaml'}\njudge: {judge}\n")
-    ended = run([str(BIN / "s4v"), "doctor", str(preset)], tmp_path, ENVIRONMENT)
+    ended = run([str(BIN / "s4v"), "doctor", "--config", str(preset)], tmp_path, ENVIRONMENT)
     (line,) = (line for line in ended.stdout.splitlines() if "judge.model" in line)
     assert ended.returncode == 1 and line.startswith("MISSING") and "2026-03-26" in line

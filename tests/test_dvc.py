@@ -176,11 +176,11 @@ def manifest(folder: Path, name: str) -> Path:
 
 
 def test_after_a_pull_a_changed_key_makes_again_what_depends_on_it(clones: Clones) -> None:
-    after = {"judged", "scores", "substitution", "table", "cells", "metrics", "figure"}
+    after = {"judgements", "scores", "substitution", "table", "cells", "metrics", "figures"}
     assert planned(clones.pulled, "all_report", "--config", "judge={model: another}") == after
     assert planned(clones.pulled, "all_lmm", "--config", "pretraining={warmup_ratio: 0.5}") == {
-        "pretrained",
-        "finetuned",
+        "pretraining",
+        "finetuning",
     }
 
 
@@ -188,7 +188,7 @@ def test_a_changed_key_is_made_again_where_it_was_pulled(clones: Clones, tmp_pat
     folder = shutil.copytree(clones.pulled, tmp_path / "pulled", symlinks=True)
     told = done(folder, "snakemake", "results/table.csv", "--configfile", CONFIG, "--config", "judge={mm_vet_runs: 2}")
     assert {line.split()[1] for line in told.splitlines() if line.startswith("localrule")} == {
-        "judged:", "scores:", "table:",
+        "judgements:", "scores:", "table:",
     }  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def test_what_was_recorded_with_another_config_is_not_passed_off_as_made(clones:
     assert "lmm and what follows from it is left to Snakemake: finetuning changed since" in told
     assert not (folder / "checkpoints/sharegpt4v-7b").exists() and not (folder / "results/table.csv").exists()
     assert planned(folder, "data/captions/00000-of-00003.jsonl", "checkpoints/captioner/model.safetensors") == set()
-    assert "finetuned" in planned(folder, "results/table.csv")
+    assert "finetuning" in planned(folder, "results/table.csv")
 
 
 def test_scores_and_parameters_are_shown_by_name(clones: Clones, tmp_path: Path) -> None:

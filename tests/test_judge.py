@@ -262,7 +262,7 @@ def test_mm_vet_errors(vet: Path) -> None:
 
 
 def score_verb(name: str, data: Path, file: Path, replies: Path | None, out: Path, *options: str) -> int:
-    command = ["score", name, "--data", str(data), "--answers", str(file), "--json", str(out), *options]
+    command = ["score", name, "--data", str(data), "--answers", str(file), "--out", str(out), *options]
     return main([*command, *([] if replies is None else ["--judge-replies", str(replies)])])
 
 
@@ -456,7 +456,7 @@ def test_a_refused_verdict_is_no_reply(wild: Path, tmp_path: Path) -> None:
     assert read_json(out) == [["8 6"], [""], ["8 6"]]
 
 
-# --- the mini world -------------------------------------------------------------------------------------------------
+# --- the synthetic world ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -505,6 +505,6 @@ def test_all_judged_benchmarks_of_a_config_are_judged_and_scored_from_their_plac
     (tmp_path / "mine.json").write_text(json.dumps(preset | {"benchmarks": {"names": ["mm-vet", "llava-bench"]}}))
     config = ["--config", "mine.json"]
     assert main(["judge", "all", "--answers", "results/answers/tiny", "--out", "results/judged/tiny", *config]) == 0
-    assert main(["score", "all", "--answers", "results/answers/tiny", "--json", "results/scores/tiny", *config]) == 0
+    assert main(["score", "all", "--answers", "results/answers/tiny", "--out", "results/scores/tiny", *config]) == 0
     assert {path.stem for path in (tmp_path / "results/scores/tiny").iterdir()} == set(FOLDERS)
     assert read_json("results/scores/tiny/mm-vet.json")["parts"]["judge"]["model"] == "mini-judge"

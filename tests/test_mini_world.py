@@ -1,4 +1,4 @@
-"""The mini world: what is served can be fetched, read and scored as the real data, and gives nothing away."""
+"""The synthetic world: what is served can be fetched, read and scored as the real data, and gives nothing away."""
 
 from __future__ import annotations
 

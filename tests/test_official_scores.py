@@ -32,7 +32,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def score(name: str, cases: Path, out: Path, *options: str) -> dict[str, Any]:
     data = cases / benchmark_named(name).folder
     where = ["--data", str(data), "--answers", str(data / "answers.jsonl"), "--config", str(cases / "config.yaml")]
-    assert main(["score", name, *where, "--json", str(out), *options]) == 0
+    assert main(["score", name, *where, "--out", str(out), *options]) == 0
     found: dict[str, Any] = read_json(out)
     return found
 

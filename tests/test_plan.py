@@ -11,16 +11,16 @@ import yaml
 
 from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, run
 from sharegpt4v.config import load
+from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.plan import flops
 from sharegpt4v.plan.estimate import Cost, Estimate
 from sharegpt4v.plan.missing import Missing, missing
 from sharegpt4v.plan.page import costs_csv, plan_text
-from sharegpt4v.plan.stages import Pending
 from sharegpt4v.plan.tables import read_prices
 
 S4V = str(BIN / "s4v")
 CONFIG = PROJECT / "config"
-STAGES = {"alignment": "alignment", "pretraining": "pre-training", "finetuning": "fine-tuning", "captions": "captions"}
+STAGES = ("alignment", "pretraining", "finetuning", "captions")
 
 
 def estimate(preset: str, device: str = "A100-80G", **changes: Any) -> Estimate:
@@ -45,7 +45,7 @@ def hours(plan: Estimate, stage: str, models: int = 1) -> float:
 def test_gpu_hours_are_those_that_the_share_of_the_peak_was_read_off(stage: str) -> None:
     plan = estimate("paper-7b")
     models = len(plan.config.models) if stage == "finetuning" else 1
-    assert hours(plan, STAGES[stage], models) == pytest.approx(published(stage, "7b"), rel=0.03)
+    assert hours(plan, stage, models) == pytest.approx(published(stage, "7b"), rel=0.03)
 
 
 def test_gpu_hours_of_the_13b_follow_from_those_of_the_7b() -> None:
@@ -53,10 +53,10 @@ def test_gpu_hours_of_the_13b_follow_from_those_of_the_7b() -> None:
                                          "substitution": "none"}])  # fmt: skip
     assert hours(plan, "alignment") == pytest.approx(published("alignment", "13b"), rel=0.25)
     plan.assumed["mfu_finetuning"] = 0.24  # what LLaVA-1.5 reached
-    assert hours(plan, "fine-tuning") == pytest.approx(published("finetuning of LLaVA-1.5", "13b"), rel=0.05)
+    assert hours(plan, "finetuning") == pytest.approx(published("finetuning of LLaVA-1.5", "13b"), rel=0.05)
     small = estimate("released")
     small.assumed["mfu_finetuning"] = 0.24
-    assert hours(small, "fine-tuning") == pytest.approx(published("finetuning of LLaVA-1.5", "7b"), rel=0.05)
+    assert hours(small, "finetuning") == pytest.approx(published("finetuning of LLaVA-1.5", "7b"), rel=0.05)
 
 
 def test_operations_are_those_of_the_papers_models() -> None:
@@ -70,21 +70,21 @@ def test_operations_are_those_of_the_papers_models() -> None:
 
 def test_hours_scale_with_the_device_and_what_is_trained() -> None:
     a100, h100 = estimate("paper-7b"), estimate("paper-7b", "H100")
-    assert hours(a100, "pre-training") / hours(h100, "pre-training") == pytest.approx(989 / 312)
+    assert hours(a100, "pretraining") / hours(h100, "pretraining") == pytest.approx(989 / 312)
     frozen = estimate("paper-7b", pretraining={"train_llm": False, "tune_vit_from_layer": None})
-    assert hours(frozen, "pre-training") / hours(a100, "pre-training") == pytest.approx(2 / 3, rel=0.03)
+    assert hours(frozen, "pretraining") / hours(a100, "pretraining") == pytest.approx(2 / 3, rel=0.03)
 
 
 def test_money_is_images_times_tokens_times_price() -> None:
-    seed = estimate("paper-7b").costs()["seed captions"]
+    seed = estimate("paper-7b").costs()["seed_captions"]
     assert seed.usd == pytest.approx(102_025 * ((120 + 765) * 2.5 + 214 * 10) / 1e6)
     assert seed.usd is not None and seed.batch_usd == pytest.approx(seed.usd / 2)
     low = estimate("paper-7b", teacher={"image_detail": "low", "model": "gpt-4-vision-preview"}).costs()[
-        "seed captions"
+        "seed_captions"
     ]
     assert low.usd == pytest.approx(102_025 * ((120 + 85) * 10 + 214 * 30) / 1e6) and low.batch_usd is None
-    assert estimate("paper-7b", teacher={"model": "new"}).costs()["seed captions"].usd is None
-    assert "seed captions" not in estimate("released").costs() and "captioner" not in estimate("released").costs()
+    assert estimate("paper-7b", teacher={"model": "new"}).costs()["seed_captions"].usd is None
+    assert "seed_captions" not in estimate("released").costs() and "captioner" not in estimate("released").costs()
     assert {cost.usd for cost in estimate("config").costs().values()} == {0.0}
 
 
@@ -100,8 +100,8 @@ def test_what_is_missing_comes_with_a_remedy(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     config = load(CONFIG / "paper-7b.yaml", {"teacher": {"budget": {"limit_usd": 9}}})
-    pending = {stage: Pending(1, "not made yet") for stage in ("sources", "seed captions", "answers")}
-    costs = {"sources": Cost(1, gigabytes=1e9), "seed captions": Cost(1, usd=500.0)}
+    pending = {stage: Pending(1, "not made yet") for stage in ("source", "seed_captions", "answers")}
+    costs = {"source": Cost(1, gigabytes=1e9), "seed_captions": Cost(1, usd=500.0)}
     lacks = {one.what: one for one in missing(config, pending, costs)}
     assert lacks["key of teacher"].remedy == "put the key of https://api.openai.com/v1 into OPENAI_API_KEY"
     assert "raise teacher.budget.limit_usd" in lacks["money"].remedy
@@ -128,15 +128,15 @@ def test_what_is_missing_comes_with_a_remedy(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_page_counts_what_is_left_and_says_what_is_not_known() -> None:
-    pending = {"captions": Pending(5, "not made yet"), "judge": Pending(2, "its inputs are made again")}
-    costs = {"captions": Cost(10, 100.0, gigabytes=8.0), "judge": Cost(2, usd=3.0, batch_usd=None)}
-    text = plan_text("p", pending, costs, [Missing("a", "b", stops=False)], ["c"]).splitlines()
+    pending = {"captions": Pending(5, "not made yet"), "judgements": Pending(2, "its inputs are rerun")}
+    costs = {"captions": Cost(10, 100.0, gigabytes=8.0), "judgements": Cost(2, usd=3.0, batch_usd=None)}
+    text = plan_text("p", pending, costs, [Missing("a", "b", stops=False)], ["c"], {"captions": 90.0}).splitlines()
     assert [line.split() for line in text if line.startswith(("captions", "in all"))] == [
-        ["captions", "5", "not", "made", "yet", "50", "-", "-", "4.0"],
-        ["in", "all", "7", "50", "3.0", "-", "+", "?", "4.0"],
+        ["captions", "5", "not", "made", "yet", "7.5", "50", "-", "-", "4.0"],
+        ["in", "all", "7", "7.5", "+", "?", "50", "3.0", "-", "+", "?", "4.0"],
     ]
-    assert text[-1] == "Ready." and "taken, not made: c" in text
-    assert plan_text("p", pending, costs, [Missing("a", "b")], []).endswith("see what is missing.")
+    assert text[-1] == "Ready." and "provided, not made: c" in text
+    assert plan_text("p", pending, costs, [Missing("a", "b")], [], {}).endswith("see what is missing.")
     spent = {"gpu_hours": {"captions": 2.5}, "usd": {}, "gigabytes": {}}
     assert costs_csv(costs, spent).splitlines()[:2] == ["stage,quantity,planned,spent", "captions,gpu_hours,100,2.5"]
 
@@ -147,11 +147,11 @@ def test_a_plan_of_the_paper_fits_a_screen_and_refuses(tmp_path: Path) -> None:
     assert ended.returncode == 1 and ended.stderr == ""
     lines = ended.stdout.splitlines()
     assert len(lines) <= 40
-    assert any(line.split()[:5] == ["captions", "126", "not", "made", "yet"] for line in lines)
+    assert any(line.split()[:5] == ["captions", "125", "not", "made", "yet"] for line in lines)
     assert "missing: key of teacher: put the key of https://api.openai.com/v1 into OPENAI_API_KEY" in lines
     with open(tmp_path / "results/costs.csv", newline="") as file:
         rows = {(row["stage"], row["quantity"]): row for row in csv.DictReader(file)}
-    assert float(rows["pre-training", "gpu_hours"]["planned"]) == pytest.approx(192, rel=0.03)
+    assert float(rows["pretraining", "gpu_hours"]["planned"]) == pytest.approx(192, rel=0.03)
     assert {row["spent"] for row in rows.values()} == {"0"}
 
 
@@ -161,15 +161,20 @@ def test_a_finished_run_has_nothing_left_and_says_what_it_spent(smoke: Path, tmp
     assert "paper-7b, in " in ended.stdout and not (folder / "results/costs.csv").exists()  # it is of another run
     ended = run([S4V, "plan", "--config", str(CONFIG / "smoke.yaml")], folder)
     assert ended.returncode == 0 and "nothing to do: everything is made" in ended.stdout, ended.stderr
+    written = (folder / "results/costs.csv").stat().st_mtime_ns
     with open(folder / "results/costs.csv", newline="") as file:
         spent = {(row["stage"], row["quantity"]): float(row["spent"]) for row in csv.DictReader(file)}
-    for stage in ("captioner", "pre-training", "fine-tuning", "answers"):
+    for stage in ("captioner", "pretraining", "finetuning", "answers"):
         assert spent[stage, "gpu_hours"] > 0
-    for stage in ("sources", "captions", "pre-training", "fine-tuning"):
+    for stage in ("source", "captions", "pretraining", "finetuning"):
         assert spent[stage, "gigabytes"] > 0
     changed = yaml.safe_dump({"base": str(CONFIG / "smoke.yaml"), "name": "x", "finetuning": {"learning_rate": 1e-5}})
     (tmp_path / "changed.yaml").write_text(changed)
     ended = run([S4V, "plan", "--config", str(tmp_path / "changed.yaml")], folder)
-    (line,) = (line for line in ended.stdout.splitlines() if line.startswith("fine-tuning"))
-    assert line.split("  ")[0] == "fine-tuning" and "its settings or code changed" in line
-    assert not any(line.startswith("pre-training") for line in ended.stdout.splitlines())
+    (line,) = (line for line in ended.stdout.splitlines() if line.startswith("finetuning"))
+    assert line.split("  ")[0] == "finetuning" and "its settings or code changed" in line
+    assert not any(line.startswith("pretraining") for line in ended.stdout.splitlines())
+    ended = run([S4V, "plan", "--set", "finetuning={learning_rate: 1e-5}"], folder)
+    rows = {line.split()[0]: line.split() for line in ended.stdout.splitlines() if "settings or code" in line}
+    assert list(rows) == ["finetuning"] and float(rows["finetuning"][-5]) > 0  # minutes, by the timings of this folder
+    assert (folder / "results/costs.csv").stat().st_mtime_ns == written

@@ -18,18 +18,26 @@ from sharegpt4v.images.stage import FetchSettings, fetch_source
 from sharegpt4v.layout import sources
 
 CONFIG = PROJECT / "config"
-ONCE = {"vision_tower", "mixture", "datasets", "metrics", "table", "tracked", "cells", "all"}
+ONCE = {"vision_tower", "mixture", "datasets", "metrics", "table", "tracking", "cells", "all"}
 PAPER = {
-    "source": 15, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1, "substituted_mix": 2,
-    "pretrained": 1, "finetuned": 3, "answers": 3, "judged": 3, "scores": 3, "submissions": 3, "substitution": 1,
-    "figure": 5, **dict.fromkeys(ONCE, 1),
+    "source": 15, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1, "instruction_mix": 2,
+    "pretraining": 1, "finetuning": 3, "answers": 3, "judgements": 3, "scores": 3, "submissions": 3, "substitution": 1,
+    "figures": 5, **dict.fromkeys(ONCE, 1),
 }  # fmt: skip
 PLANNED = {
     "paper-7b": PAPER | {"language_model": 1, "alignment": 1},
     "paper-13b": PAPER | {"language_model": 2, "alignment": 2},  # the captioner is a 7B
     "released": dict.fromkeys(ONCE, 1)
-    | {"source": 17, "language_model": 1, "alignment": 1, "pretrained": 1, "finetuned": 1, "answers": 1, "judged": 1}
-    | {"scores": 1, "submissions": 1, "figure": 4},
+    | {
+        "source": 17,
+        "language_model": 1,
+        "alignment": 1,
+        "pretraining": 1,
+        "finetuning": 1,
+        "answers": 1,
+        "judgements": 1,
+    }
+    | {"scores": 1, "submissions": 1, "figures": 4},
 }
 
 

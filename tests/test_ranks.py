@@ -79,7 +79,7 @@ def test_two_processes_make_the_model_of_one_even_when_killed(smoke: Path, tmp_p
     settings = read_json(folder / ".work/config.json") | {"compute": {"processes_per_node": 2, "wait_minutes": 2}}
     settings["finetuning"]["checkpoint_minutes"] = 1e-5
     write_json(tmp_path / "two.json", settings)
-    command = [str(BIN / "s4v"), "finetune", "sharegpt4v-7b", "--config", str(tmp_path / "two.json")]
+    command = [str(BIN / "s4v"), "stage", "finetuning", "sharegpt4v-7b", "--config", str(tmp_path / "two.json")]
     with open(tmp_path / "said.txt", "wb") as said:
         launcher = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=said, stderr=said)
     try:

@@ -82,7 +82,7 @@ def test_the_configs_are_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for text in re.findall(r"```yaml\n(.*?)```", "\n".join(PAGES.values()), re.DOTALL):
         preset = tmp_path / "mine.yaml"
         preset.write_text(text.replace("base: ", f"base: {PROJECT}/config/"))
-        ended = run(["s4v", "config", str(preset)])
+        ended = run(["s4v", "config", "--config", str(preset)])
         assert ended.returncode == 0, ended.stderr
         told.append(ended.stdout)
     assert "photographs: ~/photographs" in told[0] and "tokens_per_minute: 800000" in told[1]

@@ -16,21 +16,22 @@ from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, planned_jobs, run, snak
 from sharegpt4v.code_hash import code_of, meaning_of, modules_of
 from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
-from sharegpt4v.pipeline.stages import STAGES, stage_params, verb_of
+from sharegpt4v.pipeline.rerun import code_of_stage, stage_params
+from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.provenance import hash_of
 
 Rules = set[str]
 
-SHOWN: Rules = {"table", "tracked"}
-SCORED = {"scores", "cells", "metrics", "figure", *SHOWN}
-ANSWERED = {"answers", "judged", "submissions", *SCORED}
+SHOWN: Rules = {"table", "tracking"}
+SCORED = {"scores", "cells", "metrics", "figures", *SHOWN}
+ANSWERED = {"answers", "judgements", "submissions", *SCORED}
 PAIR = {"substitution"}  # of models without pre-training
-FINETUNED = {"finetuned", *ANSWERED}
-CAPTIONED = {"captions", "pretraining_corpus", "mixture", "datasets", "pretrained", *FINETUNED}
-MIXED = {"substituted_mix", "mixture", *PAIR, *FINETUNED}
+FINETUNED = {"finetuning", *ANSWERED}
+CAPTIONED = {"captions", "pretraining_corpus", "mixture", "datasets", "pretraining", *FINETUNED}
+MIXED = {"instruction_mix", "mixture", *PAIR, *FINETUNED}
 ALIGNED = {"alignment", "captioner", *CAPTIONED, *PAIR}
 FETCHED = {"source", "seed_captions", "vision_tower", *ALIGNED, *MIXED}
-ALL = {"mini_world", "tokenizer", "language_model", *FETCHED}
+ALL = {"synthetic_world", "tokenizer", "language_model", *FETCHED}
 
 
 def planned(folder: Path, *config: str, project: Path = PROJECT) -> Rules:
@@ -82,14 +83,14 @@ KEYS = [
     ("captions={max_new_tokens: 25}", CAPTIONED),
     ("captions={batch_size: 3}", set()),
     ("corpora={substitution_sources: [sam]}", MIXED),
-    ("pretraining={warmup_ratio: 0.5}", {"pretrained", *FINETUNED}),
+    ("pretraining={warmup_ratio: 0.5}", {"pretraining", *FINETUNED}),
     ("finetuning={learning_rate: 1e-4}", {*FINETUNED, *PAIR}),
     ("finetuning={checkpoint_minutes: 3}", set()),
     ("compute={nodes: 2, wait_minutes: 3}", set()),
     ("benchmarks={batch_size: 3}", set()),
-    ("judge={model: another}", {"judged", *SCORED, *PAIR}),
+    ("judge={model: another}", {"judgements", *SCORED, *PAIR}),
     ("judge={concurrency: 3, timeout_seconds: 9}", set()),
-    ("tracking={experiment: another}", {"tracked"}),
+    ("tracking={experiment: another}", {"tracking"}),
 ]
 
 
@@ -110,8 +111,8 @@ def test_another_model_makes_what_it_needs_and_the_table(smoke: Path, project: P
     edit("config/smoke.yaml", "\n# One pair", f"\n# One pair more\n{'# One pair'}")(project)
     edit("config/smoke.yaml", "paper: ShareGPT4V-7B}\n", f"paper: ShareGPT4V-7B}}\n{more}")(project)
     assert plan(smoke, project=project) == {
-        "language_model": 1, "alignment": 1, "finetuned": 1, "answers": 1, "judged": 1, "scores": 1, "submissions": 1,
-        "metrics": 1, "figure": 1, "table": 1, "tracked": 1, "cells": 1,
+        "language_model": 1, "alignment": 1, "finetuning": 1, "answers": 1, "judgements": 1, "scores": 1,
+        "submissions": 1, "metrics": 1, "figures": 1, "table": 1, "tracking": 1, "cells": 1,
     }  # fmt: skip
 
 
@@ -147,10 +148,10 @@ FILES = [
     ("the questions for details", append("config/prompts/detail_questions.txt", "What is it?\n"), MIXED),
     ("the paper's numbers", append("config/paper/results.csv", "New,GQA,1.0,zoo\n"), SHOWN),
     ("the paper's data sets", append("config/paper/datasets.csv", "New,COCO,yes,us,1,2\n"),
-     {"datasets", "figure", "tracked"}),
+     {"datasets", "figures", "tracking"}),
     ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
     ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\nCHANGED = True\n"),
-     ALL - {"mini_world", "source", "seed_captions", "substituted_mix"}),
+     ALL - {"synthetic_world", "source", "seed_captions", "instruction_mix"}),
     ("code of the client", append("src/sharegpt4v/endpoint/client.py", "\nCHANGED = True\n"),
      {"seed_captions", "captioner", *CAPTIONED, *MIXED}),
     ("code of one benchmark", append("src/sharegpt4v/evaluation/benchmarks/gqa.py", "\nCHANGED = True\n"),
@@ -189,8 +190,8 @@ def remove(path: str) -> Callable[[Path], None]:
 
 
 MIX = "data/sharegpt4v/llava-158k+coco.json"
-TABLES = {"metrics": 1, "table": 1, "substitution": 1, "figure": 2, "tracked": 1, "cells": 1}
-ONE_MODEL = {"finetuned": 1, "answers": 1, "judged": 1, "scores": 1, "submissions": 1}
+TABLES = {"metrics": 1, "table": 1, "substitution": 1, "figures": 2, "tracking": 1, "cells": 1}
+ONE_MODEL = {"finetuning": 1, "answers": 1, "judgements": 1, "scores": 1, "submissions": 1}
 OUTPUTS = [
     ("a row of a mixture", edit(MIX, "image", "picture"), ONE_MODEL | TABLES | {"mixture": 1}),
     ("a mixture touched but equal", touch(MIX), {}),
@@ -211,7 +212,7 @@ def test_a_file_of_a_run(smoke: Path, tmp_path: Path, change: Callable[[Path], N
 # Images and official files of the user's own
 
 
-@pytest.mark.parametrize("stage", ["answer", "score"])
+@pytest.mark.parametrize("stage", ["answers", "scores"])
 def test_a_benchmarks_file_that_the_user_puts_in_place(tmp_path: Path, stage: str) -> None:
     (tmp_path / "gqa/images").mkdir(parents=True)
     config = load(PROJECT / "config/smoke.yaml", {"benchmarks": {"root": str(tmp_path), "names": ["gqa"]}})
@@ -235,17 +236,17 @@ def test_snakemake_says_why_in_words(smoke: Path) -> None:
     assert "reason: Input files updated by another job: " in said
 
 
-def test_the_code_of_a_stage_is_what_its_verb_imports() -> None:
-    assert {"endpoint.client", "corpora.quality", "verbs.seed"} <= modules_of("verbs.seed")
-    assert not modules_of("verbs.seed") & {
+def test_the_code_of_a_stage_is_what_its_module_imports() -> None:
+    assert {"endpoint.client", "corpora.quality", "stages.seed_captions"} <= modules_of("stages.seed_captions")
+    assert not modules_of("stages.seed_captions") & {
         "training.run",
         "models.building",
         "evaluation.benchmarks.mme",
         "config.loading",
     }
-    assert {"training.run", "training.packing", "models.building"} <= modules_of("verbs.finetune")
-    assert not modules_of("verbs.score", "evaluation.benchmarks.mme") & {"generation.local", "training.run"}
-    assert code_of("verbs.seed") != code_of("verbs.finetune")
+    assert {"training.run", "training.packing", "models.building"} <= modules_of("stages.finetuning")
+    assert not modules_of("stages.scores", "evaluation.benchmarks.mme") & {"generation.local", "training.run"}
+    assert code_of("stages.seed_captions") != code_of("stages.finetuning")
 
 
 def test_the_meaning_of_code_is_without_comments_docstrings_formatting_and_types_of_variables() -> None:
@@ -274,8 +275,8 @@ class Row:
 
 
 def test_every_stage_names_texts_and_modules_that_exist() -> None:
-    for name, stage in STAGES.items():
-        assert code_of(verb_of(name), *stage.code)
+    for name in STAGES:
+        assert code_of_stage(name)
 
 
 # A change that a person judges harmless
@@ -285,14 +286,14 @@ def test_what_is_accepted_is_not_made_again_and_tells_why(smoke: Path, project: 
     folder = copy_of(smoke, tmp_path / "run")
     append("src/sharegpt4v/training/engine.py", "\nHARMLESS = True\n")(project)
     changed = planned(folder, project=project)
-    assert {"alignment", "captioner", "pretrained", "finetuned"} <= changed
+    assert {"alignment", "captioner", "pretraining", "finetuning"} <= changed
     provenance = folder / "checkpoints/llava-7b/finetuned/provenance.json"
     before = hash_of(folder / "results"), json.loads(provenance.read_text())
     environment = ENVIRONMENT | {"PYTHONPATH": str(project / "src")}
     stages = sorted(changed)
     ended = run([str(BIN / "s4v"), "accept", *stages, "--because", "a constant nobody reads"], folder, environment)
     assert ended.returncode == 0, ended.stderr
-    assert "finetuned: 3 outputs count as made by this code" in ended.stdout
+    assert "finetuning: 3 outputs count as made by this code" in ended.stdout
     assert planned(folder, project=project) == set()
     about = json.loads(provenance.read_text())
     (accepted,) = about.pop("accepted")
@@ -301,7 +302,7 @@ def test_what_is_accepted_is_not_made_again_and_tells_why(smoke: Path, project: 
     assert planned(folder, "finetuning={learning_rate: 1e-4}", project=project) == {*FINETUNED, *PAIR}
 
     for arguments, told in ((["finetune", "--because", "x"], "stage 'finetune': expected one of"),
-                            (["finetuned", "--because", " "], "--because: empty")):  # fmt: skip
+                            (["finetuning", "--because", " "], "--because: empty")):  # fmt: skip
         ended = run([str(BIN / "s4v"), "accept", *arguments], folder, environment)
         assert ended.returncode == 1 and told in ended.stderr and ended.stderr.count("\n") == 1
 

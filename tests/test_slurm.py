@@ -27,7 +27,7 @@ from test_resume import lines
 # Slow enough, and saved often enough, to be caught in the middle. None of it changes what comes out.
 CATCHABLE = ["teacher={concurrency: 1, requests_per_minute: 1200}", "captions={batch_size: 4}"]
 # Small jobs together: what Snakemake does around each takes longer than they do.
-TOGETHER = ["--groups", "source=sources", "judged=grading", "scores=grading", "--group-components", "sources=8"]
+TOGETHER = ["--groups", "source=sources", "judgements=grading", "scores=grading", "--group-components", "sources=8"]
 AT_EVERY_STEP = [f"{stage}={{checkpoint_minutes: 1e-5}}" for stage in ("pretraining", "finetuning")]
 AT_EVERY_STEP += ["captioner={recipe: {checkpoint_minutes: 1e-5}}"]
 SPEEDS = "logs/speeds/sharegpt4v-7b-finetuned.jsonl"
@@ -37,8 +37,8 @@ GPU_RULES = (
     "alignment",
     "captioner",
     "captions",
-    "pretrained",
-    "finetuned",
+    "pretraining",
+    "finetuning",
     "answers",
 )
 
@@ -94,22 +94,22 @@ class Run:
         """What was said so far."""
         return self.said_in.read_text()
 
-    def freeze(self, verb: str) -> list[int]:
-        """Stop the processes of a verb where they are, so that a fault meets them in the middle; return them."""
-        caught = processes_of(verb, self.folder)
+    def freeze(self, stage: str) -> list[int]:
+        """Stop the processes of a stage where they are, so that a fault meets them in the middle; return them."""
+        caught = processes_of(stage, self.folder)
         for process in caught:
             os.kill(process, signal.SIGSTOP)
-        assert caught, f"caught too late: not while `s4v {verb}` was at work"
+        assert caught, f"caught too late: not while `s4v stage {stage}` was at work"
         return caught
 
 
-def processes_of(verb: str, folder: Path) -> list[int]:
-    """The processes that carry out a verb of `s4v` in a folder."""
+def processes_of(stage: str, folder: Path) -> list[int]:
+    """The processes that run a stage in a folder."""
     found = []
     for process, command, _ in processes():
         words = command.split(b"\0")
         python = words[0].rpartition(b"/")[2].startswith(b"python") and b"torch.distributed.run" not in words
-        if python and any(word.endswith((b"/s4v", b"sharegpt4v.cli")) for word in words) and verb.encode() in words:
+        if python and any(word.endswith((b"/s4v", b"sharegpt4v.cli")) for word in words) and stage.encode() in words:
             try:
                 inside = os.readlink(f"/proc/{process}/cwd") == str(folder)
             except OSError:
@@ -140,7 +140,7 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
     # Snakemake killed: its jobs go on, until the next run ends them and takes over.
     run = start()
     run.until("the teacher is asked", lambda: lines(folder, ".work/seed/replies.jsonl") >= 3)
-    run.freeze("seed")
+    run.freeze("seed_captions")
     os.killpg(run.process.pid, signal.SIGKILL)
     run.process.wait()
     assert cluster.jobs("rule_seed_captions", "RUNNING")
@@ -149,19 +149,19 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
 
     # A job requeued, by an operator or for one of higher rank.
     run.until("the captioner learns", lambda: state_of("captioner"))
-    run.freeze("train-captioner")
+    run.freeze("captioner")
     (job,) = cluster.jobs("rule_captioner", "RUNNING")
     cluster.ask("scontrol", "requeue", job)
 
     # A job cancelled. The GPU it had asked for is there.
     run.until("the captioner writes", lambda: lines(folder, ".work/captions/*/*.jsonl") >= 3)
-    process, *_ = run.freeze("caption-shard")
+    process, *_ = run.freeze("captions")
     assert b"CUDA_VISIBLE_DEVICES=" in Path(f"/proc/{process}/environ").read_bytes()
     cluster.ask("scancel", *cluster.jobs("rule_captions", "RUNNING"))
 
     # A node dead, with all that ran on it.
     run.until("a model is pre-trained", lambda: state_of("pretraining"))
-    run.freeze("pretrain")
+    run.freeze("pretraining")
     (job,) = cluster.jobs("rule_pretrained", "RUNNING")
     node = cluster.ask("squeue", "--noheader", "--format=%N", f"--jobs={job}").strip()
     cluster.kill_node(node)
@@ -171,7 +171,7 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
         "the whole model is fine-tuned",
         lambda: processes_of("sharegpt4v-7b", folder) and state_of("finetuning"),
     )
-    run.freeze("finetune")
+    run.freeze("finetuning")
     (record,) = (
         path for path in folder.glob(".work/finetuning/**/speeds.jsonl") if path.with_name("state.pt").exists()
     )
@@ -202,7 +202,7 @@ def test_two_nodes_train_one_model_and_go_on_when_one_dies(smoke: Path, cluster:
     run = Run(cluster, folder, str(out.relative_to(folder) / "model.safetensors"), config=config)
     run.until("a state of both processes", lambda: any(folder.glob(".work/finetuning/**/complete.json")))
     (record,) = folder.glob(".work/finetuning/**/speeds.jsonl")
-    ranks = run.freeze("finetune")
+    ranks = run.freeze("finetuning")
     assert len(ranks) == 2
     environments = [Path(f"/proc/{process}/environ").read_bytes().split(b"\0") for process in ranks]
     nodes = {word for words in environments for word in words if word.startswith(b"SLURMD_NODENAME=")}
@@ -230,7 +230,7 @@ def test_a_controller_that_is_away_is_waited_for_within_limits(
     shutil.rmtree(folder / "results/scores/llava-7b")
     run = Run(cluster, folder, "results/scores/llava-7b/mme.json", config=[])
     run.until("the job runs", lambda: processes_of("score", folder))
-    frozen = run.freeze("score")
+    frozen = run.freeze("scores")
     cluster.stop_controller()
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
     query = patient(query_job_status, longest_silence=5, pause=1)
@@ -256,7 +256,7 @@ def test_a_job_that_can_never_start_is_told_and_not_waited_for(smoke: Path, clus
 
 def test_doctor_tries_every_kind_of_job_and_names_what_lacks(cluster: Cluster, tmp_path: Path) -> None:
     def doctor(*arguments: str, **environment: str) -> tuple[int, str]:
-        command = [str(BIN / "s4v"), "doctor", "config/smoke.yaml", *arguments]
+        command = [str(BIN / "s4v"), "doctor", "--config", "config/smoke.yaml", *arguments]
         ended = subprocess.run(
             command, cwd=PROJECT, env=cluster.environment | environment, capture_output=True, text=True
         )

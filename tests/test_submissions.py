@@ -126,7 +126,7 @@ def test_what_no_server_takes_and_what_only_a_server_scores(
     file.write_text("")
     assert main(["submission", "mme", "--answers", str(file), "--out", str(tmp_path / "out")]) == 1
     assert "no evaluation server takes it" in capsys.readouterr().err
-    assert main(["score", "vqav2-test", "--answers", str(file), "--json", str(tmp_path / "out")]) == 1
+    assert main(["score", "vqav2-test", "--answers", str(file), "--out", str(tmp_path / "out")]) == 1
     assert "the server alone has the answers; s4v submission vqav2-test" in capsys.readouterr().err
 
 
@@ -154,7 +154,7 @@ def test_a_column_without_its_official_files_is_empty_and_the_run_says_what_to_g
         data = tmp_path / "eval" / CATALOGUE[name].folder
         answer_file(tmp_path / f"results/answers/m/{name}.jsonl", CATALOGUE[name], data, lambda place: "yes")
     assert main(["judge", "all", "--answers", "results/answers/m", "--out", "results/judged/m", *config]) == 0
-    assert main(["score", "all", "--answers", "results/answers/m", "--json", "results/scores/m", *config]) == 0
+    assert main(["score", "all", "--answers", "results/answers/m", "--out", "results/scores/m", *config]) == 0
     said = capsys.readouterr().err
     assert f"vqav2: not scored; {tmp_path}/eval/vqav2: no v2_mscoco_val2014_annotations.json; expected" in said
     assert "it comes from https://visualqa.org/download.html" in said
@@ -168,6 +168,6 @@ def test_a_column_without_its_official_files_is_empty_and_the_run_says_what_to_g
     assert "visualqa.org" in scores["vqav2"]["missing"] and "MM-Vet/releases" in scores["mm-vet"]["missing"]
 
     # One benchmark by its name, though, has to be there.
-    alone = ["--answers", "results/answers/m/vqav2.jsonl", "--json", "vqav2.json", *config]
+    alone = ["--answers", "results/answers/m/vqav2.jsonl", "--out", "vqav2.json", *config]
     assert main(["score", "vqav2", *alone]) == 1
     assert not Path("vqav2.json").exists()

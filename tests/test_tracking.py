@@ -284,7 +284,7 @@ def test_a_pipeline_is_a_run_with_a_run_for_each_job(smoke):
     uri = f"sqlite:///{smoke}/mlflow.db"
     shown = shown_by_name(uri)
     logs = {path.relative_to(smoke / "logs").with_suffix("").as_posix() for path in (smoke / "logs").rglob("*.log")}
-    assert set(shown) == {"smoke"} | logs - {"report/tracked"}
+    assert set(shown) == {"smoke"} | logs - {"tracking"}
     whole = shown["smoke"]
     assert {run.data.tags.get("mlflow.parentRunId") for run in shown.values()} == {None, whole.info.run_id}
     assert whole.data.params["teacher.model"] == "mini-teacher" and whole.data.params["provenance.git_commit"]
@@ -317,7 +317,7 @@ def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke):
         assert [(point.step, point.value) for point in points] == [(row["step"], row[name]) for row in rows]
     params, commit = training.data.params, git_state()["git_commit"]
     assert params["finetuning.learning_rate"] == "0.0007" and params["provenance.git_commit"] == commit
-    assert params["provenance.command"] == "s4v finetune sharegpt4v-7b --config .work/config.json"
+    assert params["provenance.command"] == "s4v stage finetuning sharegpt4v-7b"
     assert params["provenance.config"] == sha256_of(smoke / ".work/config.json")
     for what, path in (
         ("inputs", "checkpoints/pretrained/7b/model.safetensors"),
@@ -396,7 +396,7 @@ def test_a_run_ends_well_without_its_server_and_is_shown_when_that_is_back(smoke
     assert (folder / "results/tracked.txt").read_text() == "not all of it could be shown in MLflow\n"
     server = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(free_port), "--workers", "1"]
     with serving([*server, "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"], tmp_path, tmp_path, uri):
-        ended = run_command([*S4V, "track", "--config", ".work/config.json"], folder)
+        ended = run_command([*S4V, "stage", "tracking"], folder)
         assert ended.returncode == 0 and ended.stderr == ""
         assert (folder / "results/tracked.txt").read_text() == f"shown in MLflow at {uri}\n"
         shown = shown_by_name(uri)

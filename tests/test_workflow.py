@@ -15,6 +15,7 @@ from conftest import BIN, copy_of, run, snakemake
 from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.manifest import read_manifest
+from sharegpt4v.pipeline.stages import STAGES
 from smoke_files import GOLDEN, HEAD, anywhere
 
 S4V = str(BIN / "s4v")
@@ -63,8 +64,7 @@ def test_every_job_is_timed_and_none_needs_three_gigabytes(smoke: Path) -> None:
     assert ended.returncode == 0
     with open(smoke / "timings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {"sources", "seed", "base", "captioner", "captions", "corpora", "pretraining", "finetuning", "answers",
-            "judged", "scores", "submissions", "report"} == {row["stage"] for row in rows}  # fmt: skip
+    assert {row["stage"] for row in rows} == set(STAGES)
     assert max(float(row["max_rss_mb"] or 0) for row in rows) < 3000
 
 
@@ -84,7 +84,7 @@ def test_commands_of_rules_run_alone(smoke: Path, tmp_path: Path) -> None:
 
 def test_two_runs_in_two_folders_share_nothing(smoke: Path, tmp_path: Path) -> None:
     other = run(snakemake(tmp_path / "seed-1", "--dry-run", "--quiet", "rules", config=["seed=1"]))
-    assert "mini_world" in other.stdout + other.stderr
+    assert "synthetic_world" in other.stdout + other.stderr
     assert "Nothing to be done" in run(snakemake(smoke, "--dry-run")).stdout
 
 

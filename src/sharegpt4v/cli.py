@@ -1,4 +1,4 @@
-"""`s4v`: the verbs, in the order of the pipeline.
+"""`s4v`: what people type at the top level, and below `s4v stage` what the rules run.
 
 A user error is one line on standard error and exit code 1; anything else keeps its traceback. A command that a signal
 ended says so in one line, and its exit code is 128 and the number of the signal, as a shell counts.
@@ -20,12 +20,12 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import full_disk
 from sharegpt4v.job_record import recorded
 from sharegpt4v.lifetime import Stopped, end_on_signals, end_with_parent, end_with_starter, serve_parent
+from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.terminal import escape_output
 
 VERBS = (
-    "mini-world", "fetch", "where", "verify", "seed", "base", "align", "train-captioner", "caption-shard", "caption",
-    "corpus", "pretrain", "finetune", "answer", "judge", "score", "submission", "table", "substitution", "mixture",
-    "datasets", "figures", "timings", "metrics", "track", "cells", "accept", "pull", "plan", "config", "doctor",
+    "config", "doctor", "plan", "where", "verify", "caption", "answer", "judge", "score", "submission", "table",
+    "timings", "accept", "pull", "stage",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # progress is told by the verbs
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt as asked:
         how = (asked.message if isinstance(asked, Stopped) else "") or "stopped; the same command resumes"
-        print(f"s4v {options.verb}: {how}", file=sys.stderr)
+        print(f"{_name(options)}: {how}", file=sys.stderr)
         return 128 + (asked.number if isinstance(asked, Stopped) else signal.SIGINT)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,26 +61,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not (why := full_disk(error)):
             raise
-        print(f"s4v {options.verb}: cannot write ({why}); make room, then run the same command again", file=sys.stderr)
+        print(f"{_name(options)}: cannot write ({why}); make room, then run the same command again", file=sys.stderr)
         return 1
 
 
+def _name(options: argparse.Namespace) -> str:
+    """Return the command as a person typed it, without what follows."""
+    return " ".join(["s4v", options.verb, *([options.stage] if options.verb == "stage" else [])])
+
+
 def _unknown_verb(arguments: Sequence[str]) -> str:
-    """Return one line about a verb that there is not, with the nearest that there is."""
-    verb = next(iter(arguments), "-")
-    if verb.startswith("-") or verb in VERBS:
+    """Return one line about a verb or stage that there is not, with the nearest that there is."""
+    if not arguments or arguments[0].startswith("-"):
         return ""
-    near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
-    return f"s4v: no verb {verb!r}; {f'did you mean {near[0]!r}? ' if near else ''}s4v --help lists them"
+    program, kind, known = "s4v", "verb", list(VERBS)
+    if arguments[0] == "stage" and len(arguments) > 1 and not arguments[1].startswith("-"):
+        program, kind, known = "s4v stage", "stage", list(STAGES)
+        arguments = arguments[1:]
+    if arguments[0] in known:
+        return ""
+    near = difflib.get_close_matches(arguments[0], known, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"{program}: no {kind} {arguments[0]!r}; {guess}{program} --help lists them"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs."""
     parser = argparse.ArgumentParser(prog="s4v", description="ShareGPT4V as one reproducible pipeline.")
     parser.add_argument("--version", action="version", version=f"s4v {__version__}")
-    verbs = parser.add_subparsers(
-        title="verbs, in the order of the pipeline", metavar="VERB", dest="verb", required=True
-    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     for name in VERBS:
         module = importlib.import_module(f"sharegpt4v.verbs.{name.replace('-', '_')}")
         about = (module.__doc__ or "").strip()

@@ -1,6 +1,6 @@
 """What code a stage depends on, as a hash: a stage is rerun when this changes, and not when other code does.
 
-The code of a stage is the module of its verb and every module of this package that it imports, directly or through
+The code of a stage is its module in `stages` and every module of this package that it imports, directly or through
 others, wherever in a file the import stands. What counts is its meaning: comments, docstrings, formatting and the types
 of arguments and variables may change. The types of a class's fields do count, for dataclasses and pydantic read them.
 """
@@ -26,7 +26,7 @@ WITHOUT_EFFECT = (
 
 @cache
 def code_of(*roots: str) -> str:
-    """Return the hash of the code that the modules `roots` (such as `verbs.seed`) depend on."""
+    """Return the hash of the code that the modules `roots` (such as `stages.captions`) depend on."""
     listing = "".join(f"{module} {_read(module)[0]}\n" for module in sorted(modules_of(*roots)))
     return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
@@ -41,6 +41,11 @@ def modules_of(*roots: str) -> set[str]:
             found.add(module)
             waiting += _read(module)[1]
     return found
+
+
+def files_of(folder: str) -> list[Path]:
+    """Return the modules in a folder of the package, such as `evaluation.benchmarks`, without its `__init__`."""
+    return sorted(file for file in (PACKAGE / folder.replace(".", "/")).glob("*.py") if file.stem != "__init__")
 
 
 def _without_effect(module: str) -> bool:

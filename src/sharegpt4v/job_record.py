@@ -46,4 +46,5 @@ def read_record(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _path(folder: Path, arguments: Sequence[str]) -> Path:
-    return folder / f"{arguments[0]}-{key_of(list(arguments))[:12]}.json"
+    name = arguments[1] if arguments[0] == "stage" else arguments[0]
+    return folder / f"{name}-{key_of(list(arguments))[:12]}.json"

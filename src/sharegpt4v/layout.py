@@ -35,6 +35,7 @@ DETAIL_CAPTIONS = DATA / "sharegpt4v" / "detail_23k.json"
 SEED_CAPTIONS = DATA / "sharegpt4v" / "sharegpt4v_instruct_gpt4-vision_cap100k.json"
 PRETRAINING_CORPUS = DATA / "sharegpt4v" / "share-captioner_coco_lcs_sam_1246k_1107.json"
 FINETUNING_MIX = DATA / "sharegpt4v" / "sharegpt4v_mix665k_cap23k_coco-ap9k_lcs3k_sam9k_div2k.json"
+CAPTION_SETS = ("coco", "short", "detail", "seed", "pretraining")
 PAPER_MIX = ("llava-665k", "all")
 """LLaVA-1.5's mix, with seed captions of all sources in place of its detail captions (section 4.3)."""
 
@@ -44,7 +45,13 @@ TOKENIZER = Path("checkpoints/base/tokenizer")
 CAPTIONER = Path("checkpoints/captioner")
 LOGS = Path("logs")
 JOBS = LOGS / "jobs"
+TIMINGS = LOGS / "benchmarks"  # of Snakemake: seconds and memory of each job
 RESULTS = Path("results")
+TABLE = RESULTS / "table.csv"
+SUBSTITUTION = RESULTS / "substitution.csv"
+SUBSTITUTION_ERRORS = RESULTS / "substitution_errors.csv"
+DATASETS = RESULTS / "datasets.csv"
+SUBMISSIONS = RESULTS / "submissions"
 ANSWERS = RESULTS / "answers"
 SCORES = RESULTS / "scores"
 JUDGED = RESULTS / "judged"
@@ -63,6 +70,26 @@ def of_project(path: Path) -> Path:
 def work_of(stage: str, *parts: str) -> Path:
     """Where a stage keeps unfinished work; `parts` is what that work would be worthless without, such as its code."""
     return WORK / stage / key_of(*parts)
+
+
+def log_of(stage: str, item: str = "") -> str:
+    """The log of a job of a stage."""
+    return (LOGS / stage / item).as_posix() + ".log"
+
+
+def timing_of(stage: str, item: str = "") -> str:
+    """Seconds and memory of a job of a stage, as Snakemake's `benchmark` writes them."""
+    return (TIMINGS / stage / item).as_posix() + ".tsv"
+
+
+def manifest(source: str) -> Path:
+    """The images of a source, or its annotation files: path, hash, status."""
+    return DATA / "manifests" / f"{source}.parquet"
+
+
+def weights(checkpoint: Path) -> Path:
+    """The file that says that a checkpoint is complete."""
+    return checkpoint / "model.safetensors"
 
 
 def llm(size: str) -> Path:
@@ -93,7 +120,12 @@ def speeds_of(checkpoint: Path) -> Path:
 
 def corpus(mix: str, substitution: str) -> Path:
     """An instruction mix whose detail captions were replaced; the paper's own has the name it was published under."""
-    return FINETUNING_MIX if (mix, substitution) == PAPER_MIX else DATA / "sharegpt4v" / f"{mix}+{substitution}.json"
+    return FINETUNING_MIX if (mix, substitution) == PAPER_MIX else corpus_named(f"{mix}+{substitution}")
+
+
+def corpus_named(name: str) -> Path:
+    """A corpus by the name of its file, without .json."""
+    return DATA / "sharegpt4v" / f"{name}.json"
 
 
 def substituted(config: Config) -> dict[str, tuple[str, str]]:
@@ -140,6 +172,16 @@ def corpora(config: Config) -> list[Path]:
     return list(dict.fromkeys([SEED_CAPTIONS, PRETRAINING_CORPUS, *learned]))
 
 
+def caption_statistics(name: str) -> Path:
+    """What the captions of one of `CAPTION_SETS` are like, per source."""
+    return RESULTS / "captions" / f"{name}.csv"
+
+
+def figure(name: str) -> Path:
+    """The figure of a table of the results."""
+    return RESULTS / "figures" / f"{name}.svg"
+
+
 def metrics_of(model: str) -> Path:
     """The scores of a model as `dvc metrics` reads them."""
     return RESULTS / "metrics" / f"{model}.json"
@@ -170,7 +212,7 @@ def file_source(config: Config, path: Path) -> str:
     """Return what says that a file below data/ is there: the manifest of its source, or itself when none brings it."""
     for name, source in sources(config).items():
         if DATA / source.folder == path:
-            return f"data/manifests/{name}.parquet"
+            return str(manifest(name))
     return str(path)
 
 

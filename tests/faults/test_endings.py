@@ -61,7 +61,7 @@ def steps(folder: Path) -> int:
 
 
 def test_a_terminal_that_is_closed_ends_a_training_with_its_state_saved(smoke: Path, retraining: Path) -> None:
-    command = [S4V, "finetune", "sharegpt4v-7b", "--config", ".work/config.json"]
+    command = [S4V, "stage", "finetuning", "sharegpt4v-7b"]
     process, terminal = pty.fork()
     if not process:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -79,7 +79,7 @@ def test_a_terminal_that_is_closed_ends_a_training_with_its_state_saved(smoke: P
 
 
 def test_neither_nohup_nor_output_that_nobody_reads_stops_a_training(smoke: Path, retraining: Path) -> None:
-    command = ["nohup", S4V, "finetune", "sharegpt4v-7b", "--config", ".work/config.json"]
+    command = ["nohup", S4V, "stage", "finetuning", "sharegpt4v-7b"]
     nobody, output = os.pipe()
     os.close(nobody)
     process = subprocess.Popen(command, cwd=retraining, env=ENVIRONMENT, stderr=output)
@@ -91,7 +91,7 @@ def test_neither_nohup_nor_output_that_nobody_reads_stops_a_training(smoke: Path
 
 
 STAGES = {  # what is taken away from a finished run, the file that is made again, and the verb that is then at work
-    "two processes by torchrun": ("checkpoints/sharegpt4v-7b/finetuned/model.safetensors", "finetune"),
+    "two processes by torchrun": ("checkpoints/sharegpt4v-7b/finetuned/model.safetensors", "finetuning"),
     "the crawler": ("data/manifests/web-landmark.parquet", "fetch"),
 }
 
@@ -106,7 +106,10 @@ def test_snakemake_killed_alone_leaves_no_process(stage: str, smoke: Path, tmp_p
     with open(tmp_path / "said.txt", "w") as said:
         command = snakemake(folder, target, config=["compute={processes_per_node: 2}"])
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=said, stderr=said)
-    words = ("-u -m sharegpt4v.cli finetune", "/s4v fetch")  # torchrun's processes, or the command itself
+    words = (
+        "-u -m sharegpt4v.cli stage finetuning",
+        "/s4v stage source",
+    )  # torchrun's, or the command
     try:
         wait_until(
             lambda: any(word in command for command in processes_with(mark) for word in words),

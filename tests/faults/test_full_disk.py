@@ -114,7 +114,7 @@ def test_a_verb_that_writes_by_whatever_means_ends_in_one_line_and_can_be_run_ag
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["mini-world", "--config", str(SMOKE)]
+    command = ["stage", "synthetic_world", "--config", str(SMOKE)]
     with files_of_at_most(limit):
         assert main(command) == 1
     (told,) = [line for line in capsys.readouterr().err.splitlines() if "pictures/s" not in line]

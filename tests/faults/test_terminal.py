@@ -50,11 +50,11 @@ def is_text(shown: str) -> bool:
 def test_a_terminal_sees_text_alone(tmp_path: Path) -> None:
     not_utf8 = os.fsencode(HOSTILE) + b"\xff"
     for command in (
-        [S4V, "config", HOSTILE],
-        [S4V, "config", not_utf8],
+        [S4V, "config", "--config", HOSTILE],
+        [S4V, "config", "--config", not_utf8],
         [S4V, HOSTILE],
         [S4V, "table", f"--{HOSTILE}"],
-        [S4V, "score", "gqa", "--answers", HOSTILE, "--json", "x"],
+        [S4V, "score", "gqa", "--answers", HOSTILE, "--out", "x"],
         [sys.executable, "-c", DEFECT, HOSTILE],
     ):
         assert is_text(shown_in_terminal(command, tmp_path)), command

@@ -4,119 +4,87 @@
 rule answers:
     """A model answers all benchmarks."""
     input:
-        model="checkpoints/{model}/finetuned/model.safetensors",
+        model=layout.weights(layout.finetuned("{model}")),
         questions=evaluation_manifest(run),
     output:
-        expand(
-            "results/answers/{{model}}/{benchmark}.{what}",
-            benchmark=run.benchmarks.names,
-            what=["jsonl", "provenance.json"],
-        ),
+        per_benchmark(layout.ANSWERS, run.benchmarks.names, "jsonl", "provenance.json"),
     log:
-        "logs/answers/{model}.log",
+        layout.log_of("answers", "{model}"),
     benchmark:
-        "logs/benchmarks/answers/{model}.tsv"
+        layout.timing_of("answers", "{model}")
     priority: 40
-    resources:
-        mem_mb=2500,
-        runtime=60,
     params:
-        **stage_params(run, "answer"),
+        **stage_params(run, "answers"),
     shell:
-        "s4v answer all --model checkpoints/{wildcards.model:q}/finetuned --name {wildcards.model:q} "
-        "--config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage answers {wildcards.model:q} 2>&1 | tee -i {log:q}"
 
 
-rule judged:
+rule judgements:
     """A judge's replies to the answers of a model, where a judge grades them."""
     input:
-        answers=expand(
-            "results/answers/{{model}}/{benchmark}.jsonl",
-            benchmark=run.benchmarks.judged,
-        ),
+        answers=per_benchmark(layout.ANSWERS, run.benchmarks.judged, "jsonl"),
         questions=evaluation_manifest(run),
     output:
-        expand(
-            "results/judged/{{model}}/{benchmark}.{what}",
-            benchmark=run.benchmarks.judged,
-            what=["json", "provenance.json"],
-        ),
+        per_benchmark(layout.JUDGED, run.benchmarks.judged, "json", "provenance.json"),
     log:
-        "logs/judged/{model}.log",
+        layout.log_of("judgements", "{model}"),
     benchmark:
-        "logs/benchmarks/judged/{model}.tsv"
+        layout.timing_of("judgements", "{model}")
     priority: 35
     resources:
         mem_mb=1000,
         runtime=120,
     params:
-        **stage_params(run, "judge"),
+        **stage_params(run, "judgements"),
     shell:
-        "s4v judge all --answers results/answers/{wildcards.model:q} --out results/judged/{wildcards.model:q} "
-        "--config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage judgements {wildcards.model:q} 2>&1 | tee -i {log:q}"
 
 
 rule scores:
     """The answers of a model, scored by the official rules."""
     input:
-        answers=expand(
-            "results/answers/{{model}}/{benchmark}.jsonl",
-            benchmark=run.benchmarks.scored,
-        ),
-        replies=expand(
-            "results/judged/{{model}}/{benchmark}.json",
-            benchmark=run.benchmarks.judged,
-        ),
+        answers=per_benchmark(layout.ANSWERS, run.benchmarks.scored, "jsonl"),
+        replies=per_benchmark(layout.JUDGED, run.benchmarks.judged, "json"),
         questions=evaluation_manifest(run),
     output:
-        expand(
-            "results/scores/{{model}}/{benchmark}.json",
-            benchmark=run.benchmarks.scored,
-        ),
+        per_benchmark(layout.SCORES, run.benchmarks.scored, "json"),
     log:
-        "logs/scores/{model}.log",
+        layout.log_of("scores", "{model}"),
     benchmark:
-        "logs/benchmarks/scores/{model}.tsv"
+        layout.timing_of("scores", "{model}")
     priority: 30
     resources:
         mem_mb=1000,
         runtime=30,
     params:
-        **stage_params(run, "score"),
+        **stage_params(run, "scores"),
     shell:
-        "s4v score all --answers results/answers/{wildcards.model:q} --json results/scores/{wildcards.model:q} "
-        "--config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage scores {wildcards.model:q} 2>&1 | tee -i {log:q}"
 
 
 rule submissions:
     """The files that the evaluation servers take."""
     input:
-        answers=expand(
-            "results/answers/{{model}}/{benchmark}.jsonl",
-            benchmark=run.benchmarks.submissions,
-        ),
+        answers=per_benchmark(layout.ANSWERS, run.benchmarks.submissions, "jsonl"),
         questions=evaluation_manifest(run),
     output:
-        directory("results/submissions/{model}"),
+        directory(layout.SUBMISSIONS / "{model}"),
     log:
-        "logs/submissions/{model}.log",
+        layout.log_of("submissions", "{model}"),
     benchmark:
-        "logs/benchmarks/submissions/{model}.tsv"
+        layout.timing_of("submissions", "{model}")
     priority: 25
     resources:
         mem_mb=1000,
         runtime=30,
     params:
-        **stage_params(run, "submission"),
+        **stage_params(run, "submissions"),
     shell:
-        "s4v submission all --answers results/answers/{wildcards.model:q} "
-        "--out results/submissions/{wildcards.model:q} --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage submissions {wildcards.model:q} 2>&1 | tee -i {log:q}"
 
 
 rule all_benchmarks:
     """The scores of every model on every benchmark, and what the evaluation servers take."""
     input:
         scores(run),
-        expand(
-            "results/submissions/{model}", model=[model.name for model in run.models]
-        ),
+        [layout.SUBMISSIONS / model.name for model in run.models],

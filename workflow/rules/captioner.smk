@@ -4,23 +4,21 @@
 rule captioner:
     """Train Share-Captioner."""
     input:
-        start=f"checkpoints/aligned/{run.captioner.size}/model.safetensors",
-        captions=file_source(run, SEED_CAPTIONS),
+        start=layout.weights(layout.aligned(run.captioner.size)),
+        captions=layout.file_source(run, layout.SEED_CAPTIONS),
     output:
-        "checkpoints/captioner/model.safetensors",
+        layout.weights(layout.CAPTIONER),
     log:
-        "logs/captioner/captioner.log",
+        layout.log_of("captioner"),
     benchmark:
-        "logs/benchmarks/captioner/captioner.tsv"
+        layout.timing_of("captioner")
     priority: 75
     resources:
         **training_resources(run),
-        mem_mb=2500,
-        runtime=60,
     params:
-        **stage_params(run, "train-captioner"),
+        **stage_params(run, "captioner"),
     shell:
-        "s4v train-captioner --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage captioner 2>&1 | tee -i {log:q}"
 
 
 rule all_captioner:

@@ -4,47 +4,41 @@
 rule captions:
     """The captions of one shard of the images."""
     input:
-        captioner="checkpoints/captioner/model.safetensors",
-        images=expand("data/manifests/{source}.parquet", source=run.captions.sources),
+        captioner=layout.weights(layout.CAPTIONER),
+        images=manifests_of(run.captions.sources),
     output:
-        "data/captions/{shard}.jsonl",
+        layout.caption_shard("{shard}"),
     log:
-        "logs/captions/{shard}.log",
+        layout.log_of("captions", "{shard}"),
     benchmark:
-        "logs/benchmarks/captions/{shard}.tsv"
+        layout.timing_of("captions", "{shard}")
     priority: 70
-    resources:
-        mem_mb=2500,
-        runtime=60,
     params:
-        **stage_params(run, "caption-shard"),
+        **stage_params(run, "captions"),
     shell:
-        "s4v caption-shard {wildcards.shard:q} --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage captions {wildcards.shard:q} 2>&1 | tee -i {log:q}"
 
 
 rule pretraining_corpus:
     """The captions of all shards that passed the quality gate."""
     input:
-        expand("data/captions/{shard}.jsonl", shard=shards(run)),
+        [layout.caption_shard(shard) for shard in shards(run)],
     output:
         multiext(
-            "data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107",
+            str(layout.PRETRAINING_CORPUS.with_suffix("")),
             ".json",
             ".arithmetic.json",
             ".provenance.jsonl",
         ),
     log:
-        "logs/corpora/pretraining.log",
+        layout.log_of("pretraining_corpus"),
     benchmark:
-        "logs/benchmarks/corpora/pretraining.tsv"
+        layout.timing_of("pretraining_corpus")
     priority: 70
-    resources:
-        mem_mb=2500,
-        runtime=60,
     params:
-        **stage_params(run, "corpus-pretraining"),
+        **stage_params(run, "pretraining_corpus"),
     shell:
-        "s4v corpus pretraining --shards {input:q} --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage pretraining_corpus 2>&1 | tee -i {log:q}"
 
 
 rule all_captions:

@@ -1,32 +1,28 @@
 """Instruction mixes with detail captions replaced (paper sections 4.3 and 5.4)."""
 
 
-rule substituted_mix:
+rule instruction_mix:
     """An instruction mix in which seed captions stand in the places of its detail captions."""
     input:
         mix=mix_file(run),
-        detail="data/manifests/llava-detail23k.parquet",
-        captions=file_source(run, SEED_CAPTIONS),
+        detail=layout.manifest("llava-detail23k"),
+        captions=layout.file_source(run, layout.SEED_CAPTIONS),
     output:
         multiext(
-            "data/sharegpt4v/{corpus}",
+            str(layout.corpus_named("{corpus}").with_suffix("")),
             ".json",
             ".arithmetic.json",
             ".provenance.jsonl",
         ),
     log:
-        "logs/corpora/{corpus}.log",
+        layout.log_of("instruction_mix", "{corpus}"),
     benchmark:
-        "logs/benchmarks/corpora/{corpus}.tsv"
+        layout.timing_of("instruction_mix", "{corpus}")
     priority: 60
-    resources:
-        mem_mb=2500,
-        runtime=60,
     params:
-        **stage_params(run, "corpus-substitution"),
+        **stage_params(run, "instruction_mix"),
     shell:
-        "s4v corpus substitution --name {wildcards.corpus:q} --config .work/config.json "
-        "2>&1 | tee -i {log:q}"
+        "s4v stage instruction_mix {wildcards.corpus:q} 2>&1 | tee -i {log:q}"
 
 
 rule all_corpora:

@@ -1,47 +1,43 @@
 """The multi-modal models: pre-training and fine-tuning (paper sections 4.2 and 4.3)."""
 
 
-rule pretrained:
+rule pretraining:
     """Upper half of the tower, projector and language model learn from the captioner's captions."""
     input:
-        start="checkpoints/aligned/{size}/model.safetensors",
-        captions=file_source(run, PRETRAINING_CORPUS),
+        start=layout.weights(layout.aligned("{size}")),
+        captions=layout.file_source(run, layout.PRETRAINING_CORPUS),
     output:
-        "checkpoints/pretrained/{size}/model.safetensors",
+        layout.weights(layout.pretrained("{size}")),
     log:
-        "logs/pretraining/{size}.log",
+        layout.log_of("pretraining", "{size}"),
     benchmark:
-        "logs/benchmarks/pretraining/{size}.tsv"
+        layout.timing_of("pretraining", "{size}")
     priority: 60
     resources:
         **training_resources(run),
-        mem_mb=2500,
-        runtime=60,
     params:
-        **stage_params(run, "pretrain"),
+        **stage_params(run, "pretraining"),
     shell:
-        "s4v pretrain {wildcards.size:q} --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage pretraining {wildcards.size:q} 2>&1 | tee -i {log:q}"
 
 
-rule finetuned:
+rule finetuning:
     """Projector and language model learn to follow instructions; the result is a row of the table."""
     input:
         unpack(finetuning_inputs(run)),
     output:
-        "checkpoints/{model}/finetuned/model.safetensors",
+        layout.weights(layout.finetuned("{model}")),
     log:
-        "logs/finetuning/{model}.log",
+        layout.log_of("finetuning", "{model}"),
     benchmark:
-        "logs/benchmarks/finetuning/{model}.tsv"
+        layout.timing_of("finetuning", "{model}")
     priority: 50
     resources:
         **training_resources(run),
-        mem_mb=2500,
-        runtime=60,
     params:
-        **stage_params(run, "finetune"),
+        **stage_params(run, "finetuning"),
     shell:
-        "s4v finetune {wildcards.model:q} --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage finetuning {wildcards.model:q} 2>&1 | tee -i {log:q}"
 
 
 rule all_lmm:

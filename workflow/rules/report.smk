@@ -6,19 +6,19 @@ rule table:
     input:
         scores(run),
     output:
-        report("results/table.csv", caption="../report/table.rst", category="Tables"),
-        "results/table.md",
+        report(layout.TABLE, caption="../report/table.rst", category="Tables"),
+        layout.TABLE.with_suffix(".md"),
     log:
-        "logs/report/table.log",
+        layout.log_of("table"),
     benchmark:
-        "logs/benchmarks/report/table.tsv"
+        layout.timing_of("table")
     resources:
         mem_mb=500,
         runtime=10,
     params:
         **stage_params(run, "table"),
     shell:
-        "s4v table --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage table 2>&1 | tee -i {log:q}"
 
 
 rule cells:
@@ -26,47 +26,43 @@ rule cells:
     input:
         scores(run),
     output:
-        "results/scores.csv",
+        layout.CELLS,
     log:
-        "logs/report/cells.log",
+        layout.log_of("cells"),
     benchmark:
-        "logs/benchmarks/report/cells.tsv"
+        layout.timing_of("cells")
     resources:
         mem_mb=500,
         runtime=10,
     params:
         **stage_params(run, "cells"),
     shell:
-        "s4v cells --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage cells 2>&1 | tee -i {log:q}"
 
 
 rule substitution:
     """What better captions do by themselves."""
     input:
-        expand(
-            "results/scores/{model}/{benchmark}.json",
-            model=paired_models(run),
-            benchmark=run.benchmarks.scored,
-        ),
+        scores(run, paired_models(run)),
     output:
         report(
-            "results/substitution.csv",
+            layout.SUBSTITUTION,
             caption="../report/substitution.rst",
             category="Tables",
         ),
-        "results/substitution_errors.csv",
-        "results/substitution.md",
+        layout.SUBSTITUTION_ERRORS,
+        layout.SUBSTITUTION.with_suffix(".md"),
     log:
-        "logs/report/substitution.log",
+        layout.log_of("substitution"),
     benchmark:
-        "logs/benchmarks/report/substitution.tsv"
+        layout.timing_of("substitution")
     resources:
         mem_mb=500,
         runtime=10,
     params:
         **stage_params(run, "substitution"),
     shell:
-        "s4v substitution --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage substitution 2>&1 | tee -i {log:q}"
 
 
 rule mixture:
@@ -74,78 +70,70 @@ rule mixture:
     input:
         corpora(run),
     output:
-        report(
-            "results/mixture.csv", caption="../report/mixture.rst", category="Tables"
-        ),
+        report(layout.MIXTURE, caption="../report/mixture.rst", category="Tables"),
     log:
-        "logs/report/mixture.log",
+        layout.log_of("mixture"),
     benchmark:
-        "logs/benchmarks/report/mixture.tsv"
+        layout.timing_of("mixture")
     resources:
         mem_mb=500,
         runtime=30,
     params:
         **stage_params(run, "mixture"),
     shell:
-        "s4v mixture --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage mixture 2>&1 | tee -i {log:q}"
 
 
 rule datasets:
     """The caption data sets compared, and what the captions of each are like."""
     input:
-        coco="data/manifests/coco-captions.parquet",
-        short="data/manifests/llava-captions.parquet",
-        detail="data/manifests/llava-detail23k.parquet",
-        seed=file_source(run, SEED_CAPTIONS),
-        pretraining=file_source(run, PRETRAINING_CORPUS),
+        coco=layout.manifest("coco-captions"),
+        short=layout.manifest("llava-captions"),
+        detail=layout.manifest("llava-detail23k"),
+        seed=layout.file_source(run, layout.SEED_CAPTIONS),
+        pretraining=layout.file_source(run, layout.PRETRAINING_CORPUS),
     output:
+        report(layout.DATASETS, caption="../report/datasets.rst", category="Tables"),
         report(
-            "results/datasets.csv", caption="../report/datasets.rst", category="Tables"
-        ),
-        report(
-            expand(
-                "results/captions/{set}.csv",
-                set=["coco", "short", "detail", "seed", "pretraining"],
-            ),
+            [layout.caption_statistics(name) for name in layout.CAPTION_SETS],
             caption="../report/captions.rst",
             category="Tables",
         ),
     log:
-        "logs/report/datasets.log",
+        layout.log_of("datasets"),
     benchmark:
-        "logs/benchmarks/report/datasets.tsv"
-    threads: 2
+        layout.timing_of("datasets")
+    threads: STAGES["datasets"].processes
     resources:
-        mem_mb=2500,
         runtime=30,
     params:
         **stage_params(run, "datasets"),
     shell:
-        "s4v datasets --processes {threads:q} 2>&1 | tee -i {log:q}"
+        "s4v stage datasets 2>&1 | tee -i {log:q}"
 
 
-rule figure:
+rule figures:
     """A figure of one of the tables."""
     input:
-        "results/{name}.csv",
+        layout.RESULTS / "{name}.csv",
     output:
         report(
-            "results/figures/{name}.svg",
+            layout.figure("{name}"),
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{name}"},
         ),
     log:
-        "logs/report/figure-{name}.log",
+        layout.log_of("figures", "{name}"),
     benchmark:
-        "logs/benchmarks/report/figure-{name}.tsv"
+        layout.timing_of("figures", "{name}")
     resources:
         mem_mb=1000,
         runtime=10,
     params:
         **stage_params(run, "figures"),
     shell:
-        "s4v figures {wildcards.name:q} 2>&1 | tee -i {log:q}"
+        "s4v stage figures {wildcards.name:q} 2>&1 | tee -i {log:q}"
 
 
 rule metrics:
@@ -155,22 +143,22 @@ rule metrics:
         scores(run),
     output:
         metrics(run),
-        curves="results/curves.csv",
+        curves=layout.CURVES,
     log:
-        "logs/report/metrics.log",
+        layout.log_of("metrics"),
     benchmark:
-        "logs/benchmarks/report/metrics.tsv"
+        layout.timing_of("metrics")
     resources:
         mem_mb=500,
         runtime=10,
     params:
         **stage_params(run, "metrics"),
     shell:
-        "s4v metrics --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage metrics 2>&1 | tee -i {log:q}"
 
 
 rule all_report:
     """Every table and figure."""
     input:
-        "results/table.csv",
+        layout.TABLE,
         results_of(run),

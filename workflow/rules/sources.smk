@@ -1,23 +1,23 @@
 """Images and annotation files: fetched, unpacked, checked (paper section 3.2 and 3.3, table 1)."""
 
 
-rule mini_world:
+rule synthetic_world:
     """Draw the mini world, from which the sources are then fetched as from the internet."""
     output:
-        scenes="data/mini/scenes.jsonl",
-        world="data/mini/world/eval/eval.zip",
+        scenes=layout.SCENES,
+        world=layout.WORLD / "eval" / "eval.zip",
     log:
-        "logs/sources/mini-world.log",
+        layout.log_of("synthetic_world"),
     benchmark:
-        "logs/benchmarks/sources/mini-world.tsv"
+        layout.timing_of("synthetic_world")
     priority: 100
     resources:
         mem_mb=1000,
         runtime=30,
     params:
-        **stage_params(run, "mini-world"),
+        **stage_params(run, "synthetic_world"),
     shell:
-        "s4v mini-world --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage synthetic_world 2>&1 | tee -i {log:q}"
 
 
 rule source:
@@ -25,19 +25,19 @@ rule source:
     input:
         world(run),
     output:
-        "data/manifests/{source}.parquet",
+        layout.manifest("{source}"),
     log:
-        "logs/sources/{source}.log",
+        layout.log_of("source", "{source}"),
     benchmark:
-        "logs/benchmarks/sources/{source}.tsv"
+        layout.timing_of("source", "{source}")
     priority: 100
     resources:
         mem_mb=1000,
         runtime=2880,
     params:
-        **stage_params(run, "fetch"),
+        **stage_params(run, "source"),
     shell:
-        "s4v fetch {wildcards.source:q} --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage source {wildcards.source:q} 2>&1 | tee -i {log:q}"
 
 
 rule all_sources:

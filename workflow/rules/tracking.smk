@@ -1,28 +1,27 @@
 """MLflow shows what a run did."""
 
 
-rule tracked:
+rule tracking:
     """Show everything in MLflow, all at once because it is slow to start and to be written to."""
     input:
-        "results/table.csv",
+        layout.TABLE,
         results_of(run),
     output:
-        "results/tracked.txt",
-        "results/mlflow_runs.json",
+        layout.TRACKED,
+        layout.MLFLOW_RUNS,
     log:
-        "logs/report/tracked.log",
+        layout.log_of("tracking"),
     benchmark:
-        "logs/benchmarks/report/tracked.tsv"
+        layout.timing_of("tracking")
     resources:
-        mem_mb=2500,
         runtime=30,
     params:
-        **stage_params(run, "track"),
+        **stage_params(run, "tracking"),
     shell:
-        "s4v track --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage tracking 2>&1 | tee -i {log:q}"
 
 
 rule all_tracking:
     """Everything that a run did, shown."""
     input:
-        rules.tracked.output,
+        rules.tracking.output,

@@ -109,7 +109,7 @@ def resolve(address: str, mini_base_url: str | None = None) -> str:
     if not address.startswith(MINI):
         return address
     if mini_base_url is None:
-        raise UserError(f"address {address}: the mini world is not being served; use a preset with other sources")
+        raise UserError(f"address {address}: the synthetic world is not being served; use a preset with other sources")
     return f"{mini_base_url.rstrip('/')}/{address.removeprefix(MINI)}"
 
 

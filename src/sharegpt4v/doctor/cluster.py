@@ -12,9 +12,10 @@ from typing import Any
 
 from sharegpt4v.config import Config
 from sharegpt4v.doctor.finding import Finding
-from sharegpt4v.doctor.profile import TRAINING, Kind, kinds
+from sharegpt4v.doctor.profile import Kind, kinds
 from sharegpt4v.errors import UserError
 from sharegpt4v.pipeline.slurm import ask
+from sharegpt4v.pipeline.stages import is_training
 
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 USABLE = ("idle", "mix", "alloc", "comp", "plnd")  # as sinfo calls nodes that take jobs now or soon
@@ -65,7 +66,7 @@ def _offered(kind: Kind, config: Config) -> Finding:
     usable = [gres for partition, gres, state in rows if partition == kind.partition and state in USABLE]
     able = [gres for gres in usable if _gpus_of(gres) >= kind.gpus]
     what, found = kind.name, f"{len(able)} nodes of partition {kind.partition or '(none)'} can take it"
-    processes, training = config.compute.processes_per_node, [rule for rule in kind.rules if rule in TRAINING]
+    processes, training = config.compute.processes_per_node, [rule for rule in kind.rules if is_training(rule)]
     if len(able) < kind.nodes:
         return Finding(what, found, f"expected {kind.nodes}: see `sinfo`, and put the right partition in the profile")
     if training and processes > 1 and kind.gpus not in (0, processes):

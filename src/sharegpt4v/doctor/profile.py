@@ -10,8 +10,7 @@ import yaml
 
 from sharegpt4v.config import Config
 from sharegpt4v.errors import UserError
-
-TRAINING = ("alignment", "captioner", "pretrained", "finetuned")  # the rules whose nodes are those of the config
+from sharegpt4v.pipeline.stages import is_training
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def kinds(profile: dict[str, Any], config: Config) -> list[Kind]:
     default = profile.get("default-resources", {})
     found: dict[Kind, list[str]] = {_kind(default, 1): []}
     for rule, resources in profile.get("set-resources", {}).items():
-        nodes = config.compute.nodes if rule in TRAINING else 1
+        nodes = config.compute.nodes if is_training(rule) else 1
         found.setdefault(_kind(default | resources, nodes), []).append(rule)
     return [Kind(**(vars(kind) | {"rules": tuple(rules)})) for kind, rules in found.items()]
 

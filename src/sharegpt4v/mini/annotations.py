@@ -1,4 +1,4 @@
-"""The annotation files of the mini world, in the formats of COCO captions and of LLaVA (paper, Table 1, section 4.3).
+"""The annotation files of the synthetic world, in the formats of COCO captions and LLaVA (paper table 1, section 4.3).
 
 Short captions for alignment, detail captions by someone who never saw the pictures, and the two instruction mixes of
 which those detail captions are a part. The names of celebrities, landmarks and art styles stand in none of them: only

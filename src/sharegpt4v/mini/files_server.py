@@ -1,4 +1,4 @@
-"""A file server on loopback, so that the mini world's archives are fetched over HTTP as the real ones are.
+"""A file server on loopback, so that the synthetic world's archives are fetched over HTTP as the real ones are.
 
 It answers HEAD, Range and conditional requests, on a free port, and says nothing on the terminal.
 """

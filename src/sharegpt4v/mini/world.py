@@ -1,4 +1,4 @@
-"""The mini world as files: every archive, URL list, annotation file and benchmark that the catalogue of sources names.
+"""The synthetic world as files: every archive, URL list, annotation file and benchmark that the catalogue names.
 
 It stands in for the download page of the paper's data (its section 3.2). What a picture shows is written to a file of
 its own, outside the folder that is served, for the teacher alone.
@@ -52,7 +52,7 @@ def write_world(
         _check(name, count, sources)
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    progress = Progress("draw the mini world", sum(images.values()), "pictures")
+    progress = Progress("draw the synthetic world", sum(images.values()), "pictures")
     drawn: dict[str, list[Drawn]] = {}
     known: list[dict[str, Any]] = []
     for name, count in images.items():

@@ -11,12 +11,9 @@ finished work before it asks for the rest.
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-import subprocess
 import sys
-import tempfile
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +25,9 @@ from sharegpt4v.code_hash import NAME, PACKAGE, modules_of
 from sharegpt4v.config import Config, load
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_text
-from sharegpt4v.pipeline.stages import STAGES, verb_of
+from sharegpt4v.pipeline.rerun import roots_of
+from sharegpt4v.pipeline.snakemake import Graph, graph_of
+from sharegpt4v.pipeline.stages import STAGES
 
 DVC_YAML = Path("dvc.yaml")
 COMMAND = "python -m sharegpt4v.pipeline.dvc"
@@ -54,10 +53,10 @@ SECTIONS_OF_JOBS = {
 
 @dataclass(frozen=True)
 class RuleFile:
-    """A file of rules: the stage of the package that each rule runs, by the name of the rule."""
+    """A file of rules, and the stages of the table that are in it."""
 
     name: str
-    rules: dict[str, str]
+    rules: tuple[str, ...]
 
     @property
     def path(self) -> str:
@@ -65,43 +64,13 @@ class RuleFile:
         return f"{RULES}/{self.name}.smk"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The jobs of a run, as far as DVC is concerned: the outputs of each rule, and which rules read which."""
-
-    outputs: dict[str, list[Path]]
-    reads: dict[str, set[str]]
-
-
 def rule_files(project: Path = layout.PROJECT) -> list[RuleFile]:
     """Return the files of rules in the order in which the Snakefile includes them."""
     names = re.findall(rf'include: "{RULES}/(\w+)\.smk"', (project / "Snakefile").read_text("utf-8"))
-    rule = re.compile(r'^rule (\w+):$.*?stage_params\(run, "([\w-]+)"\)', re.MULTILINE | re.DOTALL)
-    return [RuleFile(name, dict(rule.findall((project / RULES / f"{name}.smk").read_text("utf-8")))) for name in names]
-
-
-def plan_of(config: Path, project: Path = layout.PROJECT) -> Plan:
-    """Ask Snakemake for the jobs of a run with this config. What it complains about is a `UserError`."""
-    outputs: dict[str, list[Path]] = {}
-    for line in _snakemake(config, project, "--summary").splitlines()[1:]:
-        path, _, rule = line.split("\t")[:3]
-        outputs.setdefault(rule, []).append(Path(path))
-    graph = json.loads(_snakemake(config, project, "--d3dag"))
-    rule_of = {node["id"]: node["value"]["rule"] for node in graph["nodes"]}
-    reads: dict[str, set[str]] = {}
-    for edge in graph["edges"]:
-        reads.setdefault(rule_of[edge["v"]], set()).add(rule_of[edge["u"]])
-    return Plan(outputs, reads)
-
-
-def _snakemake(config: Path, project: Path, what: str) -> str:
-    """Return what Snakemake prints about a run that has not begun."""
-    with tempfile.TemporaryDirectory() as empty:
-        command = [sys.executable, "-m", "snakemake", what, "--directory", empty, "--configfile", str(config)]
-        ended = subprocess.run(command, cwd=project, capture_output=True, text=True)
-    if ended.returncode:
-        raise UserError(*ended.stderr.strip().splitlines())
-    return ended.stdout
+    rules = {
+        name: re.findall(r"^rule (\w+):$", (project / RULES / f"{name}.smk").read_text("utf-8"), re.M) for name in names
+    }
+    return [RuleFile(name, tuple(rule for rule in rules[name] if rule in STAGES)) for name in names]
 
 
 def dvc_yaml(config_file: Path, project: Path = layout.PROJECT) -> str:
@@ -110,25 +79,25 @@ def dvc_yaml(config_file: Path, project: Path = layout.PROJECT) -> str:
 
     if shlex.quote(config_file.as_posix()) != config_file.as_posix():
         raise UserError(f"{config_file}: DVC gives this path to a shell; expected one without blanks and other signs")
-    config, plan = load(project / config_file), plan_of(config_file, project)
+    config, graph = load(project / config_file), graph_of(project / config_file)
     stages: dict[str, dict[str, Any]] = {"check": _check(config_file, project)}
     makers: dict[str, str] = {}
     for file in rule_files(project):
-        rules = [rule for rule in file.rules if rule in plan.outputs]
+        rules = [rule for rule in file.rules if rule in graph.outputs]
         if not rules:
             continue
         makers |= dict.fromkeys(rules, file.name)
-        outs = _outs(path for rule in rules for path in plan.outputs[rule])
-        upstream = {makers[read] for rule in rules for read in plan.reads.get(rule, ())} - {file.name}
+        outs = _outs(path for rule in rules for path in graph.outputs[rule])
+        upstream = {makers[read] for rule in rules for read in graph.reads.get(rule, ())} - {file.name}
         made = [out for name in stages if name in upstream for out in stages[name].get("outs", ())]
         stages[file.name] = {
             "cmd": f"snakemake {TARGET}{file.name} --configfile ${{config}}",
-            "deps": [*sorted({file.path, *_code(file, rules), *_texts(file, rules, config)}), *map(_name, made)],
+            "deps": [*sorted({file.path, *_code(rules), *_texts(rules, config)}), *map(_name, made)],
             "params": list(_params(file, rules, config_file, project)),
         }
         if outs:
             stages[file.name]["outs"] = [{out: {"persist": True}} for out in outs]
-    document = {"vars": [{"config": config_file.as_posix()}], "stages": stages} | _shown(config, plan)
+    document = {"vars": [{"config": config_file.as_posix()}], "stages": stages} | _shown(config, graph)
     head = f"# Written from {RULES}/*.smk and {config_file.as_posix()} by `{COMMAND}`; do not edit.\n\n"
     return head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
@@ -155,21 +124,20 @@ def _outs(paths: Iterable[Path]) -> list[str]:
     return sorted(path.as_posix() for path in found)
 
 
-def _code(file: RuleFile, rules: Sequence[str]) -> Iterator[str]:
+def _code(rules: Sequence[str]) -> Iterator[str]:
     """Yield the folders of the package, or its single files, that the rules run."""
     for rule in rules:
-        stage = file.rules[rule]
-        for module in modules_of(verb_of(stage), *STAGES[stage].code):
+        for module in modules_of(*roots_of(rule)):
             package = module.partition(".")[0]
-            if package == "verbs" or not (PACKAGE / package).is_dir():
+            if package == "stages" or not (PACKAGE / package).is_dir():
                 yield f"src/{NAME}/{module.replace('.', '/')}.py"
             else:
                 yield f"src/{NAME}/{package}"
 
 
-def _texts(file: RuleFile, rules: Sequence[str], config: Config) -> Iterator[str]:
+def _texts(rules: Sequence[str], config: Config) -> Iterator[str]:
     """Yield the prompts and tables of the project that the rules read."""
-    for name in {name for rule in rules for name in STAGES[file.rules[rule]].texts}:
+    for name in {name for rule in rules for name in STAGES[rule].texts}:
         value: Any = config
         for key in () if "/" in name else name.split("."):
             value = getattr(value, key)
@@ -178,7 +146,7 @@ def _texts(file: RuleFile, rules: Sequence[str], config: Config) -> Iterator[str
 
 def _params(file: RuleFile, rules: Sequence[str], config_file: Path, project: Path) -> Iterator[dict[str, list[str]]]:
     """Yield the sections of the config that the rules depend on, by the file of the chain of presets they stand in."""
-    sections = {key.partition(".")[0] for rule in rules for key in STAGES[file.rules[rule]].config}
+    sections = {key.partition(".")[0] for rule in rules for key in STAGES[rule].config}
     sections |= SECTIONS_OF_JOBS.get(file.name, set())
     for path, tree in _presets(config_file, project):
         if here := sorted(sections & set(tree)):
@@ -195,9 +163,9 @@ def _presets(config_file: Path, project: Path) -> Iterator[tuple[Path, dict[str,
         yield from _presets(config_file.parent / tree["base"], project)
 
 
-def _shown(config: Config, plan: Plan) -> dict[str, Any]:
+def _shown(config: Config, graph: Graph) -> dict[str, Any]:
     """Return what `dvc metrics` and `dvc plots` show: scores by model, curves of the trainings, figures."""
-    figures = sorted(path.as_posix() for path in plan.outputs.get("figure", ()))
+    figures = sorted(path.as_posix() for path in graph.outputs.get("figures", ()))
     axes = {"x": "percent", "x_label": "% of the training", "y_label": "loss"}
     file = layout.CURVES.as_posix()
     curves = [{f"loss of {name}": {**axes, "y": {file: name}}} for name in layout.trainings(config)]

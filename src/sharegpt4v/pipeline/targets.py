@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ def training_resources(config: Config) -> dict[str, Any]:
 def evaluation_manifest(config: Config) -> list[str]:
     """Return the manifest of the source that brings the benchmarks; none where the user has put them in place."""
     found = layout.file_source(config, config.benchmarks.root)
-    return [found] if found.startswith("data/manifests/") else []
+    return [found] if found != str(config.benchmarks.root) else []
 
 
 def world(config: Config) -> list[str]:
-    """Return the files of the mini world that say it is there; none where images are real."""
+    """Return the files of the synthetic world that say it is there; none where images are real."""
     return [str(layout.SCENES), str(layout.WORLD / "eval" / "eval.zip")] if config.mini else []
 
 
@@ -47,7 +47,7 @@ def tower_inputs(config: Config) -> list[str]:
     """Return what the vision tower is made from; one that is published needs nothing."""
     if config.base_models.vision_tower.published:
         return []
-    return [_TOKENIZER, "data/manifests/llava.parquet", "data/manifests/llava-captions.parquet"]
+    return [_TOKENIZER, *manifests_of(["llava", "llava-captions"])]
 
 
 def mix_file(config: Config) -> Callable[[Mapping[str, str]], str]:
@@ -62,9 +62,9 @@ def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str,
     def inputs(wildcards: Mapping[str, str]) -> dict[str, Any]:
         model = layout.model_named(config, dict(wildcards.items())["model"])
         return {
-            "start": str(layout.start_of(model) / "model.safetensors"),
+            "start": str(layout.weights(layout.start_of(model))),
             "rows": layout.file_source(config, layout.rows_of(config, model)),
-            "images": [f"data/manifests/{name}.parquet" for name in image_sources(config)],
+            "images": manifests_of(image_sources(config)),
         }
 
     return inputs
@@ -75,9 +75,14 @@ def paired_models(config: Config) -> list[str]:
     return list(dict.fromkeys(name for pair in config.substitution for name in (pair.before, pair.after)))
 
 
+def manifests_of(names: Iterable[str]) -> list[str]:
+    """Return the manifests of sources."""
+    return [str(layout.manifest(name)) for name in names]
+
+
 def manifests(config: Config) -> list[str]:
     """Return what says that the sources of a run are there."""
-    return [f"data/manifests/{name}.parquet" for name in layout.sources(config)]
+    return manifests_of(layout.sources(config))
 
 
 def mixes(config: Config) -> list[str]:
@@ -93,20 +98,26 @@ def corpora(config: Config) -> list[str]:
 
 def trainings(config: Config) -> list[str]:
     """Return the weights that the trainings of a run make."""
-    return [str(checkpoint / "model.safetensors") for checkpoint in layout.trainings(config).values()]
+    return [str(layout.weights(checkpoint)) for checkpoint in layout.trainings(config).values()]
 
 
-def scores(config: Config) -> list[str]:
-    """Return the scores of every model on every benchmark that is scored here."""
+def scores(config: Config, models: Iterable[str] | None = None) -> list[str]:
+    """Return the scores of `models`, by default all of the run, on every benchmark that is scored here."""
     names = config.benchmarks.scored
-    return [str(layout.SCORES / model.name / f"{name}.json") for model in config.models for name in names]
+    models = [model.name for model in config.models] if models is None else models
+    return [str(layout.SCORES / model / f"{name}.json") for model in models for name in names]
+
+
+def per_benchmark(folder: Path, names: Iterable[str], *suffixes: str) -> list[str]:
+    """Return the files of one model, the wildcard `model`, in a folder of results: one per benchmark and suffix."""
+    return [str(folder / "{model}" / f"{name}.{suffix}") for name in names for suffix in suffixes]
 
 
 def results_of(config: Config) -> list[str]:
     """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
     names = ["datasets", "curves", "captions/seed", "captions/pretraining"]
     names += ["substitution"] if config.substitution else []
-    drawn = [path for name in names for path in (f"results/{name}.csv", f"results/figures/{name}.svg")]
+    drawn = [str(path) for name in names for path in (layout.RESULTS / f"{name}.csv", layout.figure(name))]
     return [*drawn, str(layout.MIXTURE), str(layout.CELLS), *metrics(config)]
 
 

@@ -13,7 +13,7 @@ from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.pipeline.targets import expected_images, shards
-from sharegpt4v.plan.flops import all_weights, generated_row, trained_weights, training_row
+from sharegpt4v.plan.flops import all_weights, generated_row, llm_weights, tower_weights, trained_weights, training_row
 from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
 
 
@@ -41,27 +41,29 @@ class Estimate:
         sizes = layout.sizes(config)
         captioned = sum(expected_images(config, name) for name in config.captions.sources)
         seeds = sum(config.teacher.captions.values())
-        costs = {"sources": self._sources()}
-        made = not layout.is_taken(config, layout.PRETRAINING_CORPUS)
+        costs = {"source": self._sources()}
         if not layout.is_taken(config, layout.SEED_CAPTIONS):
-            costs["seed captions"] = self._seed_captions(seeds)
-        base = sum(all_weights(self.models, size) for size in sizes)
-        costs["base models"] = Cost(len(sizes) + 1, gigabytes=self._gigabytes(base))
+            costs["seed_captions"] = self._seed_captions(seeds)
+        vocabulary = self.models.tokenizer.vocabulary
+        made = [self.models.llm[size] for size in sizes]
+        llms = sum(llm_weights(llm, vocabulary) + vocabulary * llm.hidden_size for llm in made)
+        costs["language_model"] = Cost(len(sizes), gigabytes=self._gigabytes(llms))
+        costs["vision_tower"] = Cost(1, gigabytes=self._gigabytes(tower_weights(self.models.vision_tower)))
         costs["alignment"] = self._training(
             "alignment", sizes, config.alignment, self._images("llava"), "short_caption_tokens"
         )
-        if made:
+        if not layout.is_taken(config, layout.PRETRAINING_CORPUS):
             costs["captioner"] = self._training(
                 "captioner", [config.captioner.size], config.captioner.recipe, seeds, "caption_tokens"
             )
             costs["captions"] = self._captions(captioned)
-        costs["pre-training"] = self._training(
+        costs["pretraining"] = self._training(
             "pretraining", layout.pretrained_sizes(config), config.pretraining, captioned, "caption_tokens"
         )
-        costs["fine-tuning"] = self._fine_tuning()
+        costs["finetuning"] = self._fine_tuning()
         costs["answers"] = self._answers()
         if config.benchmarks.judged:
-            costs["judge"] = self._judge()
+            costs["judgements"] = self._judge()
         return costs
 
     def _sources(self) -> Cost:

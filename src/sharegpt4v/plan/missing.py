@@ -14,10 +14,10 @@ from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.catalogues.sources import CRAWLED, Source
 from sharegpt4v.config import Config
 from sharegpt4v.images.folder import how_to_place, is_placed
+from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.pipeline.start import endpoints
 from sharegpt4v.pipeline.targets import evaluation_manifest
 from sharegpt4v.plan.estimate import Cost
-from sharegpt4v.plan.stages import Pending
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ def missing(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, 
     return [
         *_keys(config, pending),
         *_budget(config, pending, costs),
-        *(_sources(config) if "sources" in pending else ()),
-        *(_base_models(config) if "base models" in pending else ()),
+        *(_sources(config) if "source" in pending else ()),
+        *(_base_models(config) if {"language_model", "vision_tower"} & pending.keys() else ()),
         *(_benchmarks(config) if "answers" in pending else ()),
         *_disk(pending, costs),
     ]
 
 
 def _keys(config: Config, pending: Mapping[str, Pending]) -> Iterator[Missing]:
-    stages = {"teacher": "seed captions", "judge": "judge"}
+    stages = {"teacher": "seed_captions", "judge": "judgements"}
     asked = {name: section for name, section in endpoints(config).items() if stages[name] in pending}
     for name, section in asked.items():
         variable = section.api_key_variable
@@ -51,9 +51,9 @@ def _keys(config: Config, pending: Mapping[str, Pending]) -> Iterator[Missing]:
 
 
 def _budget(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, Cost]) -> Iterator[Missing]:
-    if "seed captions" not in pending or "seed captions" not in costs:
+    if "seed_captions" not in pending or "seed_captions" not in costs:
         return
-    teacher, cost = config.teacher, costs["seed captions"]
+    teacher, cost = config.teacher, costs["seed_captions"]
     budget, usd = teacher.budget, cost.batch_usd if teacher.mode == "batch" else cost.usd
     if usd is None:
         yield Missing(f"price of {teacher.model}", "add a row to config/prices.tsv to see what it costs", stops=False)
@@ -65,7 +65,7 @@ def _sources(config: Config) -> Iterator[Missing]:
     lacking: dict[str, list[Source]] = {}
     for source in layout.sources(config).values():
         folder = layout.DATA / source.folder
-        if (layout.DATA / "manifests" / f"{source.name}.parquet").exists():
+        if layout.manifest(source.name).exists():
             continue
         if source.kind == "placed" and not is_placed(folder):
             lacking.setdefault(source.downloads[0].address, []).append(source)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sharegpt4v.files import csv_text
+from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.plan.estimate import Cost
 from sharegpt4v.plan.missing import Missing
-from sharegpt4v.plan.stages import RULES, Pending
 
-COLUMNS = ("stage", "jobs", "why", "GPU-hours", "USD", "by batch", "GB")
+COLUMNS = ("stage", "jobs", "why", "minutes", "GPU-hours", "USD", "by batch", "GB")
 UNKNOWN = "?"
 
 
@@ -18,13 +18,27 @@ def plan_text(
     pending: Mapping[str, Pending],
     costs: Mapping[str, Cost],
     missing: Sequence[Missing],
-    taken: Sequence[str],
+    provided: Sequence[str],
+    seconds: Mapping[str, float],
 ) -> str:
-    """Return the screen: a line per stage that is left, the sum, what is taken, what is missing."""
-    lines = [COLUMNS, *(_line(stage, pending, costs) for stage in RULES if stage in pending)]
+    """Return the screen: a line per stage that is left, the sum, what is provided, what is missing.
+
+    `seconds` is what a job of a stage took in this folder; minutes of other stages are not known. They are of all jobs
+    one after the other.
+    """
+    minutes = {stage: one.jobs * seconds[stage] / 60 if stage in seconds else None for stage, one in pending.items()}
+    lines = [COLUMNS, *(_line(stage, pending, costs, minutes[stage]) for stage in pending)]
     left = [_left(costs[stage], pending[stage]) for stage in costs if stage in pending]
     jobs = str(sum(one.jobs for one in pending.values()))
-    lines.append(("in all", jobs, "", *(_shown([getattr(cost, key) for cost in left]) for key in _KEYS)))
+    lines.append(
+        (
+            "in all",
+            jobs,
+            "",
+            _shown(list(minutes.values())),
+            *(_shown([getattr(cost, key) for cost in left]) for key in _KEYS),
+        )
+    )
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     aligned = [
         "  ".join(
@@ -35,7 +49,7 @@ def plan_text(
     ]
     if not pending:
         aligned = ["nothing to do: everything is made"]
-    told = [title, "", *aligned, "", *(f"taken, not made: {what}" for what in taken)]
+    told = [title, "", *aligned, "", *(f"provided, not made: {what}" for what in provided)]
     told += [f"missing: {one.what}: {one.remedy}" for one in missing if one.stops]
     told += [f"not there, the run goes on: {one.what}: {one.remedy}" for one in missing if not one.stops]
     told.append("This run cannot be done yet: see what is missing." if any(one.stops for one in missing) else "Ready.")
@@ -45,10 +59,12 @@ def plan_text(
 _KEYS = ("gpu_hours", "usd", "batch_usd", "gigabytes")
 
 
-def _line(stage: str, pending: Mapping[str, Pending], costs: Mapping[str, Cost]) -> tuple[str, ...]:
+def _line(
+    stage: str, pending: Mapping[str, Pending], costs: Mapping[str, Cost], minutes: float | None
+) -> tuple[str, ...]:
     one = pending[stage]
     left = _left(costs[stage], one) if stage in costs else Cost(one.jobs)
-    return (stage, str(one.jobs), one.why, *(_shown([getattr(left, key)]) for key in _KEYS))
+    return (stage, str(one.jobs), one.why, _shown([minutes]), *(_shown([getattr(left, key)]) for key in _KEYS))
 
 
 def _left(cost: Cost, pending: Pending) -> Cost:

@@ -11,27 +11,21 @@ from sharegpt4v import layout
 from sharegpt4v.endpoint.account import billed, reservations_path
 from sharegpt4v.endpoint.completion import Bound
 from sharegpt4v.ledger import read_ledger
+from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.plan.tables import Price
 from sharegpt4v.report.timings import all_timings
 
-LEDGERS = {"seed captions": layout.WORK / "seed", "judge": layout.WORK / "judge"}
+LEDGERS = {"seed_captions": layout.WORK / "seed_captions", "judgements": layout.WORK / "judgements"}
 NO_LEDGERS = (".reservations.jsonl", "rejected.jsonl")  # of the files beside them
-FOLDERS = {  # of Snakemake's benchmark files, whose names the rules give, by stage
-    "base": "base models", "captioner": "captioner", "captions": "captions", "pretraining": "pre-training",
-    "finetuning": "fine-tuning", "answers": "answers",
-}  # fmt: skip
-CHECKPOINTS = {"base": "base models", "aligned": "alignment", "captioner": "captioner", "pretrained": "pre-training"}
-TRAINED = ("alignment", "captioner", "pre-training", "fine-tuning")
+CHECKPOINTS = {"aligned": "alignment", "captioner": "captioner", "pretrained": "pretraining"}
 
 
-def hours_spent(benchmarks: Path, processes: int) -> dict[str, float]:
+def hours_spent(timings: Path, processes: int) -> dict[str, float]:
     """Return the device-hours of each stage: its jobs had one device each, trainings one for each of `processes`."""
     hours: dict[str, float] = defaultdict(float)
-    for timing in all_timings(benchmarks):
-        aligned = timing.job.startswith("base/aligned-")
-        stage = "alignment" if aligned else FOLDERS.get(timing.stage)
-        if stage:
-            hours[stage] += timing.seconds / 3600 * (processes if stage in TRAINED else 1)
+    for timing in all_timings(timings):
+        if timing.stage in STAGES and (device := STAGES[timing.stage].device) != "cpu":
+            hours[timing.stage] += timing.seconds / 3600 * (processes if device == "training" else 1)
     return hours
 
 
@@ -65,11 +59,13 @@ def _cost(record: Mapping[str, Any], price: Price) -> float:
 def gigabytes_spent() -> dict[str, float]:
     """Return what lies on disk: images by their manifests, which are quicker to add up than the files."""
     found: dict[str, float] = defaultdict(float)
-    found["sources"] = sum(_manifest_bytes(path) for path in (layout.DATA / "manifests").glob("*.parquet")) / 1e9
-    for folder in layout.CHECKPOINTS.glob("*"):
-        found[CHECKPOINTS.get(folder.name, "fine-tuning")] += _bytes(folder.rglob("*")) / 1e9
+    found["source"] = sum(_manifest_bytes(path) for path in layout.manifest("*").parent.glob("*.parquet")) / 1e9
+    found["language_model"] = _bytes(layout.TOWER.parent.glob("llm-*/*")) / 1e9
+    found["vision_tower"] = _bytes(layout.TOWER.rglob("*")) / 1e9
+    for folder in set(layout.CHECKPOINTS.glob("*")) - {layout.TOWER.parent}:
+        found[CHECKPOINTS.get(folder.name, "finetuning")] += _bytes(folder.rglob("*")) / 1e9
     found["captions"] = _bytes([layout.PRETRAINING_CORPUS, *layout.DATA.glob("captions/*.jsonl")]) / 1e9
-    found["seed captions"] = _bytes([layout.SEED_CAPTIONS]) / 1e9
+    found["seed_captions"] = _bytes([layout.SEED_CAPTIONS]) / 1e9
     return found
 
 

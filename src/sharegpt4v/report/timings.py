@@ -43,6 +43,14 @@ def all_timings(benchmark_dir: Path) -> list[Timing]:
     return [timing for path in sorted(benchmark_dir.rglob("*.tsv")) for timing in read_timings(path, benchmark_dir)]
 
 
+def seconds_per_job(benchmark_dir: Path) -> dict[str, float]:
+    """Return the mean seconds of a job of each stage."""
+    stages: dict[str, list[float]] = {}
+    for timing in all_timings(benchmark_dir):
+        stages.setdefault(timing.stage, []).append(timing.seconds)
+    return {stage: sum(seconds) / len(seconds) for stage, seconds in stages.items()}
+
+
 def terminal_text(timings: list[Timing]) -> str:
     """Return a table of the stages, the longest first, and their total. Jobs side by side count each."""
     lines = [("stage", "jobs", "seconds", "", "largest MiB")]

@@ -63,10 +63,10 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
     samples = samples_in(job.outputs, root)
     return Run(
         name=job.name,
-        stage=job.rule,
-        params=_settings(job, config) | (_manner(root, job.outputs) if job.rule == "scores" else {}),
+        stage=job.stage,
+        params=_settings(job, config) | (_how_scored(root, job.outputs) if job.stage == "scores" else {}),
         records=[root / record for record in records if (root / record).exists()],
-        metrics=job.timings | (_scores(root, job.outputs[0].parent.name) if job.rule == "scores" else {}),
+        metrics=job.timings | (_scores(root, job.outputs[0].parent.name) if job.stage == "scores" else {}),
         artifacts=[root / path for path in job.outputs if path.suffix in SHOWN],
         texts={"captions.html": caption_page(samples, root / layout.DATA)} if samples else {},
         provenance=provenance,
@@ -76,11 +76,9 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
 
 def _settings(job: Job, config: Config) -> dict[str, Any]:
     """Return the part of the config that a job depended on, by key."""
-    verb = job.arguments[0]
-    stage = STAGES.get(verb) or STAGES.get("-".join(job.arguments[:2]))
     whole = config.model_dump(mode="json")
     found: dict[str, Any] = {}
-    for key in stage.config if stage else ():
+    for key in STAGES[job.stage].config:
         named = key.partition(".{")[0]
         value: Any = whole
         for part in named.split("."):
@@ -96,7 +94,7 @@ def _scores(root: Path, model: str, prefix: str = "") -> dict[str, float]:
     return scores | {f"{ERROR}/{prefix}{name}": cell.stderr for name, cell in cells.items() if cell.stderr is not None}
 
 
-def _manner(root: Path, scores: Iterable[Path]) -> dict[str, Any]:
+def _how_scored(root: Path, scores: Iterable[Path]) -> dict[str, Any]:
     """Return how each score was taken: on which split, by which rules, and how many questions it rests on."""
     files = {path.stem: read_json(root / path) for path in scores}
     return {name: {key: score[key] for key in ("split", "scoring", "n")} for name, score in files.items()}

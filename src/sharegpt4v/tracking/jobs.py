@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sharegpt4v import layout
-from sharegpt4v.errors import UserError
 from sharegpt4v.job_record import read_record
+from sharegpt4v.pipeline.snakemake import summary_of
 from sharegpt4v.report.timings import read_timings
 
 
@@ -23,7 +21,7 @@ class Job:
     """
 
     name: str
-    rule: str
+    stage: str
     arguments: list[str]
     inputs: list[Path]
     outputs: list[Path] = field(default_factory=list)
@@ -37,7 +35,7 @@ def finished_jobs(root: Path) -> list[Job]:
     What Snakemake complains about is a `UserError`; so is a folder in which nothing was ever run.
     """
     jobs: dict[str, Job] = {}
-    for row in _summary(root.resolve()):
+    for row in summary_of(root.resolve()):
         log = row["log-file(s)"]
         if log == "-" or not (root / row["output_file"]).exists():  # not made yet, or not by this Snakefile
             continue
@@ -47,25 +45,12 @@ def finished_jobs(root: Path) -> list[Job]:
     return sorted(jobs.values(), key=lambda job: max((root / path).stat().st_mtime for path in job.outputs))
 
 
-def _summary(root: Path) -> list[dict[str, str]]:
-    if not (root / layout.RUN_CONFIG).exists():
-        raise UserError(f"{root}: no run of the pipeline here; expected {layout.RUN_CONFIG} in it; run snakemake first")
-    command = [sys.executable, "-m", "snakemake", "--detailed-summary", "--directory", str(root)]
-    command += ["--snakefile", str(layout.PROJECT / "Snakefile"), "--configfile", str(root / layout.RUN_CONFIG)]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    if ended.returncode:
-        told = ended.stderr.strip().splitlines() or ["no word"]
-        raise UserError(f"the jobs of {root} are not known: {told[-1]}")
-    header, *lines = ended.stdout.splitlines()
-    return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
-
-
 def _job(root: Path, row: dict[str, str]) -> Job:
     log = Path(row["log-file(s)"])
     name = log.relative_to(layout.LOGS).with_suffix("").as_posix()
     words = shlex.split(row["shellcmd"].partition(" 2>&1")[0])
     arguments = words[words.index("s4v") + 1 :]
-    timings = _timings(root / layout.LOGS / "benchmarks" / f"{name}.tsv", root)
+    timings = _timings(root / layout.TIMINGS / f"{name}.tsv", root)
     inputs = [Path(path) for path in row["input-file(s)"].split(",") if path not in ("", "-")]
     return Job(name, row["rule"], arguments, inputs, [], read_record(root / layout.JOBS, arguments), timings)
 

@@ -38,7 +38,7 @@ def track_all(root: Path, config: Config) -> Shown:
 def _job_runs(root: Path, config: Config, unread: list[str]) -> Iterator[Run]:
     """Yield the runs of the finished jobs; what is wrong with the others is added to `unread`."""
     for job in finished_jobs(root):
-        if job.rule == "tracked":
+        if job.stage == "tracking":
             continue  # that is this
         try:
             yield job_run(job, root, config)

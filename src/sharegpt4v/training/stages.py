@@ -16,11 +16,14 @@ from typing import Any
 
 import torch
 
+from sharegpt4v import layout
+from sharegpt4v.code_hash import code_of
+from sharegpt4v.config import Config
 from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.folders import new_folder
-from sharegpt4v.images.usable import Usable
+from sharegpt4v.images.usable import Usable, usable_images
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.building import build_llava, image_token_count, load_llava, processor_for, set_trainable
@@ -28,6 +31,7 @@ from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.saving import save_llava
 from sharegpt4v.models.templates import IMAGE
 from sharegpt4v.provenance import provenance
+from sharegpt4v.training.launch import all_ranks
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
 from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import ALONE, Ranks
@@ -36,6 +40,36 @@ from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
 
 COMPUTE = Compute()
+
+
+def train_here(
+    config: Config,
+    stage: str,
+    recipe: Recipe,
+    start: Path | tuple[Path, Path],
+    rows: Path | Sequence[Row],
+    out: Path,
+    images: Path = layout.DATA,
+) -> None:
+    """Train as `train_stage` does, in the folder of a run: with the config's processes, seed and usable images.
+
+    `images` is the folder that rows name images in. The process may be replaced by those that train together.
+    """
+    ranks = all_ranks(config.compute)
+    train_stage(
+        start,
+        rows,
+        images,
+        out,
+        recipe,
+        config.seed,
+        layout.work_of(stage, code_of(f"stages.{stage}")),
+        stage,
+        ranks,
+        config.compute,
+        images=usable_images(config, images),
+        speeds=layout.speeds_of(out),
+    )
 
 
 def train_stage(

@@ -1,9 +1,9 @@
-"""Keep artefacts after a harmless change of the code: Snakemake then makes nothing again because of it.
+"""Keep artefacts after a harmless change of the code: Snakemake then reruns nothing because of it.
 
 Name the stages as `snakemake --dry-run` does. The reason goes into the provenance of the artefacts and into
 logs/accepted.jsonl. Where DVC records the run, `dvc commit` afterwards records it as it is.
 
-Example:  s4v accept finetuned answers --because "only a message changed"
+Example:  s4v accept finetuning answers --because "only a message changed"
 """
 
 from __future__ import annotations

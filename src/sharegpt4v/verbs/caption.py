@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
-from sharegpt4v.verbs.caption_shard import asking
+from sharegpt4v.stages.captions import asking
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 

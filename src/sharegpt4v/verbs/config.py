@@ -1,34 +1,26 @@
 """Check a config and show it with every key resolved. Mistakes are told one line each, with file and line.
 
-Example:  s4v config config/config.yaml
+Example:  s4v config --config config/config.yaml
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_config, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument(
-        "config",
-        type=Path,
-        nargs="?",
-        default=layout.config_here(),
-        help="the file (default: that of the run in this folder, else config/config.yaml)",
-    )
+    add_config(parser)
 
 
 def run(options: Namespace) -> None:
     """Print the resolved config as YAML."""
     import yaml
 
-    from sharegpt4v.config import load
-
-    config = load(options.config)
+    config = config_of(options)
     layout.sources(config)
     layout.require_folders(config)
     print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")

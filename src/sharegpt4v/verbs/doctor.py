@@ -3,7 +3,7 @@
 Exit code 1 when something lacks. --slurm also runs a short job of each kind.
 
 Examples:  s4v doctor
-           s4v doctor config/smoke.yaml --profile slurm --slurm
+           s4v doctor --config config/smoke.yaml --profile slurm --slurm
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from datetime import date
 from pathlib import Path
 
 from sharegpt4v import layout
+from sharegpt4v.verbs.options import add_config, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument("config", type=Path, nargs="?", default=layout.config_here(), help="the preset")
+    add_config(parser)
     parser.add_argument("--profile", type=Path, metavar="FOLDER", help="Snakemake's profile, such as slurm")
     parser.add_argument("--slurm", action="store_true", help="also run a short job of each kind of the profile")
 
 
 def run(options: Namespace) -> None:
     """Print a line for each thing that was looked at."""
-    from sharegpt4v.config import load
     from sharegpt4v.doctor.cluster import cluster_findings
     from sharegpt4v.doctor.machine import machine_findings
     from sharegpt4v.doctor.models import model_findings
     from sharegpt4v.doctor.profile import read_profile
 
-    config = load(options.config)
+    config = config_of(options)
     folder = options.profile or (Path("slurm") if options.slurm else None)
     profile = read_profile(folder if folder.exists() else layout.PROJECT / folder) if folder else {}
     slurm = profile.get("executor") == "slurm"

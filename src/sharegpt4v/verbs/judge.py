@@ -10,41 +10,23 @@ Examples:  s4v judge all --answers results/answers/sharegpt4v-7b --out results/j
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from contextlib import nullcontext
 
-from sharegpt4v import layout
-from sharegpt4v.verbs.options import (
-    add_answers,
-    add_benchmark_data,
-    add_config,
-    add_outcome,
-    config_of,
-    limits_of,
-    tasks_of,
-)
+from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, add_outcome, config_of, tasks_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("benchmark", help="llava-bench or mm-vet, or 'all' for those of the config")
     add_answers(parser)
-    add_outcome(parser, "--out", "the file of replies")
+    add_outcome(parser, "the file of replies")
     add_benchmark_data(parser)
     add_config(parser)
 
 
 def run(options: Namespace) -> None:
     """Have one benchmark graded, or all that a judge grades."""
-    from sharegpt4v.evaluation.judging import judge
-    from sharegpt4v.mini.endpoint import serve
-    from sharegpt4v.mini.judge import grade
-    from sharegpt4v.verbs.endpoints import endpoint_settings
+    from sharegpt4v.stages.judgements import judge_tasks
 
     config = config_of(options)
-    section = config.judge
-    with serve(grade, model=section.model) if section.base_url == "mini" else nullcontext(section.base_url) as url:
-        settings = endpoint_settings(section, url)
-        every = options.benchmark == "all"
-        for task in tasks_of(options, config, config.benchmarks.judged, options.out, "{}.json".format):
-            runs = section.runs(task.benchmark)
-            judge(*task, layout.WORK / "judge", settings, runs, without_missing=every, limits=limits_of(config))
+    tasks = tasks_of(options, config, config.benchmarks.judged)
+    judge_tasks(config, tasks, without_missing=options.benchmark == "all")

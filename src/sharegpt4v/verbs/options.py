@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
+from sharegpt4v.errors import UserError
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
-    from sharegpt4v.evaluation.joining import Limits
+    from sharegpt4v.evaluation.tasks import Task
 
 
 def add_config(parser: ArgumentParser) -> None:
@@ -35,9 +36,11 @@ def add_answers(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_outcome(parser: ArgumentParser, name: str, what: str) -> None:
-    """Add an option for where that goes which is made of the answers."""
-    parser.add_argument(name, type=Path, required=True, metavar="FILE", help=f"{what} to write; with 'all', a folder")
+def add_outcome(parser: ArgumentParser, what: str) -> None:
+    """Add `--out`, what is made of the answers."""
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help=f"{what} to write; with 'all', a folder"
+    )
 
 
 def add_benchmark_data(parser: ArgumentParser) -> None:
@@ -45,32 +48,38 @@ def add_benchmark_data(parser: ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="the benchmark's folder (default: by the config)")
 
 
-class Task(NamedTuple):
-    """What a verb makes of answers: of which benchmark, from which of its folders and answers, and where it goes."""
-
-    benchmark: str
-    data: Path
-    answers: Path
-    out: Path
-
-
 def tasks_of(
-    options: Namespace, config: Config, names: Sequence[str], out: Path, file_of: Callable[[str], str]
-) -> Iterator[Task]:
-    """Yield the task of the benchmark that the options name; for 'all' one of each of `names`, which go into the folder
-    `out` under the name that `file_of` gives."""
+    options: Namespace, config: Config, names: Sequence[str], file_of: Callable[[str], str] = "{}.json".format
+) -> list[Task]:
+    """Return the task of the benchmark that the options name; for 'all' one of each of `names`, which go into the
+    folder of `--out` as `file_of` names them."""
+    from sharegpt4v.evaluation.tasks import Task, tasks_in
+
     every = options.benchmark == "all"
-    for name in names if every else [options.benchmark]:
-        data = options.data or layout.benchmark_folder(config, name)
-        answers = options.answers / f"{name}.jsonl" if every else options.answers
-        yield Task(name, data, answers, out / file_of(name) if every else out)
+    if every and not options.data:
+        return tasks_in(config, names, options.answers, options.out, file_of)
+    if every:
+        raise UserError(
+            "--data: of one benchmark; with 'all', the config says where their folders are (benchmarks.root)"
+        )
+    data = options.data or layout.benchmark_folder(config, options.benchmark)
+    return [Task(options.benchmark, data, options.answers, options.out)]
 
 
-def limits_of(config: Config) -> Limits:
-    """Return how incomplete answers and verdicts may be by the config."""
-    from sharegpt4v.evaluation.joining import Limits
+def changes_of(texts: Sequence[str]) -> dict[str, object]:
+    """Return the keys of the config that the texts `KEY=VALUE` change; a value is YAML, as for Snakemake's --config."""
+    import yaml
 
-    return Limits(config.benchmarks.largest_incomplete_fraction, config.judge.largest_failed_fraction)
+    changes: dict[str, object] = {}
+    for text in texts:
+        key, found, value = text.partition("=")
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            found = ""
+        if not found:
+            raise UserError(f"--set {text}: expected KEY=VALUE with a value in YAML, such as seed=1")
+    return changes
 
 
 def config_of(options: Namespace) -> Config:

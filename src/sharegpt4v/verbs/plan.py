@@ -3,10 +3,12 @@
 GPU-hours are worked out from operations, config/hardware.tsv and how much of the peak is reached; money from
 config/prices.tsv; whatever else is assumed stands in config/assumptions.tsv, with its source. The numbers go into
 results/costs.csv too, beside what is spent so far. The plan for another config than that of the run in this folder
-writes nothing into that run.
+writes nothing into that run. Minutes are those that such jobs took in this folder, one after the other. --set asks what
+a change of the config on Snakemake's command line (`--config KEY=VALUE`) would rerun.
 
 Examples:  s4v plan
            s4v plan --config config/paper-7b.yaml --device H100
+           s4v plan --set "pretraining={warmup_ratio: 0.1}"
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_config, config_of
+from sharegpt4v.verbs.options import add_config, changes_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,6 +27,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--device", default="A100-80G", metavar="NAME", help="a row of config/hardware.tsv (default: the paper's)"
     )
     parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="keys of the config, as Snakemake's --config takes them",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="PATH",
         help="the table to write (default: results/costs.csv; none where the run in this folder is of another config)",
     )  # fmt: skip
@@ -32,32 +41,36 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the plan for this folder, and write the table."""
+    from sharegpt4v.config import load
     from sharegpt4v.files import read_json, write_text
+    from sharegpt4v.pipeline.snakemake import pending_stages
     from sharegpt4v.plan.estimate import Estimate
     from sharegpt4v.plan.missing import missing
     from sharegpt4v.plan.page import costs_csv, plan_text
     from sharegpt4v.plan.spent import gigabytes_spent, hours_spent, usd_spent
-    from sharegpt4v.plan.stages import pending_stages
+    from sharegpt4v.report.timings import seconds_per_job
 
-    config = config_of(options)
+    config = load(options.config, changes_of(options.set))
     estimate = Estimate(config, options.device)
     costs = estimate.costs()
-    pending = pending_stages(options.config)
+    pending = pending_stages(options.config, options.set)
     lacks = missing(config, pending, costs)
-    taken = [
+    provided = [
         f"{path} (from {Path(layout.file_source(config, path)).stem})"
         for path in (layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS)
         if layout.is_taken(config, path)
     ]
-    own = not layout.RUN_CONFIG.exists() or read_json(layout.RUN_CONFIG)["name"] == config.name
+    same = not layout.RUN_CONFIG.exists() or read_json(layout.RUN_CONFIG)["name"] == config.name
+    own = same and not options.set
     spent = {}
     if own:
         spent = {
-            "gpu_hours": hours_spent(Path("logs/benchmarks"), config.compute.processes),
+            "gpu_hours": hours_spent(layout.TIMINGS, config.compute.processes),
             "usd": usd_spent(estimate.prices),
             "gigabytes": gigabytes_spent(),
         }
     if out := options.out or (layout.RESULTS / "costs.csv" if own else None):
         write_text(out, costs_csv(costs, spent))
-    print(plan_text(f"{config.name}, in {Path.cwd()}, on devices {options.device}", pending, costs, lacks, taken))
+    title = f"{config.name}, in {Path.cwd()}, on devices {options.device}"
+    print(plan_text(title, pending, costs, lacks, provided, seconds_per_job(layout.TIMINGS) if same else {}))
     return 1 if any(one.stops for one in lacks) else 0

@@ -1,9 +1,9 @@
 """Score the answers of a model by each benchmark's official rule, with standard errors.
 
-Examples:  s4v score all --answers results/answers/sharegpt4v-7b --json results/scores/sharegpt4v-7b
-           s4v score mme --data data/eval/MME --answers answers.jsonl --json mme.json
-           s4v score mm-vet --answers answers.jsonl --judge-replies replies.json --json mm-vet.json
-          s4v score vqav2 --answers answers.jsonl --raw-answers --json vqav2.json
+Examples:  s4v score all --answers results/answers/sharegpt4v-7b --out results/scores/sharegpt4v-7b
+           s4v score mme --data data/eval/MME --answers answers.jsonl --out mme.json
+           s4v score mm-vet --answers answers.jsonl --judge-replies replies.json --out mm-vet.json
+           s4v score vqav2 --answers answers.jsonl --raw-answers --out vqav2.json
 """
 
 from __future__ import annotations
@@ -12,22 +12,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import (
-    add_answers,
-    add_benchmark_data,
-    add_config,
-    add_outcome,
-    config_of,
-    limits_of,
-    tasks_of,
-)
+from sharegpt4v.verbs.options import add_answers, add_benchmark_data, add_config, add_outcome, config_of, tasks_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("benchmark", help="the name of a benchmark such as mme, or 'all' for those of the config")
     add_answers(parser)
-    add_outcome(parser, "--json", "the score file")
+    add_outcome(parser, "the score file")
     parser.add_argument(
         "--judge-replies", type=Path, metavar="FILE",
         help="what s4v judge wrote, for a benchmark that a judge grades; with 'all', the folder of them "
@@ -44,19 +36,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Score one benchmark, or all; print the columns."""
-    from sharegpt4v.evaluation.reading import json_object
-    from sharegpt4v.evaluation.scoring import score_file
-    from sharegpt4v.evaluation.table import cells_of
+    from sharegpt4v.stages.scores import score_tasks, with_replies
 
     config = config_of(options)
-    raw, limits = options.raw_answers or config.benchmarks.raw_answers, limits_of(config)
-    every = options.benchmark == "all"
-    judged = layout.JUDGED / options.answers.name
-    for task in tasks_of(options, config, config.benchmarks.scored, options.json, "{}.json".format):
-        replies = options.judge_replies
-        if every:
-            graded = task.benchmark in config.benchmarks.judged
-            replies = (replies or judged) / f"{task.benchmark}.json" if graded else None
-        score_file(*task, replies, without_missing=every, limits=limits, raw=raw)
-        for column, cell in cells_of([json_object(task.out)]).items():
-            print(f"{column} {cell}")
+    every, replies = options.benchmark == "all", options.judge_replies
+    tasks = tasks_of(options, config, config.benchmarks.scored)
+    judged = replies or layout.JUDGED / options.answers.name
+    pairs = with_replies(config, tasks, judged) if every else ((task, replies) for task in tasks)
+    score_tasks(config, pairs, without_missing=every, raw_answers=options.raw_answers)

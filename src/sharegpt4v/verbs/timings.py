@@ -13,7 +13,7 @@ from sharegpt4v.verbs.options import add_path
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
-    add_path(parser, "--benchmarks", "logs/benchmarks", "the folder of Snakemake's benchmark files")
+    add_path(parser, "--benchmarks", layout.TIMINGS, "the folder of Snakemake's benchmark files")
     add_path(parser, "--out", layout.RESULTS / "timings.csv", "the table to write")
 
 

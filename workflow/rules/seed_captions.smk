@@ -5,10 +5,10 @@ rule seed_captions:
     """Ask the teacher about a chosen part of the images."""
     input:
         world(run),
-        expand("data/manifests/{source}.parquet", source=run.teacher.captions),
+        manifests_of(run.teacher.captions),
     output:
         multiext(
-            "data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k",
+            str(layout.SEED_CAPTIONS.with_suffix("")),
             ".json",
             ".provenance.jsonl",
             ".rejected.jsonl",
@@ -16,20 +16,20 @@ rule seed_captions:
             ".prompts.json",
         ),
     log:
-        "logs/seed/captions.log",
+        layout.log_of("seed_captions"),
     benchmark:
-        "logs/benchmarks/seed/captions.tsv"
+        layout.timing_of("seed_captions")
     priority: 70
     resources:
         mem_mb=1000,
         runtime=2880,
     params:
-        **stage_params(run, "seed"),
+        **stage_params(run, "seed_captions"),
     shell:
-        "s4v seed --config .work/config.json 2>&1 | tee -i {log:q}"
+        "s4v stage seed_captions 2>&1 | tee -i {log:q}"
 
 
-rule all_seed:
+rule all_seed_captions:
     """The seed captions."""
     input:
         rules.seed_captions.output,

@@ -2,48 +2,38 @@
 
 Every caption is on disk the moment it exists: after a kill, the same command writes only what is missing.
 
-Example:  s4v caption-shard 00000-of-00002
+Example:  s4v stage captions 00000-of-00002
 """
 
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 if TYPE_CHECKING:
     from sharegpt4v.captions.describing import Asking
     from sharegpt4v.config import Config
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the options of the verb."""
-    parser.add_argument("shard", help="which of how many, such as 00000-of-00002")
-    add_config(parser)
-    add_path(parser, "--model", layout.CAPTIONER, "the folder of the captioner")
-
-
-def run(options: Namespace) -> None:
-    """Write data/captions/SHARD.jsonl."""
+def run(config: Config, shard: str) -> None:
+    """Write data/captions/SHARD.jsonl; `shard` says which of how many, such as 00000-of-00002."""
     from sharegpt4v.captions.shards import caption_shard, images_of
     from sharegpt4v.corpora.quality import Limits
     from sharegpt4v.images.manifest import manifest_path, read_manifest
 
-    config = config_of(options)
-    number, count = _parse(options.shard)
+    number, count = _parse(shard)
     manifests = [read_manifest(manifest_path(layout.DATA, name)) for name in config.captions.sources]
     images = [row["path"] for rows in manifests for row in rows if row["status"] == "ok"]
     quality = config.captions.quality
     caption_shard(
-        options.model,
+        layout.CAPTIONER,
         images_of(number, count, images),
         layout.DATA,
-        layout.caption_shard(options.shard),
+        layout.caption_shard(shard),
         asking(config),
         layout.work_of("captions", code_of("captions.describing")),
         Limits(**quality.model_dump(exclude={"largest_rejected_fraction"})),

@@ -2,31 +2,24 @@
 
 Every reply is on disk the moment it exists: after a kill, the same command asks only for what is missing.
 
-Example:  s4v seed --config config/config.yaml
+Example:  s4v stage seed_captions
 """
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 if TYPE_CHECKING:
+    from sharegpt4v.config import Config
     from sharegpt4v.config.teacher import Quality, Teacher
     from sharegpt4v.corpora.quality import Limits
     from sharegpt4v.endpoint.settings import TeacherSettings
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the options of the verb."""
-    add_config(parser)
-    add_path(parser, "--out", layout.SEED_CAPTIONS, "the LLaVA JSON to write")
-
-
-def run(options: Namespace) -> None:
+def run(config: Config) -> None:
     """Choose the images by the manifests and caption them."""
     from sharegpt4v.corpora.prompts import PromptBook
     from sharegpt4v.images.manifest import manifest_path, read_manifest
@@ -34,7 +27,6 @@ def run(options: Namespace) -> None:
     from sharegpt4v.mini.endpoint_answers import describe_by_hash
     from sharegpt4v.seed_captions.stage import choose, seed_captions
 
-    config = config_of(options)
     teacher = config.teacher
     images = []
     for name, count in teacher.captions.items():
@@ -45,8 +37,8 @@ def run(options: Namespace) -> None:
         seed_captions(
             images,
             layout.DATA,
-            options.out,
-            layout.WORK / "seed",
+            layout.SEED_CAPTIONS,
+            layout.WORK / "seed_captions",
             PromptBook.load(layout.of_project(teacher.prompts)),
             settings_of(teacher, url),
             limits(teacher.quality),
@@ -58,7 +50,7 @@ def run(options: Namespace) -> None:
 
 def settings_of(teacher: Teacher, base_url: str) -> TeacherSettings:
     """Turn the section `teacher` into what the client takes."""
-    from sharegpt4v.verbs.endpoints import endpoint_settings
+    from sharegpt4v.stages.endpoints import endpoint_settings
 
     names = ("temperature", "max_tokens", "image_detail", "mode")
     return endpoint_settings(teacher, base_url, **{name: getattr(teacher, name) for name in names})

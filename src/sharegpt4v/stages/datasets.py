@@ -2,30 +2,25 @@
 
 The table has a row per data set; the folder captions/ beside it gets a table of each, with a row per source.
 
-Example:  s4v datasets
+Example:  s4v stage datasets
 """
 
 from __future__ import annotations
 
-import os
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_path
+from sharegpt4v.pipeline.stages import STAGES
+
+if TYPE_CHECKING:
+    from sharegpt4v.config import Config
+
+PAPER = Path("config/paper/datasets.csv")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the options of the verb."""
-    add_path(parser, "--out", layout.RESULTS / "datasets.csv", "the table to write")
-    parser.add_argument(
-        "--processes", type=int, default=len(os.sched_getaffinity(0)), metavar="NUMBER",
-        help="how many count at a time (default: one per core)",
-    )  # fmt: skip
-
-
-def run(options: Namespace) -> None:
-    """One row per data set, in the order of the paper."""
+def run(config: Config) -> None:
+    """Write results/datasets.csv, one row per data set, in the order of the paper."""
     from sharegpt4v.corpora.statistics import DatasetSource, datasets
 
     rows = [
@@ -37,4 +32,4 @@ def run(options: Namespace) -> None:
             "ShareGPT4V-PT", "LCS, COCO, SAM", True, "the captioner", layout.PRETRAINING_CORPUS, "llava", "pretraining"
         ),
     ]
-    datasets(rows, layout.of_project(Path("config/paper/datasets.csv")), options.out, options.processes)
+    datasets(rows, layout.of_project(PAPER), layout.DATASETS, STAGES["datasets"].processes)

@@ -1,0 +1,111 @@
+"""When a stage is rerun: its part of the config and the hash of its code, which are the `params` of its rule.
+
+Its inputs are for Snakemake to compare.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v import layout
+from sharegpt4v.catalogues.benchmarks import benchmark_named
+from sharegpt4v.code_hash import code_of, files_of
+from sharegpt4v.config import Config
+from sharegpt4v.ledger import key_of
+from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.pipeline.targets import evaluation_manifest
+
+# Settings of how a stage works; none of them changes what comes out.
+RUNTIME_ONLY = {"checkpoint_minutes", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds"}
+RUNTIME_ONLY |= {"longest_wait_seconds", "mode", "attempts", "budget", "api_key_variable", "img2dataset", "workers"}
+RUNTIME_ONLY |= {"largest_failed_fraction"}  # of the judge's section; scores depend on it by its own name
+
+# Stages that read the benchmarks' official files, which may be in a folder of the user.
+EVALUATION = ("answers", "judgements", "scores", "submissions")
+
+OFFICIAL_FILES = (".json", ".jsonl", ".tsv", ".py", ".txt")
+
+
+def stage_params(config: Config, name: str) -> dict[str, Any]:
+    """Return the `params` of a stage's rule: its settings, a function of the wildcards, and the hash of its code."""
+    return {"settings": _settings(config, name), "code": code_of_stage(name)}
+
+
+def code_of_stage(name: str) -> str:
+    """Return the hash of the code that a stage runs."""
+    return code_of(*roots_of(name))
+
+
+def roots_of(name: str) -> list[str]:
+    """Return the modules that the code of a stage starts from: its own, and those that are imported by name."""
+    found = [f"stages.{name}"]
+    for module in STAGES[name].code:
+        folder = module.removesuffix(".*")
+        found += [module] if folder == module else [f"{folder}.{file.stem}" for file in files_of(folder)]
+    return found
+
+
+def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[str, Any]]:
+    stage, whole = STAGES[name], config.model_dump(mode="json")
+    texts = {name: _hash_of_texts(name if "/" in name else _at(whole, name.split("."), {})) for name in stage.texts}
+
+    def settings(wildcards: Mapping[str, str]) -> dict[str, Any]:
+        named = dict(wildcards.items())
+        found = {key: _without_runtime_only(_at(whole, key.split("."), named)) for key in stage.config}
+        found |= texts
+        if name == "source":
+            found["source"] = _source(config, named["source"])
+        if name in EVALUATION and not evaluation_manifest(config):
+            found["official files"] = _official_files(config)
+        return found
+
+    return settings
+
+
+def _at(tree: Any, keys: list[str], wildcards: Mapping[str, str]) -> Any:
+    for key in keys:
+        tree = tree[key.format(**wildcards)]
+    return tree
+
+
+def _without_runtime_only(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _without_runtime_only(value) for key, value in tree.items() if key not in RUNTIME_ONLY}
+    return tree
+
+
+def _hash_of_texts(name: str) -> str:
+    path = layout.of_project(Path(name))
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    try:
+        texts = [(file.relative_to(path).as_posix(), file.read_text("utf-8")) for file in files if file.is_file()]
+    except OSError as error:
+        sys.exit(f"{error.filename}: cannot be read ({error.strerror}); the config names it")
+    return key_of(texts)
+
+
+def _source(config: Config, name: str) -> dict[str, Any]:
+    """A source's row of the catalogue; of a user's folder, also what is in it."""
+    source = layout.sources(config)[name]
+    row = asdict(source)
+    return row | {"holds": _listing(Path(source.downloads[0].address))} if source.kind == "folder" else row
+
+
+def _listing(folder: Path) -> str:
+    """A hash of the names, sizes and dates of a folder's files: those change when its images do."""
+    return _dates(path for path in folder.expanduser().rglob("*") if path.is_file())
+
+
+def _dates(files: Iterable[Path]) -> str:
+    return key_of([(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)])
+
+
+def _official_files(config: Config) -> str:
+    """A hash of what benchmark files the user has put in place, images aside: a new one lets a column be filled."""
+    folders = {config.benchmarks.root / benchmark_named(name).folder for name in config.benchmarks.names}
+    files = (path for folder in folders for depth in ("*", "*/*") for path in folder.glob(depth))
+    return _dates(path for path in files if path.suffix in OFFICIAL_FILES)

@@ -1,0 +1,28 @@
+"""Let a model of the config answer all benchmarks (paper section 5.1); write an official answer file for each.
+
+Every answer is on disk the moment it exists: after a kill, the same command asks only for what is missing.
+
+Example:  s4v stage answers sharegpt4v-7b
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharegpt4v import layout
+
+if TYPE_CHECKING:
+    from sharegpt4v.config import Config
+
+
+def run(config: Config, model: str) -> None:
+    """Write results/answers/MODEL/; a benchmark whose files are not at hand is reported and gets an empty file."""
+    from sharegpt4v.code_hash import code_of
+    from sharegpt4v.evaluation.answering import answer
+
+    tasks = [
+        (name, layout.benchmark_folder(config, name), layout.ANSWERS / model / f"{name}.jsonl")
+        for name in config.benchmarks.names
+    ]
+    work = layout.work_of("answers", code_of("generation.local"))
+    answer(tasks, layout.finetuned(model), model, work, config.benchmarks.batch_size, without_missing=True)
