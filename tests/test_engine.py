@@ -16,7 +16,7 @@ from sharegpt4v.models.building import load_llava, set_trainable
 from sharegpt4v.models.templates import encode, v1_text
 from sharegpt4v.training.engine import engine_for, parameter_groups
 from sharegpt4v.training.ranks import ALONE
-from sharegpt4v.training.run import Schedule, train
+from sharegpt4v.training.run import cosine_schedule, train
 from tiny_llava import COLOURS, SHAPES, write_llava, write_tower_and_llm
 
 RECIPE: dict[str, Any] = {
@@ -26,7 +26,7 @@ RECIPE: dict[str, Any] = {
 
 @pytest.mark.parametrize(("steps", "ratio"), [(4871, 0.03), (5196, 0.03), (10, 0.03), (7, 0.5), (3, 0.0), (1, 0.03)])
 def test_the_learning_rate_follows_transformers_cosine(steps: int, ratio: float) -> None:
-    schedule = Schedule.of(steps, ratio)
+    schedule = cosine_schedule(steps, ratio)
     warmup = TrainingArguments("out", warmup_steps=ratio, use_cpu=True).get_warmup_steps(steps)
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = get_cosine_schedule_with_warmup(optimiser, warmup, steps)

@@ -15,6 +15,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import shtab
+
 from sharegpt4v import __version__
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import full_disk
@@ -89,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs."""
     parser = argparse.ArgumentParser(prog="s4v", description="ShareGPT4V as one reproducible pipeline.")
     parser.add_argument("--version", action="version", version=f"s4v {__version__}")
+    shtab.add_argument_to(parser, "--print-completion", help="print the completion of a shell and exit")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     for name in VERBS:
         module = importlib.import_module(f"sharegpt4v.verbs.{name.replace('-', '_')}")

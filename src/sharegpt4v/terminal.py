@@ -6,11 +6,21 @@ A standard error that nobody reads any more, or that is on a full disk, stops no
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Sequence
 from typing import Any, TextIO
 
 from sharegpt4v.errors import printable
 
 LINES = "\n\t"
+
+
+def plain_table(lines: Sequence[Sequence[str]], right: Collection[int]) -> str:
+    """Return lines of cells as aligned text; the columns numbered in `right` are aligned to the right."""
+    from tabulate import tabulate
+
+    sides = ["right" if column in right else "left" for column in range(len(lines[0]))]
+    text = tabulate(lines, tablefmt="plain", disable_numparse=True, colalign=sides)
+    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 class EscapedStream:

@@ -76,11 +76,20 @@ class Caption:
 
 def examine(captions: Sequence[Caption], limits: Limits) -> list[str | None]:
     """Return for each caption why it is rejected, or None; this also sees texts that stand on too many images."""
-    copies = Counter(caption.text.strip() for caption in captions)
-    return [
+    reasons = [
         reject_reason(caption.text, caption.prompt, caption.image, limits, caption.finish_reason)
-        or ("duplicate" if copies[caption.text.strip()] > limits.most_copies else None)
         for caption in captions
+    ]
+    return with_duplicates([caption.text for caption in captions], reasons, limits)
+
+
+def with_duplicates(texts: Iterable[str], reasons: Sequence[str | None], limits: Limits) -> list[str | None]:
+    """Return the reasons, and "duplicate" for a text without one that more captions have than the limits allow."""
+    hashes = [hash(text.strip()) for text in texts]  # a hundred thousand texts need not be held
+    copies = Counter(hashes)
+    return [
+        reason or ("duplicate" if copies[one] > limits.most_copies else None)
+        for one, reason in zip(hashes, reasons, strict=True)
     ]
 
 

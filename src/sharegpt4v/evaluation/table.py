@@ -15,6 +15,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import Completeness
 from sharegpt4v.evaluation.reading import Row, json_object
 from sharegpt4v.files import write_csv
+from sharegpt4v.terminal import plain_table
 
 COLUMNS = tuple(column for benchmark in read_catalogue().values() for column in benchmark.columns)
 """Those of the paper's Tables 2 and 3, and of whatever benchmark has been added since."""
@@ -107,13 +108,7 @@ def terminal_text(models: Sequence[str], scores: Path) -> str:
     rows = {model: read_cells(scores, model) for model in models}
     lines = [["", *models]]
     lines += [[name, *(str(cells.get(name, "")) for cells in rows.values())] for name in COLUMNS]
-    widths = [max(len(line[position]) for line in lines) for position in range(len(models) + 1)]
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for line in lines
-    )
+    return plain_table(lines, right=range(1, len(models) + 1))
 
 
 def read_paper(path: Path, columns: list[str]) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.mini.text import PHASES, row
 from sharegpt4v.models.templates import encode
 from sharegpt4v.progress import Progress
-from sharegpt4v.training.run import Schedule, train
+from sharegpt4v.training.run import cosine_schedule, train
 
 
 def train_clip(
@@ -62,7 +62,7 @@ def train_clip(
     meaning = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     same = torch.tensor([meaning[text] for text in texts])
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
-    schedule, order = Schedule(steps, steps // 20), torch.Generator().manual_seed(seed)
+    schedule, order = cosine_schedule(steps, 0.05), torch.Generator().manual_seed(seed)
     progress = Progress("vision tower", steps, "steps", every=5)
     model.train()
     for step in range(steps):

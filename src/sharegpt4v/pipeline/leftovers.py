@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from sharegpt4v.errors import UserError
 from sharegpt4v.lifetime import VARIABLE, start_of, starter_in
 
@@ -42,15 +44,12 @@ def end_leftovers(folder: Path) -> None:
 def leftover_processes(folder: Path) -> list[int]:
     """Return the processes of this user that work in `folder` for a run that is gone."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is another user's
-            variables = (process / "environ").read_bytes().split(b"\0")
-            named = next((one for one in variables if one.startswith(f"{VARIABLE}=".encode())), None)
-            if named is None or (process / "cwd").resolve() != folder:
-                continue
-            starter = starter_in(os.fsdecode(named.partition(b"=")[2]))
-            if starter and start_of(starter[0]) != starter[1] and start_of(int(process.name)):
-                found.append(int(process.name))
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            starter = starter_in(process.environ().get(VARIABLE, ""))
+            gone = starter and start_of(starter[0]) != starter[1]
+            if gone and Path(process.cwd()) == folder and start_of(process.pid):
+                found.append(process.pid)
     return found
 
 

@@ -8,6 +8,7 @@ from sharegpt4v.files import csv_text
 from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.plan.estimate import Cost
 from sharegpt4v.plan.missing import Missing
+from sharegpt4v.terminal import plain_table
 
 COLUMNS = ("stage", "jobs", "why", "minutes", "GPU-hours", "USD", "by batch", "GB")
 UNKNOWN = "?"
@@ -39,17 +40,8 @@ def plan_text(
             *(_shown([getattr(cost, key) for cost in left]) for key in _KEYS),
         )
     )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    aligned = [
-        "  ".join(
-            cell.ljust(width) if column in (0, 2) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    if not pending:
-        aligned = ["nothing to do: everything is made"]
-    told = [title, "", *aligned, "", *(f"provided, not made: {what}" for what in provided)]
+    table = plain_table(lines, right=[1, *range(3, len(COLUMNS))]) if pending else "nothing to do: everything is made"
+    told = [title, "", table, "", *(f"provided, not made: {what}" for what in provided)]
     told += [f"missing: {one.what}: {one.remedy}" for one in missing if one.stops]
     told += [f"not there, the run goes on: {one.what}: {one.remedy}" for one in missing if not one.stops]
     told.append("This run cannot be done yet: see what is missing." if any(one.stops for one in missing) else "Ready.")

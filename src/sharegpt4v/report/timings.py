@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_csv
 from sharegpt4v.progress import duration
+from sharegpt4v.terminal import plain_table
 
 
 class Timing(NamedTuple):
@@ -58,13 +59,7 @@ def terminal_text(timings: list[Timing]) -> str:
     by_time = sorted(stages.items(), key=lambda stage: -sum(timing.seconds for timing in stage[1]))
     lines += [_line(name, jobs) for name, jobs in by_time]
     lines.append(_line("total", timings))
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in lines
-    )
+    return plain_table(lines, right=range(1, 5))
 
 
 def _line(name: str, jobs: list[Timing]) -> tuple[str, str, str, str, str]:

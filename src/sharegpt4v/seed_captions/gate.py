@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sharegpt4v.code_hash import code_of
-from sharegpt4v.corpora.quality import Limits, reject_reason
+from sharegpt4v.corpora.quality import Limits, reject_reason, with_duplicates
 from sharegpt4v.endpoint.request import Request
 from sharegpt4v.ledger import key_of
 
@@ -31,20 +30,17 @@ class Gate:
 
     def reasons(self, requests: Sequence[Request], replies: Iterable[Mapping[str, Any] | None]) -> list[str | None]:
         """Return why each image has no caption: the gate's reason, or "unanswered"; None when it has one."""
-        copies: Counter[int] = Counter()
-        texts, reasons = list[int](), list[str | None]()
-        for request, reply in zip(requests, replies, strict=True):
-            texts.append(hash(reply["text"].strip()) if reply else 0)
-            if reply is None:
-                reasons.append(UNANSWERED)
-                continue
-            copies[texts[-1]] += 1
-            known = reply.get("gate") == self.version and reply["image"] == request.image
-            reasons.append(reply["reason"] if known else self._reason(request.image, reply))
-        return [
-            reason or ("duplicate" if copies[text] > self.limits.most_copies else None)
-            for text, reason in zip(texts, reasons, strict=True)
-        ]
+        reasons: list[str | None] = []
+
+        def texts() -> Iterator[str]:  # the replies are read once, and their texts need not be held
+            for request, reply in zip(requests, replies, strict=True):
+                known = reply and reply.get("gate") == self.version and reply["image"] == request.image
+                reasons.append(
+                    UNANSWERED if reply is None else reply["reason"] if known else self._reason(request.image, reply)
+                )
+                yield reply["text"] if reply else ""
+
+        return with_duplicates(texts(), reasons, self.limits)
 
     def _reason(self, image: str, reply: Mapping[str, Any]) -> str | None:
         prompt = self.prompts[reply["prompt_hash"]]

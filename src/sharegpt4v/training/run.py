@@ -11,11 +11,11 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import get_cosine_schedule_with_warmup
 
 from sharegpt4v.lifetime import Stopped, end_on_signals
 from sharegpt4v.models.templates import Sample
@@ -30,23 +30,15 @@ if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Linear warm-up from zero, then a cosine down to zero after the last step, as transformers' cosine schedule."""
+def cosine_schedule(steps: int, warmup_ratio: float) -> Callable[[int], float]:
+    """Return the factor on the learning rate by step, counted from 0: transformers' cosine to zero after the last step.
 
-    steps: int
-    warmup: int
-
-    @classmethod
-    def of(cls, steps: int, warmup_ratio: float) -> Schedule:
-        """Warm up for a share of the steps, rounded up."""
-        return cls(steps, math.ceil(warmup_ratio * steps))
-
-    def __call__(self, step: int) -> float:
-        """The factor on the learning rate at `step`, counted from 0: the first step of a warm-up has none."""
-        if step < self.warmup:
-            return step / self.warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup)))
+    The warm-up from zero takes `warmup_ratio` of the steps, rounded up.
+    """
+    unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)  # transformers gives its schedules with an optimiser only
+    schedule = get_cosine_schedule_with_warmup(unused, math.ceil(warmup_ratio * steps), steps)
+    factor: Callable[[int], float] = schedule.lr_lambdas[0]
+    return factor
 
 
 def train(
@@ -73,7 +65,7 @@ def train(
     """
     dealer = Dealer.of(samples, recipe, seed, recipe.sequence_length - 1 + image_tokens)
     steps = dealer.step_count()
-    schedule = Schedule.of(steps, recipe.warmup_ratio)
+    schedule = cosine_schedule(steps, recipe.warmup_ratio)
     engine = engine_for(model, recipe, work, ranks)
     first = engine.load()
     meter = Meter(what, steps, first)
