@@ -16,11 +16,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and \
 	"Python 3.11 is needed, this is " + sys.version.split()[0] + "; name one by make PYTHON=/path/to/python3.11")'
 
-.PHONY: help setup table test lint attack audit browse vllm
+.PHONY: help setup table test docs lint attack audit browse vllm
 
 help:
 	@echo "make table    everything from images to results/table.csv, on the mini preset (or CONFIG=FILE)"
 	@echo "make test     the tests"
+	@echo "make docs     the pages in docs/ as a site, in site/"
 	@echo "make lint     the checks of style, types and rules"
 	@echo "make attack   hostile input by the ten thousands, then kills of whole runs (hours): what docs/reliability.md counts"
 	@echo "make audit    known vulnerabilities in the packages of envs/*.lock, asked of https://osv.dev"
@@ -68,7 +69,11 @@ table: setup
 test: setup
 	pytest -n 2
 
-lint: setup
+# The site of docs/, in site/; a broken link or a page that is missing is an error.
+docs: setup
+	zensical build --clean --strict
+
+lint: setup docs
 	ruff check .
 	ruff format --check .
 	mypy
@@ -77,6 +82,7 @@ lint: setup
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	python -m sharegpt4v.config.reference --check
+	python -m sharegpt4v.reference --check
 	python -m sharegpt4v.pipeline.dvc --check
 
 # No test has a limit here but the attack's own; what fails in the first part does not keep the second from running.

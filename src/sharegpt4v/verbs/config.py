@@ -1,4 +1,4 @@
-"""Check a config and show it with every key resolved. Mistakes are told one line each, with file and line.
+"""Check a config and show it with every key resolved. Mistakes are reported one line each, with file and line.
 
 Example:  s4v config --config config/config.yaml
 """

@@ -1,4 +1,4 @@
-"""Hold the images against the corpora that name them: found, missing and corrupt, per source and per archive.
+"""Check that the images that the corpora name are there: found, missing and corrupt, per source and per archive.
 
 Exit code 1 when one is missing or corrupt. No model is loaded, so do this before a GPU is used. Without FILE, the seed
 captions, the pre-training corpus and the instruction mixes of the config are looked at, those that are there.

@@ -1,4 +1,4 @@
-"""Tell all about one source: licence, login, how many images are expected and found, folder, addresses.
+"""Show what is known of one source: licence, login, how many images are expected and found, folder, addresses.
 
 Example:  s4v where sam
 """
