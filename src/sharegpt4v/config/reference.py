@@ -8,13 +8,13 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from sharegpt4v.config.wording import Schema, expected, schema
 from sharegpt4v.files import write_text
+from sharegpt4v.project import PROJECT
 
-FOLDER = Path(__file__).parents[3] / "config"
+FOLDER = PROJECT / "config"
 COMMAND = "python -m sharegpt4v.config.reference"
 
 # Parts that stand in lists. A list replaces the one below it, so they have to be whole even in a partial preset.

@@ -6,16 +6,16 @@ Example:  s4v config config/config.yaml
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from sharegpt4v import layout
+from sharegpt4v.project import preset
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument(
         "config",
-        type=Path,
+        type=preset,
         nargs="?",
         default=layout.config_here(),
         help="the file (default: that of the run in this folder, else config/config.yaml)",

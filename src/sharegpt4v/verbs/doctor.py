@@ -15,11 +15,12 @@ from datetime import date
 from pathlib import Path
 
 from sharegpt4v import layout
+from sharegpt4v.project import preset
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument("config", type=Path, nargs="?", default=layout.config_here(), help="the preset")
+    parser.add_argument("config", type=preset, nargs="?", default=layout.config_here(), help="the preset")
     parser.add_argument("--profile", type=Path, metavar="FOLDER", help="Snakemake's profile, such as slurm")
     parser.add_argument("--slurm", action="store_true", help="also run a short job of each kind of the profile")
 
