@@ -85,17 +85,18 @@ def test_benchmarks_are_those_of_the_catalogue() -> None:
 
 def test_schema_and_reference_page_follow_the_model() -> None:
     assert (CONFIG / "schema.json").read_text(encoding="utf-8") == reference.schema_text(), reference.COMMAND
-    assert (CONFIG / "README.md").read_text(encoding="utf-8") == reference.page_text(), reference.COMMAND
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page_text(), reference.COMMAND
 
 
 def test_drift_is_reported_and_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reference, "FOLDER", tmp_path)
+    monkeypatch.setattr(reference, "SCHEMA", tmp_path / "schema.json")
+    monkeypatch.setattr(reference, "PAGE", tmp_path / "config.md")
     (tmp_path / "schema.json").write_text("{}\n", encoding="utf-8")
     assert reference.main(["--check"]) == 1
     assert capsys.readouterr().err.splitlines()[0] == (
-        "config/schema.json differs from the model in src/sharegpt4v/config; run: python -m sharegpt4v.config.reference"
+        "schema.json differs from the model in src/sharegpt4v/config; run: python -m sharegpt4v.config.reference"
     )
     assert (tmp_path / "schema.json").read_text(encoding="utf-8") == "{}\n"
     assert reference.main([]) == 0

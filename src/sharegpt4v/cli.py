@@ -60,6 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("sharegpt4v"):
+            raise
+        extras = "pip install 'sharegpt4v[train,report,pipeline,mini]'"
+        print(
+            f"{_name(options)}: {error.name} is not installed; `make setup` installs it, or {extras}", file=sys.stderr
+        )
+        return 1
     except Exception as error:
         if not (why := full_disk(error)):
             raise

@@ -6,22 +6,20 @@ the project (texts, tables, the environment of img2dataset) is taken from the pr
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.ledger import key_of
+from sharegpt4v.project import DEFAULT_CONFIG as DEFAULT_CONFIG
+from sharegpt4v.project import PROJECT as PROJECT
+from sharegpt4v.project import of_project as of_project
 
 if TYPE_CHECKING:
     from sharegpt4v.catalogues.sources import Source
     from sharegpt4v.config import Config
     from sharegpt4v.config.models import TrainedModel
-
-PROJECT = Path(__file__).resolve().parents[2]
-DEFAULT_CONFIG = PROJECT / "config" / "config.yaml"
-BELONG_TO_PROJECT = ("config", ".venv-img2dataset")
 
 DATA = Path("data")
 WORK = Path(".work")
@@ -60,11 +58,6 @@ MIXTURE = RESULTS / "mixture.csv"
 CELLS = RESULTS / "scores.csv"
 TRACKED = RESULTS / "tracked.txt"
 MLFLOW_RUNS = RESULTS / "mlflow_runs.json"
-
-
-def of_project(path: Path) -> Path:
-    """Return a path of the config as seen from here: `config/` and `.venv-img2dataset/` are the project's own."""
-    return Path(os.path.relpath(PROJECT / path)) if path.parts[:1] and path.parts[0] in BELONG_TO_PROJECT else path
 
 
 def work_of(stage: str, *parts: str) -> Path:

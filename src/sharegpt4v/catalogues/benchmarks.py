@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sharegpt4v.errors import MissingFile, UserError
+from sharegpt4v.project import PROJECT
 
-CATALOGUE = Path(__file__).resolve().parents[3] / "config" / "benchmarks.tsv"
+CATALOGUE = PROJECT / "config" / "benchmarks.tsv"
 FIELDS = ["name", "module", "columns", "folder", "split", "questions", "scoring", "scorer", "submission", "source"]
 
 

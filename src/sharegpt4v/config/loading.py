@@ -1,8 +1,9 @@
 """Reading a config: the file, the preset it builds on, the command line over both; and errors a person can act on.
 
-A preset that holds only what differs names the file it builds on by `base: config.yaml`, a path relative to itself.
-Mappings merge key by key and lists replace. Every complaint is one line that names the file and line which holds the
-key, whichever of the files that is; all of them come in one `UserError`.
+A preset that holds only what differs names the file it builds on by `base: config.yaml`, a path relative to itself, or
+one such as `config/paper-7b.yaml` for the project's own. Mappings merge key by key and lists replace. Every complaint
+is one line that names the file and line which holds the key, whichever of the files that is; all of them come in one
+`UserError`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sharegpt4v.config.secrets import secrets_in
 from sharegpt4v.config.tree import Entry, Location, merge, place_of, plain, read_tree, tree_of
 from sharegpt4v.config.wording import dotted, expected, known_keys, schema_at, shown, suggestion
 from sharegpt4v.errors import UserError
+from sharegpt4v.project import preset
 
 MOST_PRESETS = 10  # that build on each other
 MOST_COMPLAINTS = 50
@@ -58,9 +60,12 @@ def read_preset(path: Path, above: tuple[Path, ...] = ()) -> Entry:
     if not isinstance(base.value, str):
         raise UserError(f"{base.place}: base is {shown(plain(base))}; expected the path of another config")
     below = path.parent / base.value
+    if not below.exists():
+        below = preset(base.value)
     if not below.is_file():
         raise UserError(
-            f"{base.place}: base names {below}, which is no file; expected a path relative to {path.parent}"
+            f"{base.place}: base names {path.parent / base.value}, which is no file; "
+            f"expected a path relative to {path.parent}"
         )
     if len(above) + 2 > MOST_PRESETS:
         raise UserError(f"{base.place}: base: more than {MOST_PRESETS} presets build on each other; expected fewer")

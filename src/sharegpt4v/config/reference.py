@@ -1,4 +1,5 @@
-"""Writes what follows from the config's model: `config/schema.json` for editors and the page `config/README.md`.
+"""Writes what follows from the config's model: `config/schema.json` for editors, and the page
+`docs/reference/config.md`.
 
 ``python -m sharegpt4v.config.reference`` rewrites both; with ``--check`` it writes nothing and exits 1 on drift.
 """
@@ -8,13 +9,14 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from sharegpt4v.config.wording import Schema, expected, schema
 from sharegpt4v.files import write_text
+from sharegpt4v.project import PROJECT
 
-FOLDER = Path(__file__).parents[3] / "config"
+SCHEMA = PROJECT / "config/schema.json"
+PAGE = PROJECT / "docs/reference/config.md"
 COMMAND = "python -m sharegpt4v.config.reference"
 
 # Parts that stand in lists. A list replaces the one below it, so they have to be whole even in a partial preset.
@@ -57,7 +59,7 @@ def schema_text() -> str:
 
 
 def page_text() -> str:
-    """Return the content of config/README.md: the introduction, then a table of keys for each part of the model."""
+    """Return the content of the page: the introduction, then a table of keys for each part of the model."""
     whole = schema()
     parts = [INTRODUCTION, "## The sections\n\n" + _table(whole)]
     for name in _parts_in_order(whole):
@@ -112,12 +114,11 @@ def _default(key: str, part: Schema) -> str:
 def main(arguments: list[str]) -> int:
     """Write both files, or with `--check` compare them; return the exit status."""
     drifted = 0
-    for name, text in {"schema.json": schema_text(), "README.md": page_text()}.items():
-        path = FOLDER / name
+    for path, text in {SCHEMA: schema_text(), PAGE: page_text()}.items():
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         if "--check" in arguments:
-            print(f"config/{name} differs from the model in src/sharegpt4v/config; run: {COMMAND}", file=sys.stderr)
+            print(f"{path.name} differs from the model in src/sharegpt4v/config; run: {COMMAND}", file=sys.stderr)
             drifted = 1
         else:
             write_text(path, text)

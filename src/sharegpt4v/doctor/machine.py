@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from sharegpt4v import layout
@@ -30,7 +31,7 @@ def machine_findings(config: Config, environ: Mapping[str, str], slurm: bool) ->
     if any(source.kind in CRAWLED for source in layout.sources(config).values()):
         yield _img2dataset(config)
     yield _disk(config)
-    if not slurm:
+    if not slurm and find_spec("torch"):
         yield _gpus(config)
     yield from _keys(config, environ)
 

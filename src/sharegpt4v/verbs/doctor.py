@@ -1,4 +1,4 @@
-"""Check that this machine has what a preset needs, and with --profile that its cluster does. Each line says what to do about it.
+"""Check that this machine has what a preset needs, and with --profile that its cluster does. Lines say what to do.
 
 Exit code 1 when something lacks. --slurm also runs a short job of each kind.
 

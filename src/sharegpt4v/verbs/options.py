@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
+from sharegpt4v.project import preset
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def add_config(parser: ArgumentParser) -> None:
     """Add `--config`."""
     parser.add_argument(
-        "--config", type=Path, default=layout.config_here(), metavar="FILE",
+        "--config", type=preset, default=layout.config_here(), metavar="FILE",
         help="the config (default: .work/config.json, that of the run in this folder; else config/config.yaml)",
     )  # fmt: skip
 
