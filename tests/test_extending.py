@@ -2,37 +2,85 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
 from conftest import BIN, ENVIRONMENT, PROJECT, run
+from sharegpt4v.config import load
+from sharegpt4v.images.manifest import read_manifest
 
 
-def test_a_benchmark_is_a_file_and_a_row(tmp_path: Path) -> None:
-    page = (PROJECT / "docs/extending/benchmark.md").read_text()
-    (module,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    row, command = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
-    assert len(module.split('"""\n', 1)[1].splitlines()) <= 30
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a copy of the code, which an example may add to."""
     for folder in ("src", "config"):
         shutil.copytree(PROJECT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "src/sharegpt4v/evaluation/benchmarks/pope.py").write_text(module)
-    with open(tmp_path / "config/benchmarks.tsv", "a") as table:
+    return tmp_path
+
+
+def example(page: str, file: str, project: Path) -> list[str]:
+    """Put the one Python example of a page into `file` of the package, and return the page's other blocks."""
+    text = (PROJECT / "docs/extending" / page).read_text()
+    (module,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(module.split('"""\n', 1)[1].splitlines()) <= 35
+    (project / "src/sharegpt4v" / file).write_text(module)
+    return re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+
+
+def s4v(command: str, project: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of a page in a project with its example."""
+    environment = ENVIRONMENT | {"PYTHONPATH": str(project / "src")}
+    return run([str(BIN / "s4v"), *command.split()[1:]], project, environment)
+
+
+def test_a_benchmark_is_a_file_and_a_row(project: Path) -> None:
+    row, command = example("benchmark.md", "evaluation/benchmarks/pope.py", project)
+    with open(project / "config/benchmarks.tsv", "a") as table:
         table.write(row)
-    data = tmp_path / "data/eval/pope"
+    data = project / "data/eval/pope"
     (data / "images").mkdir(parents=True)
     truths = ["yes", "no", "no", "yes"]
     asked = [{"question_id": n, "image": "1.jpg", "text": "Is there a dog?", "label": t} for n, t in enumerate(truths)]
     (data / "questions.jsonl").write_text("".join(f"{json.dumps(question)}\n" for question in asked))
     said = ["Yes, there is.", "No.", "Yes", "no"]
     answers = [{"question_id": number, "text": text} for number, text in enumerate(said)]
-    (tmp_path / "answers.jsonl").write_text("".join(f"{json.dumps(answer)}\n" for answer in answers))
+    (project / "answers.jsonl").write_text("".join(f"{json.dumps(answer)}\n" for answer in answers))
 
-    environment = ENVIRONMENT | {"PYTHONPATH": str(tmp_path / "src")}
-    ended = run([str(BIN / "s4v"), *command.split()[1:]], tmp_path, environment)
+    ended = s4v(command, project)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "POPE 50.0 ± 25.0\n"
-    (tmp_path / "answers.jsonl").write_text(json.dumps(answers[0]) + "\n")
-    ended = run([str(BIN / "s4v"), *command.split()[1:]], tmp_path, environment)
+    (project / "answers.jsonl").write_text(json.dumps(answers[0]) + "\n")
+    ended = s4v(command, project)
     assert ended.returncode == 1 and "3 missing (first: 1)" in ended.stderr
+
+
+def test_a_kind_of_source_is_a_file(project: Path) -> None:
+    row, command = example("source_kind.md", "images/kinds/parquet.py", project)
+    catalogue = project / "config/sources.tsv"
+    with open(catalogue, "a") as table:
+        table.write(row)
+    use = ", ".join([*load(PROJECT / "config/paper-7b.yaml").sources.use, "flowers"])
+    (project / "flowers.yaml").write_text(f"base: config/paper-7b.yaml\nname: flowers\nsources: {{use: [{use}]}}\n")
+    images = []
+    for number in range(2):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 6), (number, 90, 200)).save(buffer, "PNG")
+        images.append({"path": f"{number}.png", "bytes": buffer.getvalue()})
+    pq.write_table(pa.table({"image": images}), project / "flowers-00000-of-00001.parquet")
+
+    ended = s4v(command, project)
+    assert ended.returncode == 0, ended.stderr
+    rows = list(read_manifest(project / "data/manifests/flowers.parquet"))
+    assert [(row["path"], row["status"]) for row in rows] == [(f"flowers/images/{n}.png", "ok") for n in range(2)]
+    catalogue.write_text(catalogue.read_text().replace("parquet", "parkett", 1))
+    ended = s4v(command, project)
+    assert ended.returncode == 1 and "kind 'parkett'; expected one of drive, file" in ended.stderr

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from sharegpt4v import layout
 from sharegpt4v.catalogues.benchmarks import benchmark_named
-from sharegpt4v.catalogues.sources import ARCHIVES, Source
 from sharegpt4v.config import Config
 from sharegpt4v.config.judge import Judge
 from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.config.training import Recipe
+from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.targets import expected_images, shards
 from sharegpt4v.plan.flops import all_weights, generated_row, trained_weights, training_row
 from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
@@ -66,13 +66,9 @@ class Estimate:
 
     def _sources(self) -> Cost:
         sources = layout.sources(self.config).values()
-        known = [self._source_bytes(source) for source in sources if source.kind != "folder"]
-        return Cost(len(sources), gigabytes=sum(size for size in known if size) / 1e9)
-
-    def _source_bytes(self, source: Source) -> float:
-        size = sum(download.bytes or download.about_bytes or 0 for download in source.downloads)
-        unpacked = source.kind in ARCHIVES and self.config.sources.keep_archives
-        return size * (self.assumed["unpacked_factor"] if unpacked else 1)
+        factor = self.assumed["unpacked_factor"] if self.config.sources.keep_archives else 1
+        size = sum(kind_of_source(source).bytes_on_disk(source, factor) for source in sources)
+        return Cost(len(sources), gigabytes=size / 1e9)
 
     def _images(self, name: str) -> int:
         return expected_images(self.config, name)
