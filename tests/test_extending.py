@@ -17,6 +17,7 @@ from PIL import Image
 from conftest import BIN, ENVIRONMENT, PROJECT, run
 from sharegpt4v.config import load
 from sharegpt4v.images.manifest import read_manifest
+from tiny_llava import write_llava, write_pictures
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def example(page: str, file: str, project: Path) -> list[str]:
     """Put the one Python example of a page into `file` of the package, and return the page's other blocks."""
     text = (PROJECT / "docs/extending" / page).read_text()
     (module,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(module.split('"""\n', 1)[1].splitlines()) <= 35
+    assert len(module.split('"""\n', 1)[1].replace("\n\n", "\n").splitlines()) <= 35
     (project / "src/sharegpt4v" / file).write_text(module)
     return re.findall(r"```text\n(.*?)```", text, re.DOTALL)
 
@@ -61,6 +62,25 @@ def test_a_benchmark_is_a_file_and_a_row(project: Path) -> None:
     (project / "answers.jsonl").write_text(json.dumps(answers[0]) + "\n")
     ended = s4v(command, project)
     assert ended.returncode == 1 and "3 missing (first: 1)" in ended.stderr
+
+
+def test_an_engine_is_a_file(project: Path) -> None:
+    (command,) = example("engine.md", "generation/plain.py", project)
+    images = project / "photographs"
+    images.mkdir()
+    for path in write_pictures(project / "data", 3):
+        shutil.copy(project / "data" / path, images)
+    (project / "checkpoints").mkdir()
+    write_llava(project, "square").rename(project / "checkpoints/captioner")
+
+    written = {}
+    for engine in ("plain", "local"):
+        ended = s4v(command.replace("plain", engine), project)
+        assert ended.returncode == 0, ended.stderr
+        written[engine] = (project / "captions.jsonl").read_text()
+    assert written["plain"] == written["local"] and written["plain"].count("caption") == 3
+    ended = s4v(command.replace("plain", "plane"), project)
+    assert ended.returncode == 1 and "engine 'plane' is not known; expected one of local, plain" in ended.stderr
 
 
 def test_a_kind_of_source_is_a_file(project: Path) -> None:

@@ -31,6 +31,8 @@ BENCHMARKS = tuple(f"evaluation.benchmarks.{benchmark.module}" for benchmark in 
 
 KINDS = tuple(f"images.kinds.{kind.replace('-', '_')}" for kind in SOURCE_KINDS)
 
+ENGINE = "generation.local"
+
 JUDGED = tuple(
     f"evaluation.benchmarks.{entry.module}" for entry in read_catalogue().values() if entry.scoring == "judge"
 )
@@ -69,7 +71,9 @@ STAGES = {
     "align": Stage(("seed", "alignment")),
     "train-captioner": Stage(("seed", "captioner.recipe"), texts=("captioner.instruction",)),
     "caption-shard": Stage(
-        ("captions.sources", "captions.max_new_tokens", "captions.quality"), texts=("captioner.instruction",)
+        ("captions.sources", "captions.max_new_tokens", "captions.quality"),
+        texts=("captioner.instruction",),
+        code=(ENGINE,),
     ),
     "corpus-pretraining": Stage(("seed",), texts=("teacher.prompts",)),
     "corpus-substitution": Stage(
@@ -78,7 +82,7 @@ STAGES = {
     ),
     "pretrain": Stage(("seed", "pretraining")),
     "finetune": Stage(("seed", "finetuning")),
-    "answer": Stage(code=BENCHMARKS),
+    "answer": Stage(code=(*BENCHMARKS, ENGINE)),
     "judge": Stage(("judge", "benchmarks.largest_incomplete_fraction"), code=JUDGED),
     "score": Stage(
         ("benchmarks.largest_incomplete_fraction", "benchmarks.raw_answers", "judge.largest_failed_fraction"),
