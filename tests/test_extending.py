@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -81,6 +82,28 @@ def test_an_engine_is_a_file(project: Path) -> None:
     assert written["plain"] == written["local"] and written["plain"].count("caption") == 3
     ended = s4v(command.replace("plain", "plane"), project)
     assert ended.returncode == 1 and "engine 'plane' is not known; expected one of local, plain" in ended.stderr
+
+
+def test_a_tracker_is_a_file(project: Path) -> None:
+    example("tracker.md", "tracking/trackers/csv.py", project)
+    (project / "metrics.jsonl").write_text('{"step": 10, "loss": 2.5}\n{"step": 20, "loss": 1.5}\n')
+    code = (
+        "from pathlib import Path; from sharegpt4v.tracking.tracker import Run, track\n"
+        "runs = [Run('align', 'alignment', records=[Path('metrics.jsonl')])]\n"
+        "for uri in ('csv:runs.csv', 'csv:runs.csv', 'csv:no/folder.csv'):\n"
+        "    print(track(uri, 'mini', Run('mini', 'pipeline', metrics={'MME': 900.5}), runs).complete)\n"
+    )
+    ended = run([sys.executable, "-c", code], project, ENVIRONMENT | {"PYTHONPATH": str(project / "src")})
+    assert ended.stdout.split() == ["True", "True", "False"], ended.stderr
+    assert (
+        ended.stderr.startswith("tracking: not shown in a table: the store is broken") and ended.stderr.count("\n") == 1
+    )
+    rows = [line.split(",")[1:] for line in (project / "runs.csv").read_text().splitlines()]
+    assert rows == [
+        ["mini", "mini", "pipeline", "MME", "900.5", "0"],
+        ["mini", "align", "alignment", "loss", "2.5", "10"],
+        ["mini", "align", "alignment", "loss", "1.5", "20"],
+    ]
 
 
 def test_a_kind_of_source_is_a_file(project: Path) -> None:

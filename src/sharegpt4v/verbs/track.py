@@ -25,9 +25,13 @@ def run(options: Namespace) -> None:
     """Show everything below the working folder that is not shown yet."""
     from sharegpt4v.files import write_json, write_text
     from sharegpt4v.tracking.show import track_all
+    from sharegpt4v.tracking.tracker import tracker_of
 
     config = config_of(options)
     shown = track_all(Path(), config)
-    told = f"shown in MLflow at {config.tracking.uri}" if shown.complete else "not all of it could be shown in MLflow"
+    title = tracker_of(config.tracking.uri).title
+    told = (
+        f"shown in {title} at {config.tracking.uri}" if shown.complete else f"not all of it could be shown in {title}"
+    )
     write_json(options.runs, shown.runs)
     write_text(options.out, f"{told if config.tracking.enabled else 'tracking is off'}\n")
