@@ -24,7 +24,6 @@ from sharegpt4v.generation.engine import Request, texts
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
-from sharegpt4v.models.pixels import to_pixels
 from sharegpt4v.models.templates import prompt_ids, prompt_text
 
 INSTRUCTION = "Analyze the image in a comprehensive and detailed manner."
@@ -105,7 +104,8 @@ def answers_one_by_one(generator: Generator, requests: Sequence[Request]) -> lis
         ids = torch.tensor([prompt_ids(tokenizer, prompt, generator.image_tokens)]).to(generator.device)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         if request.image is not None:
-            pixels = to_pixels([open_rgb(request.image)], generator.size, request.image_aspect_ratio)
+            way = generator.images[request.image_aspect_ratio]
+            pixels = way.tensors([way.prepare(open_rgb(request.image))])["pixel_values"]
             inputs["pixel_values"] = pixels.to(generator.device, model.dtype)
         written = model.generate(
             **inputs,

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from conftest import BIN, ENVIRONMENT, PROJECT, run
+from sharegpt4v.captions.rows import read_instruction
 from sharegpt4v.config import load
 from sharegpt4v.images.manifest import read_manifest
-from tiny_llava import write_llava, write_pictures
+from tiny_llava import write_llava, write_pictures, write_tower_and_llm
 
 
 @pytest.fixture
@@ -82,6 +83,53 @@ def test_an_engine_is_a_file(project: Path) -> None:
     assert written["plain"] == written["local"] and written["plain"].count("caption") == 3
     ended = s4v(command.replace("plain", "plane"), project)
     assert ended.returncode == 1 and "engine 'plane' is not known; expected one of local, plain" in ended.stderr
+
+
+def test_a_family_of_models_is_a_file(project: Path) -> None:
+    import torch
+    from transformers import VipLlavaConfig, VipLlavaForConditionalGeneration
+
+    from sharegpt4v.images.loading import open_rgb
+    from sharegpt4v.models.building import build_llava, image_token_count
+    from sharegpt4v.models.pixels import to_pixels
+    from sharegpt4v.models.templates import SYSTEM, prompt_ids
+
+    (command,) = example("model_family.md", "models/families/vipllava.py", project)
+    llava, processor = build_llava(*write_tower_and_llm(project), seed=1)
+    parts = {"vision_config": llava.config.vision_config, "text_config": llava.config.text_config}
+    image_id = llava.config.image_token_index
+    config = VipLlavaConfig(**parts, image_token_index=image_id, vision_feature_layers=[-2, -1])
+    torch.manual_seed(3)
+    model = VipLlavaForConditionalGeneration(config).eval()
+    for parameter in model.model.multi_modal_projector.parameters():
+        parameter.data *= 40  # so that what is written depends on the picture
+    model.generation_config.suppress_tokens = []
+    folder = project / "checkpoints/vip"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    pictures = [project / "photographs" / path for path in write_pictures(project / "photographs", 6)]
+
+    ended = s4v(command, project)
+    assert ended.returncode == 0, ended.stderr
+    captions = [json.loads(line)["caption"] for line in (project / "captions.jsonl").read_text().splitlines()]
+    instruction = read_instruction(PROJECT / load(PROJECT / "config/config.yaml").captioner.instruction)
+    prompt = f"{SYSTEM}###Human: <image>\n{instruction}###Assistant:"
+    ids = torch.tensor([prompt_ids(processor.tokenizer, prompt, image_token_count(config))])
+    limit = load(PROJECT / "config/config.yaml").captions.max_new_tokens
+    expected = []
+    for picture in pictures:
+        pixels = to_pixels([open_rgb(picture)], config.vision_config.image_size, "square")
+        written = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pixels, do_sample=False,
+            max_new_tokens=limit, eos_token_id=processor.tokenizer.eos_token_id,
+        )  # fmt: skip
+        expected.append(processor.decode(written[0, ids.shape[1] :], skip_special_tokens=True).strip())
+    assert captions == expected and len(set(captions)) > 1
+    config_file = folder / "config.json"
+    config_file.write_text(config_file.read_text().replace('"vipllava"', '"vipllama"'))
+    ended = s4v(command, project)
+    assert ended.returncode == 1
+    assert "model_type 'vipllama' is not supported; expected one of llava, vipllava" in ended.stderr
 
 
 def test_a_tracker_is_a_file(project: Path) -> None:

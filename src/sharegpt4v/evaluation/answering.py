@@ -19,7 +19,7 @@ from sharegpt4v.evaluation.base import Question
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.sidecar import provenance_file
 from sharegpt4v.files import open_atomically, sha256_of, write_json
-from sharegpt4v.generation.engine import DEFAULT, Engine, Request, code_root, open_engine, texts
+from sharegpt4v.generation.engine import DEFAULT, Engine, Request, code_roots, open_engine, texts
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.progress import Progress
 from sharegpt4v.provenance import code_version
@@ -75,7 +75,7 @@ def answer(
                 answers = [ledger[key]["text"] for key in keys]
             _write_rows(out, name, questions, answers, model_id, model_hash)
             about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out)}
-            code = code_version(__name__, code_root(engine), f"evaluation.benchmarks.{benchmark_named(name).module}")
+            code = code_version(__name__, *code_roots(engine), f"evaluation.benchmarks.{benchmark_named(name).module}")
             write_json(provenance_file(out), about | code | lacking.get(name, {}))
 
 

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.models import family
 
 DEFAULT = "local"
 ENGINES = tuple(sorted({file.stem for file in Path(__file__).parent.glob("*.py")} - {"__init__", "engine"}))
@@ -80,18 +81,18 @@ class Engine(ABC):
 
 def open_engine(name: str, model: Path, batch_size: int) -> Engine:
     """Start the engine `name` on a model."""
-    kind = cast(type[Engine], importlib.import_module(f"sharegpt4v.{code_root(name)}").ENGINE)
+    kind = cast(type[Engine], importlib.import_module(f"sharegpt4v.{code_roots(name)[0]}").ENGINE)
     return kind(model, batch_size)
 
 
-def code_root(name: str) -> str:
-    """Return the module of an engine as `code_hash.code_of` takes it: what an engine writes depends on its code.
+def code_roots(name: str) -> tuple[str, str]:
+    """Return what `code_hash.code_of` takes for an engine: its module, and that of the family of models.
 
     A `UserError` lists the known engines.
     """
     if name not in ENGINES:
         raise UserError(f"engine {name!r} is not known; expected one of {', '.join(ENGINES)}")
-    return f"generation.{name}"
+    return f"generation.{name}", family.code_root(family.DEFAULT)
 
 
 def texts(engine: Engine, requests: Sequence[Request]) -> Iterator[tuple[int, str]]:

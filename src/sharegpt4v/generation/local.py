@@ -17,11 +17,9 @@ from PIL import Image
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Answer, Engine, Request
 from sharegpt4v.images.loading import open_rgb
-from sharegpt4v.models.building import image_token_count, load_llava
 from sharegpt4v.models.device import choose_device
+from sharegpt4v.models.family import family_named, name_in
 from sharegpt4v.models.loading import refused_in_one_line
-from sharegpt4v.models.pixels import to_pixels, to_square
-from sharegpt4v.models.templates import prompt_ids, prompt_text
 
 PROMPT_STEP = 8  # prompts are padded to a multiple of this: the first step with a new shape is a slow one
 DECODERS = 4
@@ -35,33 +33,33 @@ class Generator(Engine):
         if not (model / "config.json").is_file():
             raise UserError(f"{model}: no config.json; expected the folder of a model as transformers saves it")
         self.batch_size, self.device = batch_size, choose_device()
-        loaded, processor = load_llava(model)
+        self.family = family_named(name_in(model))
+        loaded, processor = self.family.load(model)
         with refused_in_one_line(model):
             dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
             self.model = loaded.to(self.device, dtype).eval()
             self.tokenizer = processor.tokenizer
-            self.image_tokens = image_token_count(loaded.config)
-            self.size = int(loaded.config.vision_config.image_size)
+            self.image_tokens = self.family.image_tokens(loaded.config)
+            self.images = {way: self.family.images(loaded.config, way) for way in ("pad", "square")}
             never = loaded.generation_config.suppress_tokens or []
             self.never = torch.tensor(never, dtype=torch.long, device=self.device)
-            blank = Image.new("RGB", (self.size, self.size))
-            self._answer_batch([Request("", b"", 1)], [blank])
+            self._answer_batch([Request("", b"", 1)], [self.images["pad"].blank()])
             self._answer_batch([Request("", None, 1)], [])
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
         """Answer in batches, the longest requests first."""
         with ThreadPoolExecutor(DECODERS) as pool:
-            for batch, squares in self._decoded_ahead(pool, requests, self._batches(requests)):
+            for batch, prepared in self._decoded_ahead(pool, requests, self._batches(requests)):
                 readable = []
                 for index in batch:
-                    error = squares[index].exception() if index in squares else None
+                    error = prepared[index].exception() if index in prepared else None
                     if error is None:
                         readable.append(index)
                     else:
                         yield index, Answer("", "stop", f"the image cannot be decoded ({error})")
                 if not readable:
                     continue
-                images = [squares[index].result() for index in readable if index in squares]
+                images = [prepared[index].result() for index in readable if index in prepared]
                 answers = self._answer_batch([requests[index] for index in readable], images)
                 yield from zip(readable, answers, strict=True)
 
@@ -82,7 +80,7 @@ class Generator(Engine):
 
         def submit(batch: list[int]) -> dict[int, Future[Image.Image]]:
             return {
-                index: pool.submit(self._square, requests[index])
+                index: pool.submit(self._prepared, requests[index])
                 for index in batch
                 if requests[index].image is not None
             }
@@ -93,13 +91,13 @@ class Generator(Engine):
             upcoming = submit(batches[number + 1]) if number + 1 < len(batches) else {}
             yield batch, current
 
-    def _square(self, request: Request) -> Image.Image:
+    def _prepared(self, request: Request) -> Image.Image:
         assert request.image is not None
-        return to_square(open_rgb(request.image, request.upright), self.size, request.image_aspect_ratio)
+        return self.images[request.image_aspect_ratio].prepare(open_rgb(request.image, request.upright))
 
     def _ids(self, request: Request) -> list[int]:
-        text = prompt_text(request.question, request.image is not None, request.system)
-        return prompt_ids(self.tokenizer, text, self.image_tokens)
+        has_image = request.image is not None
+        return self.family.prompt_ids(self.tokenizer, request.question, has_image, request.system, self.image_tokens)
 
     @torch.inference_mode()
     def _answer_batch(self, requests: Sequence[Request], images: Sequence[Image.Image]) -> list[Answer]:
@@ -113,8 +111,8 @@ class Generator(Engine):
             mask[row, width - len(prompt) :] = 1
         inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
         if images:
-            pixels = to_pixels(images, self.size, "square")  # they are squares of this size already
-            inputs["pixel_values"] = pixels.to(self.device, self.model.dtype)
+            tensors = self.images["pad"].tensors(images)  # prepared already, each in its own way
+            inputs |= {name: tensor.to(self.device, self.model.dtype) for name, tensor in tensors.items()}
         written = self._continue(inputs, [request.max_new_tokens for request in requests])
         return [self._read(ids) for ids in written]
 

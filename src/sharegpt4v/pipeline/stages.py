@@ -31,7 +31,8 @@ BENCHMARKS = tuple(f"evaluation.benchmarks.{benchmark.module}" for benchmark in 
 
 KINDS = tuple(f"images.kinds.{kind.replace('-', '_')}" for kind in SOURCE_KINDS)
 
-ENGINE = "generation.local"
+ENGINE = ("generation.local", "models.families.llava")
+FAMILY = ("models.families.llava",)
 
 JUDGED = tuple(
     f"evaluation.benchmarks.{entry.module}" for entry in read_catalogue().values() if entry.scoring == "judge"
@@ -68,21 +69,21 @@ STAGES = {
     "base-tokenizer": Stage(("seed", "base_models.tokenizer")),
     "base-tower": Stage(("seed", "base_models.vision_tower")),
     "base-llm": Stage(("seed", "base_models.llm.{size}", "base_models.llm_training")),
-    "align": Stage(("seed", "alignment")),
-    "train-captioner": Stage(("seed", "captioner.recipe"), texts=("captioner.instruction",)),
+    "align": Stage(("seed", "alignment"), code=FAMILY),
+    "train-captioner": Stage(("seed", "captioner.recipe"), texts=("captioner.instruction",), code=FAMILY),
     "caption-shard": Stage(
         ("captions.sources", "captions.max_new_tokens", "captions.quality"),
         texts=("captioner.instruction",),
-        code=(ENGINE,),
+        code=ENGINE,
     ),
     "corpus-pretraining": Stage(("seed",), texts=("teacher.prompts",)),
     "corpus-substitution": Stage(
         ("seed", "corpora"),
         texts=("config/prompts/detail_questions.txt",),
     ),
-    "pretrain": Stage(("seed", "pretraining")),
-    "finetune": Stage(("seed", "finetuning")),
-    "answer": Stage(code=(*BENCHMARKS, ENGINE)),
+    "pretrain": Stage(("seed", "pretraining"), code=FAMILY),
+    "finetune": Stage(("seed", "finetuning"), code=FAMILY),
+    "answer": Stage(code=(*BENCHMARKS, *ENGINE)),
     "judge": Stage(("judge", "benchmarks.largest_incomplete_fraction"), code=JUDGED),
     "score": Stage(
         ("benchmarks.largest_incomplete_fraction", "benchmarks.raw_answers", "judge.largest_failed_fraction"),

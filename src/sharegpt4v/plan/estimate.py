@@ -12,8 +12,8 @@ from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.images.kind import kind_of_source
+from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.pipeline.targets import expected_images, shards
-from sharegpt4v.plan.flops import all_weights, generated_row, trained_weights, training_row
 from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
 
 
@@ -32,7 +32,7 @@ class Estimate:
     """The costs of a config's stages on devices of one kind."""
 
     def __init__(self, config: Config, device: str) -> None:
-        self.config, self.models = config, config.base_models
+        self.config, self.models, self.family = config, config.base_models, family_named(DEFAULT)
         self.assumed, self.prices, self.peak = read_assumptions(), read_prices(), peak_flops(device)
 
     def costs(self) -> dict[str, Cost]:
@@ -45,7 +45,7 @@ class Estimate:
         made = not layout.is_taken(config, layout.PRETRAINING_CORPUS)
         if not layout.is_taken(config, layout.SEED_CAPTIONS):
             costs["seed captions"] = self._seed_captions(seeds)
-        base = sum(all_weights(self.models, size) for size in sizes)
+        base = sum(self.family.weights(self.models, size) for size in sizes)
         costs["base models"] = Cost(len(sizes) + 1, gigabytes=self._gigabytes(base))
         costs["alignment"] = self._training(
             "alignment", sizes, config.alignment, self._images("llava"), "short_caption_tokens"
@@ -100,14 +100,14 @@ class Estimate:
     def _training(self, stage: str, sizes: list[str], recipe: Recipe, rows: int, text: str) -> Cost:
         hours = gigabytes = 0.0
         for size in sizes:
-            flops = training_row(self.models, size, recipe, self.assumed[text]) * rows * recipe.epochs
+            flops = self.family.training_flops(self.models, size, recipe, self.assumed[text]) * rows * recipe.epochs
             hours += self._hours(flops, stage)
-            gigabytes += self._gigabytes(all_weights(self.models, size)) + self._state(size, recipe)
+            gigabytes += self._gigabytes(self.family.weights(self.models, size)) + self._state(size, recipe)
         return Cost(len(sizes), hours, gigabytes=gigabytes)
 
     def _state(self, size: str, recipe: Recipe) -> float:
         """Gigabytes of the state to resume from, which goes when its stage is done."""
-        return trained_weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
+        return self.family.weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
 
     def _captions(self, images: int) -> Cost:
         hours = images * self._generated_hours(self.config.captioner.size, "caption_tokens")
@@ -116,7 +116,9 @@ class Estimate:
 
     def _generated_hours(self, size: str, reply: str) -> float:
         """Hours of one reply to an image."""
-        read, written = generated_row(self.models, size, self.assumed["question_tokens"], self.assumed[reply])
+        read, written = self.family.generation_flops(
+            self.models, size, self.assumed["question_tokens"], self.assumed[reply]
+        )
         return self._hours(read, "reading") + self._hours(written, "writing")
 
     def _fine_tuning(self) -> Cost:
@@ -125,9 +127,9 @@ class Estimate:
         for model in self.config.models:
             rows = self.mix_rows(model)
             unknown |= rows is None
-            flops = training_row(self.models, model.size, recipe, self.assumed["instruction_tokens"])
+            flops = self.family.training_flops(self.models, model.size, recipe, self.assumed["instruction_tokens"])
             hours += self._hours(flops * (rows or 0) * recipe.epochs, "finetuning")
-            gigabytes += self._gigabytes(all_weights(self.models, model.size)) + self._state(model.size, recipe)
+            gigabytes += self._gigabytes(self.family.weights(self.models, model.size)) + self._state(model.size, recipe)
         return Cost(len(self.config.models), None if unknown else hours, gigabytes=gigabytes)
 
     def mix_rows(self, model: TrainedModel) -> int | None:

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
+from sharegpt4v.models.family import DEFAULT, code_root
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 
@@ -36,7 +37,7 @@ def run(options: Namespace) -> None:
         layout.aligned(options.size),
         config.alignment,
         config.seed,
-        layout.work_of("alignment", code_of("verbs.align")),
+        layout.work_of("alignment", code_of("verbs.align", code_root(DEFAULT))),
         "alignment",
         ranks,
         config.compute,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
-from sharegpt4v.generation.engine import code_root
+from sharegpt4v.generation.engine import code_roots
 from sharegpt4v.verbs.options import add_benchmark_data, add_config, add_engine, config_of
 
 
@@ -47,5 +47,5 @@ def run(options: Namespace) -> None:
         )
         for benchmark in (config.benchmarks.names if every else [options.benchmark])
     ]
-    work, batch_size = layout.work_of("answers", code_of(code_root(options.engine))), config.benchmarks.batch_size
+    work, batch_size = layout.work_of("answers", code_of(*code_roots(options.engine))), config.benchmarks.batch_size
     answer(tasks, options.model, name, work, batch_size, options.engine, without_missing=every)

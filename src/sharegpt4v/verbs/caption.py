@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
-from sharegpt4v.generation.engine import code_root
+from sharegpt4v.generation.engine import code_roots
 from sharegpt4v.verbs.caption_shard import asking
 from sharegpt4v.verbs.options import add_config, add_engine, add_path, config_of
 
@@ -45,7 +45,7 @@ def run(options: Namespace) -> None:
     from sharegpt4v.captions.folder import caption_folder
 
     config, images = config_of(options), options.images.expanduser()
-    work = layout.work_of("own-captions", code_of("captions.describing", code_root(options.engine)))
+    work = layout.work_of("own-captions", code_of("captions.describing", *code_roots(options.engine)))
     upright = options.upright
     if upright is None:
         upright = config.captions.upright_photographs and images.suffix != ".parquet"

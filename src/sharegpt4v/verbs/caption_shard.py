@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.engine import DEFAULT, code_root
+from sharegpt4v.generation.engine import DEFAULT, code_roots
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(options: Namespace) -> None:
         layout.DATA,
         layout.caption_shard(options.shard),
         asking(config),
-        layout.work_of("captions", code_of("captions.describing", code_root(DEFAULT))),
+        layout.work_of("captions", code_of("captions.describing", *code_roots(DEFAULT))),
         Limits(**quality.model_dump(exclude={"largest_rejected_fraction"})),
         quality.largest_rejected_fraction,
     )

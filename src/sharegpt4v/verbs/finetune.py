@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
+from sharegpt4v.models.family import DEFAULT, code_root
 from sharegpt4v.verbs.options import add_config, config_of
 
 
@@ -39,7 +40,7 @@ def run(options: Namespace) -> None:
         layout.finetuned(model.name),
         config.finetuning,
         config.seed,
-        layout.work_of("finetuning", code_of("verbs.finetune")),
+        layout.work_of("finetuning", code_of("verbs.finetune", code_root(DEFAULT))),
         "finetuning",
         ranks,
         config.compute,

@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
+from sharegpt4v.models.family import DEFAULT, code_root
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 
@@ -34,7 +35,7 @@ def run(options: Namespace) -> None:
         layout.pretrained(options.size),
         config.pretraining,
         config.seed,
-        layout.work_of("pretraining", code_of("verbs.pretrain")),
+        layout.work_of("pretraining", code_of("verbs.pretrain", code_root(DEFAULT))),
         "pretraining",
         ranks,
         config.compute,

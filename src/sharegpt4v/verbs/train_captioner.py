@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
+from sharegpt4v.models.family import DEFAULT, code_root
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
 
@@ -35,7 +36,7 @@ def run(options: Namespace) -> None:
         options.out,
         config.captioner.recipe,
         config.seed,
-        layout.work_of("captioner", code_of("verbs.train_captioner")),
+        layout.work_of("captioner", code_of("verbs.train_captioner", code_root(DEFAULT))),
         "captioner",
         ranks,
         config.compute,
