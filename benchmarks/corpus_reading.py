@@ -153,11 +153,14 @@ def access(rows: Any, index: int) -> float:
 
 def tokenise_all(folder: Path, count: int, differing: int) -> None:
     """As the first process of a training does."""
+    from sharegpt4v.models.family import family_named
     from sharegpt4v.training.rows import read_rows, tokenise
 
     tokenizer, tally = tokenizer_of(folder), Tally()
     read = (row for _, row in islice(read_rows(folder / "corpus.json", folder, ""), differing))
-    rows = tokenise(read, tokenizer, RECIPE.template, RECIPE.sequence_length, "pre-training", tally)
+    rows = tokenise(
+        read, family_named("llava"), tokenizer, RECIPE.template, RECIPE.sequence_length, "pre-training", tally
+    )
     if differing < count:
         some = list(rows)
         rows = (some[number % differing] for number in range(count))

@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 from vllm_server import VllmServer
 
-from sharegpt4v.generation.local import Generator, Request
+from sharegpt4v.generation.engine import Request
+from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.manifest import read_manifest
-from sharegpt4v.models.templates import prompt_text
 
 QUESTION = "Analyze the image in a comprehensive and detailed manner."
 BATCH = 16
@@ -82,13 +82,11 @@ def by_project(model: Path, files: Sequence[Path], question: str, limit: int) ->
     from transformers import AutoProcessor
 
     ratio = "pad" if AutoProcessor.from_pretrained(model, trust_remote_code=False).image_processor.do_pad else "square"
-    generator, prompt = Generator(model, BATCH), prompt_text(question, has_image=True)
+    generator = Generator(model, BATCH)
     written = [("", "")] * len(files)
     start = time.monotonic()
-    generator.answer(
-        [Request(prompt, file, limit, ratio) for file in files],
-        lambda index, answer: written.__setitem__(index, (answer.text, answer.finish_reason)),
-    )
+    for index, answer in generator.answer([Request(question, file, limit, ratio) for file in files]):
+        written[index] = (answer.text, answer.finish_reason)
     return plain(written), len(files) / (time.monotonic() - start)
 
 

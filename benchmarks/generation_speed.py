@@ -20,10 +20,10 @@ import torch
 from sharegpt4v.catalogues.benchmarks import read_catalogue
 from sharegpt4v.evaluation.answering import clean
 from sharegpt4v.evaluation.modules import module_of
-from sharegpt4v.generation.local import Generator, Request
+from sharegpt4v.generation.engine import Request, texts
+from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
-from sharegpt4v.models.pixels import to_pixels
 from sharegpt4v.models.templates import prompt_ids, prompt_text
 
 INSTRUCTION = "Analyze the image in a comprehensive and detailed manner."
@@ -62,10 +62,11 @@ def questions(evaluation: Path, each: int) -> list[Request]:
     """The first `each` questions of every benchmark, as a model is asked them."""
     return [
         Request(
-            prompt_text(question.prompt, question.image is not None, question.system),
+            question.prompt,
             question.image,
             question.max_new_tokens,
             question.image_aspect_ratio,
+            system=question.system,
         )
         for benchmark in read_catalogue().values()
         for question in module_of(benchmark).questions(evaluation / benchmark.folder)[:each]
@@ -75,7 +76,7 @@ def questions(evaluation: Path, each: int) -> list[Request]:
 def captions(images: Path, count: int) -> list[Request]:
     """A caption of each of the first `count` images."""
     paths = sorted(path for path in images.rglob("*") if has_image_suffix(path.name))[:count]
-    return [Request(prompt_text(INSTRUCTION, True), path, CAPTION_TOKENS, "square") for path in paths]
+    return [Request(INSTRUCTION, path, CAPTION_TOKENS, "square") for path in paths]
 
 
 def timed(
@@ -89,21 +90,22 @@ def timed(
 
 def answers(generator: Generator, requests: Sequence[Request]) -> list[str]:
     """The engine's answers."""
-    texts = [""] * len(requests)
-    generator.generate(requests, texts.__setitem__)
-    return texts
+    found = dict(texts(generator, requests))
+    return [found[index] for index in range(len(requests))]
 
 
 @torch.inference_mode()
 def answers_one_by_one(generator: Generator, requests: Sequence[Request]) -> list[str]:
     """What transformers answers to one request after the other."""
     model, tokenizer = generator.model, generator.tokenizer
-    texts = []
+    written_texts = []
     for request in requests:
-        ids = torch.tensor([prompt_ids(tokenizer, request.prompt, generator.image_tokens)]).to(generator.device)
+        prompt = prompt_text(request.question, request.image is not None, request.system)
+        ids = torch.tensor([prompt_ids(tokenizer, prompt, generator.image_tokens)]).to(generator.device)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         if request.image is not None:
-            pixels = to_pixels([open_rgb(request.image)], generator.size, request.image_aspect_ratio)
+            way = generator.images[request.image_aspect_ratio]
+            pixels = way.tensors([way.prepare(open_rgb(request.image))])["pixel_values"]
             inputs["pixel_values"] = pixels.to(generator.device, model.dtype)
         written = model.generate(
             **inputs,
@@ -112,8 +114,8 @@ def answers_one_by_one(generator: Generator, requests: Sequence[Request]) -> lis
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-        texts.append(clean(tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)))
-    return texts
+        written_texts.append(clean(tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)))
+    return written_texts
 
 
 if __name__ == "__main__":

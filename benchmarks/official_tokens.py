@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.models.family import family_named
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece
 from sharegpt4v.models.templates import IGNORED, IMAGE, prompt_ids
 from sharegpt4v.training.rows import tokenise
@@ -68,7 +69,7 @@ def _ids_and_labels(row: dict[str, Any], tokenizer: Any) -> tuple[list[int], lis
         ids = prompt_ids(tokenizer, row["prompt"], image_tokens=1)
         return ids, [IGNORED] * len(ids)
     read = {"conversations": row["conversations"], "image": "image.jpg" if row["image"] else None}
-    (tokens,) = tokenise([read], tokenizer, row["template"], LONGEST, "row", Tally())
+    (tokens,) = tokenise([read], family_named("llava"), tokenizer, row["template"], LONGEST, "row", Tally())
     return list(tokens.ids), list(tokens.labels)
 
 

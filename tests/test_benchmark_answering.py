@@ -10,12 +10,13 @@ import pytest
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation import answering
 from sharegpt4v.evaluation.sidecar import provenance_of
+from sharegpt4v.generation.engine import Answer, Engine
 from sharegpt4v.models.templates import SYSTEM
 
 SHORT = "Answer the question using a single word or phrase."
 
 
-class CountingEngine:
+class CountingEngine(Engine):
     """Stands in for the model: answers from last to first, and can be killed after some answers."""
 
     def __init__(self, killed_after: int | None = None) -> None:
@@ -24,17 +25,17 @@ class CountingEngine:
         self.loads = 0
         self.killed_after = killed_after
 
-    def open(self, model: Path, batch_size: int) -> CountingEngine:
+    def open(self, name: str, model: Path, batch_size: int) -> CountingEngine:
         self.loads += 1
         return self
 
-    def generate(self, requests, on_text) -> None:
+    def answer(self, requests):
         for index in reversed(range(len(requests))):
             if self.killed_after is not None and len(self.prompts) == self.killed_after:
                 raise KeyboardInterrupt
             self.requests.append(requests[index])
-            self.prompts.append(requests[index].prompt)
-            on_text(index, f" answer to “{requests[index].prompt.split('?')[0][-1]}”</s> ")
+            self.prompts.append(requests[index].question)
+            yield index, Answer(f" answer to “{requests[index].question.split('?')[0][-1]}”</s> ", "stop")
 
 
 @pytest.fixture
@@ -88,12 +89,11 @@ def test_what_the_model_is_given(world):
     jobs, model, work = world
     engine = CountingEngine()
     answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open)
-    by_prompt = {request.prompt: request for request in engine.requests}
-    request = by_prompt[f"{SYSTEM} USER: <image>\nIs it 3?\n{SHORT} ASSISTANT:"]
+    request = {request.question: request for request in engine.requests}[f"Is it 3?\n{SHORT}"]
     assert request.image == jobs[0][1] / "images/n1.jpg"
-    assert (request.max_new_tokens, request.image_aspect_ratio) == (128, "pad")
-    text_only = next(request for request in engine.requests if "Is it 8?" in request.prompt)
-    assert text_only.image is None and "<image>" not in text_only.prompt
+    assert (request.max_new_tokens, request.image_aspect_ratio, request.system) == (128, "pad", None)
+    text_only = next(request for request in engine.requests if "Is it 8?" in request.question)
+    assert text_only.image is None and "<image>" not in text_only.question
 
 
 def test_a_question_may_bring_its_own_system_sentence(world, tmp_path):
@@ -106,7 +106,8 @@ def test_a_question_may_bring_its_own_system_sentence(world, tmp_path):
     engine = CountingEngine()
     answering.answer([("qbench", data, tmp_path / "qbench.jsonl")], model, "tiny-7b", work, open_engine=engine.open)
     prompt = "Is it sharp?\nChoose between one of the options as follows:\nA. Yes\nB. No\n"
-    assert engine.prompts == [f"{SYSTEM.replace('user', 'human')} USER: <image>\n{prompt} ASSISTANT:"]
+    (request,) = engine.requests
+    assert (request.question, request.system) == (prompt, SYSTEM.replace("user", "human"))
     assert json.loads((tmp_path / "qbench.jsonl").read_text())["prompt"] == prompt
 
 

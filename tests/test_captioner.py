@@ -21,9 +21,11 @@ from sharegpt4v.cli import main
 from sharegpt4v.corpora.quality import Limits
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of, write_json
-from sharegpt4v.generation.local import Generator, Request
+from sharegpt4v.generation.engine import Request
+from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.manifest import write_manifest
 from sharegpt4v.ledger import Ledger
+from sharegpt4v.models.pixels import Squares
 from sharegpt4v.training.pictures import Pictures
 from tiny_llava import write_llava, write_pictures
 
@@ -245,12 +247,10 @@ def test_training_and_answers_too_see_the_pixels_as_they_are_stored(world, tmp_p
     picture.save(tmp_path / "camera.png", exif=exif)
     picture.save(tmp_path / "plain.png")
     files = [tmp_path / "camera.png", tmp_path / "plain.png"]
-    pixels = Pictures(2, 24, "pad", torch.device("cpu"))(files)
+    pixels = Pictures(2, Squares(24, "pad"), torch.device("cpu"))(files)["pixel_values"]
     assert torch.equal(pixels[0], pixels[1])
-    texts = {}
-    requests = [Request("USER: <image>\nWhat? ASSISTANT:", file, 12) for file in files]
-    Generator(model, 2).generate(requests, lambda index, text: texts.update({index: text}))
-    assert texts[0] == texts[1]
+    answers = dict(Generator(model, 2).answer([Request("What?", file, 12) for file in files]))
+    assert answers[0] == answers[1]
 
 
 def test_manifest_of_a_source(world, tmp_path):

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.local import Generator, Request
-from sharegpt4v.models.templates import prompt_text
+from sharegpt4v.generation.engine import Request, texts
+from sharegpt4v.generation.local import Generator
 from tiny_llava import write_llava, write_pictures
 
 WORDS = ("circle", "square", "red", "night", "small", "top left")
@@ -25,8 +25,8 @@ def world(tmp_path_factory):
     for number, picture in enumerate(pictures):
         question = f"Is there a {' or a '.join(WORDS[: 1 + number % 6])}?"
         image = picture.read_bytes() if number % 2 else picture
-        requests.append(Request(prompt_text(question, True), image, 16, ("pad", "square")[number % 2]))
-        requests.append(Request(prompt_text(question, False), None, 16))
+        requests.append(Request(question, image, 16, ("pad", "square")[number % 2]))
+        requests.append(Request(question, None, 16))
     settings = write_llava(folder) / "generation_config.json"
     stored = json.loads(settings.read_text())
     stored["suppress_tokens"].append(stored["eos_token_id"])  # no random answer ends by itself
@@ -35,14 +35,9 @@ def world(tmp_path_factory):
 
 
 def answers_of(generator, requests):
-    texts = {}
-
-    def keep(index, text):
-        assert index not in texts
-        texts[index] = text
-
-    generator.generate(requests, keep)
-    return [texts[index] for index in range(len(requests))]
+    found = list(texts(generator, requests))
+    assert len(dict(found)) == len(found) == len(requests)
+    return [text for _, text in sorted(found)]
 
 
 def test_answers_in_batches_are_those_alone(world):
@@ -55,8 +50,7 @@ def test_answers_in_batches_are_those_alone(world):
 
 def test_the_image_decides_the_answer(world):
     folder, requests = world
-    prompt = prompt_text("What is it?", True)
-    answers = answers_of(Generator(folder, 4), [Request(prompt, r.image, 16) for r in requests if r.image])
+    answers = answers_of(Generator(folder, 4), [Request("What is it?", r.image, 16) for r in requests if r.image])
     assert len(set(answers)) > 1
 
 
@@ -70,11 +64,10 @@ def test_engine_writes_what_transformers_writes_by_itself(tmp_path, image_aspect
     pictures = [tmp_path / "data" / path for path in write_pictures(tmp_path / "data", 40)]
     questions = [f"Is there a {' or a '.join(WORDS[: 1 + number % 6])}?" for number in range(40)]
     requests = [
-        Request(prompt_text(question, True), picture, 16, image_aspect_ratio)
+        Request(question, picture, 16, image_aspect_ratio)
         for question, picture in zip(questions, pictures, strict=True)
     ]
-    own = {}
-    Generator(folder, 16).answer(requests, own.__setitem__)
+    own = dict(Generator(folder, 16).answer(requests))
 
     # Nothing of the project but its folder: weights, processor, chat template, generation settings.
     processor = AutoProcessor.from_pretrained(folder, backend="pil")
@@ -84,7 +77,7 @@ def test_engine_writes_what_transformers_writes_by_itself(tmp_path, image_aspect
         for text, picture in zip(questions, pictures, strict=True)
     ]
     for size in (1, 40):
-        texts = []
+        written = []
         for first in range(0, 40, size):
             inputs = processor.apply_chat_template(
                 conversations[first : first + size], add_generation_prompt=True, tokenize=True, return_dict=True,
@@ -94,9 +87,9 @@ def test_engine_writes_what_transformers_writes_by_itself(tmp_path, image_aspect
                 ids = model.generate(**inputs, max_new_tokens=16)[:, inputs["input_ids"].shape[1] :]
             for row in ids:
                 ended = "stop" if model.generation_config.eos_token_id in row else "length"
-                texts.append((processor.decode(row, skip_special_tokens=True).strip(), ended))
-        assert texts == [(own[index].text, own[index].finish_reason) for index in range(40)], size
-    assert len(set(texts)) > 20
+                written.append((processor.decode(row, skip_special_tokens=True).strip(), ended))
+        assert written == [(own[index].text, own[index].finish_reason) for index in range(40)], size
+    assert len(set(written)) > 20
 
 
 def test_what_is_no_text_is_never_written(tmp_path):
@@ -118,7 +111,7 @@ def test_what_is_no_text_is_never_written(tmp_path):
         generator.never = generator.never if never else generator.never[:0]
         read = generator._read
         generator._read = lambda row: ids.extend(row) or read(row)
-        generator.answer([Request(prompt_text(word, False), None, 16) for word in WORDS], lambda index, answer: None)
+        list(generator.answer([Request(word, None, 16) for word in WORDS]))
         return set(ids)
 
     no_text = {image, *range(tokens, tokens + 3)}
@@ -131,14 +124,11 @@ def test_each_request_has_its_own_limit(world):
     found = {}
     for limit in (1, 5, 16):
         for index, request in enumerate(requests[:4]):
-            found[limit, index] = Request(request.prompt, request.image, limit)
+            found[limit, index] = Request(request.question, request.image, limit)
     keys = list(found)
-    mixed = {}
-    generator.answer(list(found.values()), lambda index, answer: mixed.update({keys[index]: answer}))
+    mixed = {keys[index]: answer for index, answer in generator.answer(list(found.values()))}
     for limit, index in keys:
-        alone = []
-        generator.answer([found[limit, index]], lambda _, answer, to=alone: to.append(answer))
-        assert mixed[limit, index] == alone[0]
+        assert [(0, mixed[limit, index])] == list(generator.answer([found[limit, index]]))
     lengths = [sum(len(mixed[limit, index].text) for index in range(4)) for limit in (1, 5, 16)]
     assert 0 < lengths[0] < lengths[1] < lengths[2]
     assert {mixed[1, index].finish_reason for index in range(4)} == {"length"}
@@ -148,24 +138,22 @@ def test_broken_image_is_an_error_that_names_it(world, tmp_path):
     folder, requests = world
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(requests[0].image.read_bytes()[:400])
-    mixed = [requests[0], Request(requests[0].prompt, broken, 4), requests[1]]
+    mixed = [requests[0], Request(requests[0].question, broken, 4), requests[1]]
     generator = Generator(folder, 3)
-    answers = {}
-    generator.answer(mixed, lambda index, answer: answers.update({index: answer}))
+    answers = dict(generator.answer(mixed))
     assert [answers[index].error is None for index in range(3)] == [True, False, True]
     assert answers[0].text == answers_of(generator, requests[:1])[0]
     with pytest.raises(UserError, match=r"broken\.jpg: the image cannot be decoded"):
-        generator.generate(mixed, lambda index, text: None)
+        list(texts(generator, mixed))
 
 
 def test_end_mark_ends_an_answer_and_no_other(world, monkeypatch):
     folder, requests = world
 
     def answered(size, end=None):
-        generator, answers = Generator(folder, size), {}
+        generator = Generator(folder, size)
         generator.tokenizer.eos_token = end or generator.tokenizer.eos_token
-        generator.answer(requests, answers.__setitem__)
-        return [answers[index] for index in range(len(requests))]
+        return [answer for _, answer in sorted(generator.answer(requests), key=lambda one: one[0])]
 
     written = []
     read = Generator._read

@@ -30,11 +30,12 @@ from sharegpt4v.images.archives import unpack
 from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.intake import ingest, look_at
+from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.manifest import CheckedRow, ManifestRow, manifest_path, read_manifest, write_manifest
 from sharegpt4v.images.stage import FetchSettings, fetch_source
-from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_url_list
+from sharegpt4v.images.urls import check_success_rate, fetch_urls
 from sharegpt4v.mini.files_server import serve_folder
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +125,7 @@ def test_sizes_and_hashes_go_with_their_addresses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "complaint"),
     [
-        ({"kind": "rar"}, "line 3: kind 'rar'; expected one of zip, tar"),
+        ({"kind": "rar"}, "line 3: kind 'rar'; expected one of drive, file"),
         ({"folder": "../elsewhere"}, "line 3: folder '../elsewhere'; expected a path below data/"),
         ({"images": "many"}, "line 3: images is 'many'; expected a whole number"),
         ({"address": "a b", "bytes": "1"}, "line 3: 1 values of bytes for 2 addresses"),

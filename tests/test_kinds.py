@@ -16,7 +16,7 @@ from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.drive import files_on_drive
-from sharegpt4v.images.links import read_links
+from sharegpt4v.images.kinds.links import read_links
 from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source

@@ -16,7 +16,7 @@ from conftest import PROJECT, copy_of, serving
 from sharegpt4v.config import load
 from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.tracking.job_runs import pipeline_run
-from sharegpt4v.tracking.mlflow_view import track
+from sharegpt4v.tracking.tracker import track
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver

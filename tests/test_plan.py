@@ -11,8 +11,8 @@ import yaml
 
 from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, run
 from sharegpt4v.config import load
+from sharegpt4v.models import llava_flops as flops
 from sharegpt4v.pipeline.snakemake import Pending
-from sharegpt4v.plan import flops
 from sharegpt4v.plan.estimate import Cost, Estimate
 from sharegpt4v.plan.missing import Missing, missing
 from sharegpt4v.plan.page import costs_csv, plan_text

@@ -34,6 +34,7 @@ def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, processes, rows_at_o
     import torch
 
     from sharegpt4v.models.building import image_token_count, load_llava
+    from sharegpt4v.models.pixels import Squares
     from sharegpt4v.training.batching import Dealer, batches
     from sharegpt4v.training.loss import loss_of
     from sharegpt4v.training.pictures import Pictures
@@ -44,7 +45,7 @@ def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, processes, rows_at_o
     recipe = Recipe(**(RECIPE | {"batch_size": 4, "sequence_length": 37, **more}))
     some, tokens = rows[:4] + rows[-3:], image_token_count(model.config)  # some with images, some without
     samples = stored(some, processor.tokenizer, recipe, tokens, folder / "data", tmp_path / "samples")
-    pictures = Pictures(samples.images, 24, "pad", torch.device("cpu"))
+    pictures = Pictures(samples.images, Squares(24, "pad"), torch.device("cpu"))
     dealer = Dealer.of(samples, recipe, 3, recipe.sequence_length - 1 + tokens)
 
     def gradients(ranks, rows_at_once=None):

@@ -16,6 +16,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from conftest import PROJECT
 from sharegpt4v.catalogues.benchmarks import read_catalogue
 from sharegpt4v.errors import UserError
+from sharegpt4v.models.family import family_named
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece, without_mark
 from sharegpt4v.models.templates import IGNORED, IMAGE, SYSTEM, encode, prompt_ids, prompt_text, v1_text
 from sharegpt4v.training.rows import tokenise
@@ -140,7 +141,7 @@ def test_conversations_have_the_official_ids_and_labels(
     if template == "plain":
         conversations = [turns[:2] for turns in conversations]
     rows = [{"conversations": turns, "image": "a.jpg" if image else None} for turns in conversations]
-    found = list(tokenise(rows, tokenizer, template, LONGEST, "rows", tally := Tally()))
+    found = list(tokenise(rows, family_named("llava"), tokenizer, template, LONGEST, "rows", tally := Tally()))
     assert tally.read == len(found) == 150 and not tally.left_out
     for turns, tokens in zip(conversations, found, strict=True):
         ids, labels = official(original, image_id, turns, template, image)
@@ -188,7 +189,9 @@ def test_an_odd_row_is_learned_as_officially_or_left_out_and_counted(
     template, image, turns, reason = ODD_ROWS[name]
     good = {"image": "a.jpg", "conversations": turns_of(f"{IMAGE}\nWhat?", "A cat.")}
     row = {"image": "a.jpg" if image else None, "conversations": turns}
-    found = list(tokenise([good, row, good], tokenizer, template, LONGEST, "rows", tally := Tally()))
+    found = list(
+        tokenise([good, row, good], family_named("llava"), tokenizer, template, LONGEST, "rows", tally := Tally())
+    )
     if reason is not None:
         assert len(found) == 2 and found[0] == found[1]
         assert [(count, reason in why) for why, count in tally.left_out.items()] == [(1, True)], tally
@@ -206,7 +209,7 @@ def test_a_run_without_a_row_to_learn_says_why(tokenizer: Any) -> None:
     with pytest.raises(
         UserError, match=r"finetuning: no row has an answer to learn \(0 of 3 rows cut; 3 left out: sev"
     ):
-        list(tokenise(rows, tokenizer, "v1", LONGEST, "finetuning", Tally()))
+        list(tokenise(rows, family_named("llava"), tokenizer, "v1", LONGEST, "finetuning", Tally()))
 
 
 def test_prompts_have_the_official_ids(tokenizer: Any, original: SentencePieceProcessor) -> None:

@@ -25,8 +25,9 @@ from sharegpt4v.provenance import git_state, hash_of, provenance
 from sharegpt4v.record import Record
 from sharegpt4v.tracking.job_runs import job_run
 from sharegpt4v.tracking.jobs import Job
-from sharegpt4v.tracking.mlflow_view import Run, flatten, track, warn
 from sharegpt4v.tracking.show import track_all
+from sharegpt4v.tracking.tracker import Run, track, warn
+from sharegpt4v.tracking.trackers.mlflow import flatten
 
 CONFIG = Path(__file__).parent.parent / "config" / "config.yaml"
 S4V = (sys.executable, "-m", "sharegpt4v.cli")
@@ -225,7 +226,7 @@ def test_a_run_that_was_left_half_written_is_written_anew(tmp_path):
 def test_eight_processes_on_a_fresh_store_lose_nothing(tmp_path):
     write_rows(tmp_path / "metrics.jsonl", 600)
     code = (
-        "import sys; from pathlib import Path; from sharegpt4v.tracking.mlflow_view import Run, track\n"
+        "import sys; from pathlib import Path; from sharegpt4v.tracking.tracker import Run, track\n"
         "name, record = sys.argv[1], Path('metrics.jsonl')\n"
         "runs = [Run(f'{name}-{number}', 'stage', params={'n': number}, records=[record]) for number in range(3)]\n"
         "sys.exit(not track('sqlite:///mlflow.db', 'test', Run('mini', 'pipeline', params={'seed': 0}), runs).complete)"
@@ -262,7 +263,7 @@ def test_a_broken_store_is_one_warning(tmp_path, capfd, broken):
 
 
 def test_a_warning_holds_no_password(capfd):
-    warn("cannot reach\nhttps://me:secret@host/x")
+    warn("cannot reach\nhttps://me:secret@host/x", "sqlite:///mlflow.db")
     line = capfd.readouterr().err
     assert "https://host/x" in line and "secret" not in line and line.count("\n") == 1
 

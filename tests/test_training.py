@@ -219,11 +219,14 @@ def test_a_step_is_of_so_many_samples_however_they_go_through_the_memory(world, 
 
 def stored(rows, tokenizer, recipe, image_tokens, data, folder):
     """The samples of rows, by way of their folder."""
+    from sharegpt4v.models.family import family_named
     from sharegpt4v.training.rows import read_rows, tokenise
     from sharegpt4v.training.samples import Samples, Tally, write_samples
 
     tally, read = Tally(), (row for _, row in read_rows(rows, data, "rows"))
-    tokens = tokenise(read, tokenizer, recipe.template, recipe.sequence_length, "finetuning", tally)
+    tokens = tokenise(
+        read, family_named("llava"), tokenizer, recipe.template, recipe.sequence_length, "finetuning", tally
+    )
     write_samples(folder, tokens, tokenizer.convert_tokens_to_ids("<image>"), image_tokens, tally)
     return Samples(folder, data)
 
@@ -259,6 +262,7 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
     import torch
 
     from sharegpt4v.models.building import image_token_count, load_llava
+    from sharegpt4v.models.pixels import Squares
     from sharegpt4v.training.loss import loss_of
     from sharegpt4v.training.packing import collate
     from sharegpt4v.training.pictures import Pictures
@@ -267,7 +271,7 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
     model.train()
     rows, tokens = world[1][:6] + world[1][-2:], image_token_count(model.config)
     samples = stored(rows, processor.tokenizer, Recipe(**RECIPE), tokens, world[2] / "data", tmp_path / "samples")
-    pictures = Pictures(samples.images, 24, "pad", torch.device("cpu"))
+    pictures = Pictures(samples.images, Squares(24, "pad"), torch.device("cpu"))
 
     everything = list(range(len(samples)))
     weights = {index: 1 / sum(samples.learned) for index in everything}
@@ -320,10 +324,11 @@ def test_rows_that_are_cut_or_left_out_are_counted(world, tmp_path, capsys):
 def test_broken_image_is_named(world, tmp_path):
     import torch
 
+    from sharegpt4v.models.pixels import Squares
     from sharegpt4v.training.pictures import Pictures
 
     (tmp_path / "broken.jpg").write_bytes((world[2] / "data" / world[1][0]["image"]).read_bytes()[:300])
-    pictures = Pictures(1, 24, "pad", torch.device("cpu"))
+    pictures = Pictures(1, Squares(24, "pad"), torch.device("cpu"))
     with pytest.raises(UserError, match=r"broken\.jpg: the image cannot be decoded"):
         pictures([tmp_path / "broken.jpg"])
 
@@ -370,12 +375,13 @@ def test_an_image_that_breaks_later_is_left_out_and_counted(world, tmp_path, cap
 def test_pictures_are_the_same_from_memory(world):
     import torch
 
+    from sharegpt4v.models.pixels import Squares
     from sharegpt4v.training.pictures import Pictures
 
     images = [world[2] / "data" / one["image"] for one in world[1] if "image" in one]
-    pictures = Pictures(len(images), 24, "square", torch.device("cpu"))
-    first = pictures(images)
+    pictures = Pictures(len(images), Squares(24, "square"), torch.device("cpu"))
+    first = pictures(images)["pixel_values"]
     assert first.shape == (24, 3, 24, 24) and first.dtype == torch.float32
-    assert pictures.keeps and pictures(images).equal(first)
+    assert pictures.keeps and pictures(images)["pixel_values"].equal(first)
     pictures.keeps, pictures._kept = False, {}
-    assert pictures(images).equal(first) and not pictures._kept
+    assert pictures(images)["pixel_values"].equal(first) and not pictures._kept

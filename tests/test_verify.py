@@ -114,7 +114,8 @@ def test_where_tells_of_a_source_before_it_is_fetched(
     assert main(["where", "sam", *config]) == main(["where", "sam-9k", *config]) == 0
     told = capsys.readouterr().out
     for text in ("research only", "accept Meta's terms", "570,486 images", "not fetched yet", "data/sam/images",
-                 "sa_000000.tar", "... 49 more ...", "sa_000050.tar", "sam-9k (drive, not used by"):  # fmt: skip
+                 "sa_000000.tar", "... 49 more ...", "sa_000050.tar", "sam-9k (drive, not used by",
+                 "to do      accept Meta's terms for SA-1B"):  # fmt: skip
         assert text in told
     assert main(["where", "samm"]) == 1
     assert capsys.readouterr().err.startswith("source 'samm' is not known; expected one of coco, llava")

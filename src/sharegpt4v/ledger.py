@@ -35,6 +35,11 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(text).hexdigest()[:24]
 
 
+def key_of_files(files: Iterable[Path]) -> str:
+    """Return a key of the names, sizes and dates of files, in whatever order they come."""
+    return key_of([(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)])
+
+
 class Ledger:
     """A dictionary from key to JSON record whose every `append` is on disk when it returns.
 

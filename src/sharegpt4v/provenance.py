@@ -23,19 +23,19 @@ ABOUT = ("provenance.json", "metrics.jsonl")
 
 
 def provenance(
-    stage: str, config_section: Mapping[str, Any], seed: int | None, inputs: Sequence[Path], module: str
+    stage: str, config_section: Mapping[str, Any], seed: int | None, inputs: Sequence[Path], *modules: str
 ) -> dict[str, Any]:
     """Return what the artefact of a stage depends on, to be written as ``provenance.json``.
 
     `config_section` holds plain JSON values, the part of the config that the stage uses. `inputs` are files or
-    folders, named as given: give relative paths, so that the result is the same on every machine. `module` is the
-    `__name__` of what makes the artefact. A missing input is a `UserError`.
+    folders, named as given: give relative paths, so that the result is the same on every machine. `modules` are the
+    `__name__` of what makes the artefact, and of what it imports by name. A missing input is a `UserError`.
     """
     return {
         "stage": stage,
         "seed": seed,
         "config": key_of(dict(config_section)),
-        **code_version(module),
+        **code_version(*modules),
         "inputs": {path.as_posix(): hash_of(path) for path in sorted(inputs)},
     }
 

@@ -21,9 +21,9 @@ from conftest import PROJECT
 from damage import changed_bytes, changed_json
 from harness import CASES, Outcomes, many_cases
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.local import Generator, Request
+from sharegpt4v.generation.engine import Request
+from sharegpt4v.generation.local import Generator
 from sharegpt4v.models.published import take_llm, take_tower
-from sharegpt4v.models.templates import IMAGE
 from sharegpt4v.training.engine import TorchEngine
 from test_published import llm_of, tower_of
 from tiny_llava import write_llava, write_pictures
@@ -50,13 +50,9 @@ def folder(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def use(folder: Path, whole: Path) -> None:
     """Load a checkpoint, and ask it once with an image and once without."""
-    texts: dict[int, str] = {}
-    requests = [
-        Request(f"<s>USER: {IMAGE}\nWhat is it? ASSISTANT:", whole.parent / "coco/000.jpg", 2),
-        Request("<s>USER: What is it? ASSISTANT:", None, 2),
-    ]
-    Generator(folder).generate(requests, texts.__setitem__)
-    assert sorted(texts) == [0, 1] and all(isinstance(text, str) for text in texts.values())
+    requests = [Request("What is it?", whole.parent / "coco/000.jpg", 2), Request("What is it?", None, 2)]
+    answers = dict(Generator(folder).answer(requests))
+    assert sorted(answers) == [0, 1] and not any(answer.error for answer in answers.values())
 
 
 def test_all_models_are_loaded_where_code_of_others_is_refused() -> None:

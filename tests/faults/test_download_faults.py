@@ -27,8 +27,10 @@ from sharegpt4v.images import transfer
 from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.crawler_guard import is_public, objection
 from sharegpt4v.images.fetch import fetch
+from sharegpt4v.images.kinds.ocr_vqa import read_ocr_vqa
+from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.transfer import Refused
-from sharegpt4v.images.urls import fetch_urls, read_ocr_vqa, read_url_list
+from sharegpt4v.images.urls import fetch_urls
 from test_images import IMG2DATASET, picture
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -31,6 +31,7 @@ from sharegpt4v.files import write_json
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.images.verify import verify
 from sharegpt4v.llava_format.reading import LONGEST_ROW
+from sharegpt4v.models.family import family_named
 from sharegpt4v.report.caption_page import caption_page, samples_in
 from sharegpt4v.seed_captions.review import write_review
 from sharegpt4v.seed_captions.stage import choose
@@ -69,7 +70,7 @@ def train_on(rows: Path, folder: Path) -> list[Any]:
         (data / llava(number)["image"]).parent.mkdir(parents=True, exist_ok=True)
         (data / llava(number)["image"]).write_bytes(b"x")
     read = (row for _, row in read_rows(rows, data, "rows", Usable(data, missing="report")))
-    return list(tokenise(read, tokenizer(), "v1", 96, "rows", Tally()))
+    return list(tokenise(read, family_named("llava"), tokenizer(), "v1", 96, "rows", Tally()))
 
 
 def take_out(rows: Path, folder: Path) -> Any:

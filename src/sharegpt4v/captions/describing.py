@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.files import sha256_of
+from sharegpt4v.generation.engine import DEFAULT, Request, open_engine
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.progress import Progress
 from sharegpt4v.provenance import hash_of
@@ -15,7 +16,7 @@ from sharegpt4v.provenance import hash_of
 
 @dataclass(frozen=True)
 class Asking:
-    """How images are asked about: as the captioner was trained, `batch_size` at a time.
+    """How images are asked about: as the captioner was trained, by the named `engine`, `batch_size` at a time.
 
     `image_aspect_ratio` is that of the captioner's recipe, "square" or "pad"; `upright` turns images by their EXIF.
     """
@@ -25,6 +26,7 @@ class Asking:
     max_new_tokens: int
     image_aspect_ratio: str = "square"
     upright: bool = False
+    engine: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -75,20 +77,17 @@ def _hash(path: Path) -> str:
 
 
 def _ask(model: Path, pending: Mapping[str, Path], asking: Asking, ledger: Ledger, progress: Progress) -> None:
-    from sharegpt4v.generation.local import Answer, Generator, Request
-    from sharegpt4v.models.templates import prompt_text
-
-    keys, prompt = list(pending), prompt_text(asking.instruction, has_image=True)
+    keys = list(pending)
     requests = [
-        Request(prompt, path, asking.max_new_tokens, asking.image_aspect_ratio, asking.upright)
+        Request(asking.instruction, path, asking.max_new_tokens, asking.image_aspect_ratio, asking.upright)
         for path in pending.values()
     ]
-
-    def keep(index: int, answer: Answer) -> None:
-        ledger.append(keys[index], {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error})
-        progress.advance()
-
-    Generator(model, asking.batch_size).answer(requests, keep)
+    with open_engine(asking.engine, model, asking.batch_size) as engine:
+        for index, answer in engine.answer(requests):
+            ledger.append(
+                keys[index], {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error}
+            )
+            progress.advance()
 
 
 def _described(sha256: str, record: Mapping[str, Any]) -> Described:

@@ -18,9 +18,8 @@ from sharegpt4v.image_paths import plain_name, problem_in
 COLUMNS = (
     "name", "kind", "folder", "address", "strip_prefix", "images", "bytes", "sha256", "licence", "login", "about",
 )  # fmt: skip
-KINDS = ("zip", "tar", "links", "drive", "urls", "ocr-vqa", "folder", "file", "placed")
-ARCHIVES = ("zip", "tar", "links")  # whose archives are known beforehand by name
-CRAWLED = ("urls", "ocr-vqa")  # lists of web addresses, which img2dataset downloads
+KIND_FILES = (Path(__file__).parents[1] / "images" / "kinds").glob("*.py")
+KINDS = tuple(sorted(file.stem.replace("_", "-") for file in KIND_FILES if not file.stem.startswith("_")))
 DIGESTS = {64: "sha256", 32: "md5"}  # hashes by their number of hexadecimal digits
 MINI = "mini:"
 LONGEST_NUMBER = 18  # digits
@@ -57,11 +56,8 @@ class Download:
 class Source:
     """One row of the catalogue.
 
-    `kind` is "zip", "tar" (one or several archives), "links" (archives whose personal links are in a file that the
-    user names in ``sources.link_files``; their addresses are their names), "drive" (files or a folder on Google
-    Drive), "urls" (a URL list), "ocr-vqa" (OCR-VQA's own list), "folder" (the user's own images), "file" (a single
-    annotation file, placed as `folder` under ``data/``) or "placed" (images that a person puts into `folder`). `folder`
-    is relative to ``data/``. `strip_prefix` is taken off the names of archive members that begin with it; ``*/`` is all
+    `kind` is the name of a file of `images/kinds`, which says how the source is fetched. `folder` is relative to
+    ``data/``. `strip_prefix` is taken off the names of archive members that begin with it; ``*/`` is all
     their folders. `images` is how many images the source should hold: None when unknown, 0 when its files are not
     images. `login` says what a person must do first; empty when nothing.
     """
@@ -120,7 +116,7 @@ def _source(cells: list[str]) -> Source:
     name, kind = row["name"], row["kind"]
     _expect(not problem_in(name) and "/" not in name and name[0] != ".", f"{name!r} is no name for a source")
     _expect(kind in KINDS, f"kind {kind!r}; expected one of {', '.join(KINDS)}")
-    folder = row["folder"] or (f"{name}/images" if kind == "folder" else "")
+    folder = row["folder"] or f"{name}/images"
     _expect(not problem_in(folder), f"folder {folder!r}; expected a path below data/")
     _expect(bool(row["licence"]), "the licence is empty; say under which terms the files may be used")
     return Source(
@@ -129,7 +125,7 @@ def _source(cells: list[str]) -> Source:
         folder=PurePosixPath(folder).as_posix(),
         downloads=_downloads(row),
         strip_prefix=row["strip_prefix"],
-        images=0 if kind == "file" else _whole(row["images"], "images") if row["images"] else None,
+        images=_whole(row["images"], "images") if row["images"] else None,
         licence=row["licence"],
         login=row["login"],
         about=row["about"],
@@ -137,11 +133,9 @@ def _source(cells: list[str]) -> Source:
 
 
 def _downloads(row: dict[str, str]) -> tuple[Download, ...]:
-    """The addresses of a row with their sizes and hashes; a folder's address is one path, blanks and all."""
-    addresses = [row["address"]] if row["kind"] == "folder" else _spelled_out(row["address"])
+    """The addresses of a row with their sizes and hashes."""
+    addresses = _spelled_out(row["address"])
     _expect(any(addresses), "the address is empty")
-    if row["kind"] in (*CRAWLED, "file"):
-        _expect(len(addresses) == 1, f"kind {row['kind']} takes one address, not {len(addresses)}")
     sizes = [(_whole(cell.removeprefix(ABOUT), "bytes"), cell.startswith(ABOUT)) for cell in row["bytes"].split()]
     if len(sizes) == 1 and sizes[0][1]:  # a rounded size of all together
         sizes = [(sizes[0][0] // len(addresses), True)] * len(addresses)
@@ -153,7 +147,7 @@ def _downloads(row: dict[str, str]) -> tuple[Download, ...]:
     nothing = [None] * len(addresses)
     downloads = tuple(map(Download, addresses, exact or nothing, hashes or nothing, rounded or nothing))
     for download in downloads:
-        _check_address(download, row["kind"])
+        _check_address(download)
     names = [download.file_name for download in downloads]
     _expect(len(set(names)) == len(names), "two addresses end in the same file name; make two sources of them")
     ours = {f"{name}{ending}" for name in names for ending in ENDINGS}
@@ -161,11 +155,11 @@ def _downloads(row: dict[str, str]) -> tuple[Download, ...]:
     return downloads
 
 
-def _check_address(download: Download, kind: str) -> None:
+def _check_address(download: Download) -> None:
     """Raise a ValueError for an address that is none, or that does not end in the name of a file."""
     scheme, separator, _ = download.address.partition("://")
     _expect(
-        not separator or kind in ("folder", "placed") or scheme in ("http", "https"),
+        not separator or scheme in ("http", "https"),
         f"address {download.address[:80]!r}; expected one that begins with http:// or https://, or a path",
     )
     try:

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.catalogues.sources import CRAWLED
 from sharegpt4v.config import Config, missing_keys
 from sharegpt4v.doctor.finding import Finding
+from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.start import endpoints
 
 PYTHON = (3, 11)
@@ -28,7 +28,7 @@ def machine_findings(config: Config, environ: Mapping[str, str], slurm: bool) ->
     packages = [*PACKAGES, *(["deepspeed"] if config.compute.processes > 1 else [])]
     for package in [*packages, *(["snakemake-executor-plugin-slurm"] if slurm else [])]:
         yield _package(package, _locked())
-    if any(source.kind in CRAWLED for source in layout.sources(config).values()):
+    if any(kind_of_source(source).needs_img2dataset for source in layout.sources(config).values()):
         yield _img2dataset(config)
     yield _disk(config)
     if not slurm and find_spec("torch"):

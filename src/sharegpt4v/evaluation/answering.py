@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.errors import MissingFile, UserError
@@ -18,12 +19,10 @@ from sharegpt4v.evaluation.base import Question
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.sidecar import provenance_file
 from sharegpt4v.files import open_atomically, sha256_of, write_json
+from sharegpt4v.generation.engine import DEFAULT, Engine, Request, code_roots, open_engine, texts
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.progress import Progress
 from sharegpt4v.provenance import code_version
-
-if TYPE_CHECKING:
-    from sharegpt4v.generation.local import Request
 
 # The files of a model folder that decide its answers; logs and model cards do not.
 MODEL_FILES = (
@@ -32,36 +31,23 @@ MODEL_FILES = (
 )  # fmt: skip
 
 
-class Engine(Protocol):
-    """What answers: `sharegpt4v.generation.local.Generator`."""
-
-    def generate(self, requests: Sequence[Request], on_text: Callable[[int, str], None]) -> None:
-        """Answer all requests greedily; call `on_text(index, text)` as each answer exists, in any order."""
-
-
-def open_generator(model: Path, batch_size: int) -> Engine:
-    """Load the model."""
-    from sharegpt4v.generation.local import Generator
-
-    engine: Engine = Generator(model, batch_size)
-    return engine
-
-
 def answer(
     benchmarks: Sequence[tuple[str, Path, Path]],
     model: Path,
     model_id: str,
     work: Path,
     batch_size: int = 16,
-    open_engine: Callable[[Path, int], Engine] = open_generator,
+    engine: str = DEFAULT,
+    open_engine: Callable[[str, Path, int], Engine] = open_engine,
     without_missing: bool = False,
 ) -> None:
     """Write an answer file for each (benchmark, its data folder, answer file), and beside it how it came about.
 
-    `model` is a transformers folder, `model_id` what answer rows call it, `work` holds the ledgers, one per model
-    content and benchmark. All questions and images are read before the model is loaded, so that a missing file is found
-    at once; the model is not loaded at all when nothing is left to ask. Raises `UserError` for whatever is missing or
-    malformed; but `without_missing`, a benchmark whose files are not at hand is told about and gets an empty file.
+    `model` is a transformers folder, `engine` names what asks it, `model_id` is what answer rows call it, `work` holds
+    the ledgers, one per model content and benchmark. All questions and images are read before the model is loaded, so
+    that a missing file is found at once; the model is not loaded at all when nothing is left to ask. Raises `UserError`
+    for whatever is missing or malformed; but `without_missing`, a benchmark whose files are not at hand is told about
+    and gets an empty file.
     """
     model_hash = fingerprint(model)
     prepared = []
@@ -78,18 +64,19 @@ def answer(
             prepared.append((name, [], [], out))
             lacking[name] = {"missing": str(error)}
 
-    engine: Engine | None = None
-    for name, questions, keys, out in prepared:
-        with Ledger(work / model_hash / f"{name}.jsonl") as ledger:
-            pending = {key: question for key, question in zip(keys, questions, strict=True) if key not in ledger}
-            if pending:
-                engine = engine or open_engine(model, batch_size)
-                _ask(engine, pending, ledger, name)
-            texts = [ledger[key]["text"] for key in keys]
-        _write_rows(out, name, questions, texts, model_id, model_hash)
-        about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out)}
-        code = code_version(__name__, f"evaluation.benchmarks.{benchmark_named(name).module}")
-        write_json(provenance_file(out), about | code | lacking.get(name, {}))
+    with ExitStack() as stack:
+        started: Engine | None = None
+        for name, questions, keys, out in prepared:
+            with Ledger(work / model_hash / f"{name}.jsonl") as ledger:
+                pending = {key: question for key, question in zip(keys, questions, strict=True) if key not in ledger}
+                if pending:
+                    started = started or stack.enter_context(open_engine(engine, model, batch_size))
+                    _ask(started, pending, ledger, name)
+                answers = [ledger[key]["text"] for key in keys]
+            _write_rows(out, name, questions, answers, model_id, model_hash)
+            about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out)}
+            code = code_version(__name__, *code_roots(engine), f"evaluation.benchmarks.{benchmark_named(name).module}")
+            write_json(provenance_file(out), about | code | lacking.get(name, {}))
 
 
 def fingerprint(model: Path) -> str:
@@ -136,26 +123,21 @@ def _hash_of(image: bytes) -> str:
 
 
 def _ask(engine: Engine, pending: dict[str, Question], ledger: Ledger, name: str) -> None:
-    from sharegpt4v.generation.local import Request
-    from sharegpt4v.models.templates import prompt_text
-
     keys = list(pending)
     requests = [
         Request(
-            prompt=prompt_text(question.prompt, question.image is not None, question.system),
-            image=question.image,
-            max_new_tokens=question.max_new_tokens,
-            image_aspect_ratio=question.image_aspect_ratio,
+            question.prompt,
+            question.image,
+            question.max_new_tokens,
+            question.image_aspect_ratio,
+            system=question.system,
         )
         for question in pending.values()
     ]
     progress = Progress(f"answers to {name}", len(requests), "questions")
-
-    def keep(index: int, text: str) -> None:
+    for index, text in texts(engine, requests):
         ledger.append(keys[index], {"text": clean(text)})
         progress.advance()
-
-    engine.generate(requests, keep)
 
 
 def _write_rows(

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-from sharegpt4v.models.templates import SYSTEM
-
 Name = TypeVar("Name", int, str)
 
 Answer = dict[str, Any]
@@ -41,8 +39,8 @@ class Question:
     `prompt` is what is asked, without the `<image>` line. `stored_prompt` is what the answer row holds as
     `prompt` where the official script stores another text than it asks. `image` is a file, the bytes of one, or
     None for a question without an image. `image_aspect_ratio` says how the image becomes a square: "pad" fills
-    up the short side, "square" crops the centre. `system` is the sentence the conversation begins with. `extra`
-    goes into the answer row as it is.
+    up the short side, "square" crops the centre. `system` is the sentence the conversation begins with, None for
+    the model's own. `extra` goes into the answer row as it is.
     """
 
     question_id: int | str
@@ -51,7 +49,7 @@ class Question:
     max_new_tokens: int
     image_aspect_ratio: Literal["pad", "square"] = "pad"
     stored_prompt: str | None = None
-    system: str = SYSTEM
+    system: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 

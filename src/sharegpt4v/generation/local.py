@@ -7,104 +7,61 @@ An answer is the same in a batch as alone: shorter prompts are padded on the lef
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.generation.engine import Answer, Engine, Request
 from sharegpt4v.images.loading import open_rgb
-from sharegpt4v.models.building import image_token_count, load_llava
 from sharegpt4v.models.device import choose_device
+from sharegpt4v.models.family import family_named, name_in
 from sharegpt4v.models.loading import refused_in_one_line
-from sharegpt4v.models.pixels import to_pixels, to_square
-from sharegpt4v.models.templates import prompt_ids, prompt_text
 
 PROMPT_STEP = 8  # prompts are padded to a multiple of this: the first step with a new shape is a slow one
 DECODERS = 4
 
 
-@dataclass(frozen=True)
-class Request:
-    """One prompt to continue. It holds one `<image>` exactly when there is an image (a file, or its bytes).
-
-    `image_aspect_ratio` is "square" or "pad", see `sharegpt4v.models.pixels`; `upright` is as in `images.loading`.
-    """
-
-    prompt: str
-    image: Path | bytes | None
-    max_new_tokens: int
-    image_aspect_ratio: str = "pad"
-    upright: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The text, and whether the model ended it ("stop") or the token limit did ("length").
-
-    An image that cannot be decoded gives an empty text and the `error`.
-    """
-
-    text: str
-    finish_reason: str
-    error: str | None = None
-
-
-class Generator:
+class Generator(Engine):
     """A loaded model that answers requests: bfloat16 on a GPU, float32 on the CPU."""
 
-    def __init__(self, model_dir: Path, batch_size: int = 16) -> None:
-        """Load the transformers folder `model_dir`, and try it; `UserError` when there is none that can answer."""
-        if not (model_dir / "config.json").is_file():
-            raise UserError(f"{model_dir}: no config.json; expected the folder of a model as transformers saves it")
+    def __init__(self, model: Path, batch_size: int = 16) -> None:
+        """Load the transformers folder `model`, and try it; `UserError` when there is none that can answer."""
+        if not (model / "config.json").is_file():
+            raise UserError(f"{model}: no config.json; expected the folder of a model as transformers saves it")
         self.batch_size, self.device = batch_size, choose_device()
-        model, processor = load_llava(model_dir)
-        with refused_in_one_line(model_dir):
+        self.family = family_named(name_in(model))
+        loaded, processor = self.family.load(model)
+        with refused_in_one_line(model):
             dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-            self.model = model.to(self.device, dtype).eval()
+            self.model = loaded.to(self.device, dtype).eval()
             self.tokenizer = processor.tokenizer
-            self.image_tokens = image_token_count(model.config)
-            self.size = int(model.config.vision_config.image_size)
-            never = model.generation_config.suppress_tokens or []
+            self.image_tokens = self.family.image_tokens(loaded.config)
+            self.images = {way: self.family.images(loaded.config, way) for way in ("pad", "square")}
+            never = loaded.generation_config.suppress_tokens or []
             self.never = torch.tensor(never, dtype=torch.long, device=self.device)
-            blank = Image.new("RGB", (self.size, self.size))
-            self._answer_batch([Request(prompt_text("", True), None, 1)], [blank])
-            self._answer_batch([Request(prompt_text("", False), None, 1)], [])
+            self._answer_batch([Request("", b"", 1)], [self.images["pad"].blank()])
+            self._answer_batch([Request("", None, 1)], [])
 
-    def generate(self, requests: Sequence[Request], on_text: Callable[[int, str], None]) -> None:
-        """Call `on_text(index, text)` for every request as its answer exists, in any order.
-
-        Special tokens and the white space around a text are left out. A broken image is a `UserError` that names it.
-        """
-
-        def keep(index: int, answer: Answer) -> None:
-            if answer.error is not None:
-                image = requests[index].image
-                raise UserError(f"{image if isinstance(image, Path) else 'an image in the questions'}: {answer.error}")
-            on_text(index, answer.text)
-
-        self.answer(requests, keep)
-
-    def answer(self, requests: Sequence[Request], on_answer: Callable[[int, Answer], None]) -> None:
-        """Like `generate`, but with how each answer ended; a broken image is an answer with an `error`."""
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        """Answer in batches, the longest requests first."""
         with ThreadPoolExecutor(DECODERS) as pool:
-            for batch, squares in self._decoded_ahead(pool, requests, self._batches(requests)):
+            for batch, prepared in self._decoded_ahead(pool, requests, self._batches(requests)):
                 readable = []
                 for index in batch:
-                    error = squares[index].exception() if index in squares else None
+                    error = prepared[index].exception() if index in prepared else None
                     if error is None:
                         readable.append(index)
                     else:
-                        on_answer(index, Answer("", "stop", f"the image cannot be decoded ({error})"))
+                        yield index, Answer("", "stop", f"the image cannot be decoded ({error})")
                 if not readable:
                     continue
-                images = [squares[index].result() for index in readable if index in squares]
+                images = [prepared[index].result() for index in readable if index in prepared]
                 answers = self._answer_batch([requests[index] for index in readable], images)
-                for index, answer in zip(readable, answers, strict=True):
-                    on_answer(index, answer)
+                yield from zip(readable, answers, strict=True)
 
     def _batches(self, requests: Sequence[Request]) -> list[list[int]]:
         """Deal the indices of the requests into batches that are alike in image, limit and length; longest first."""
@@ -123,7 +80,7 @@ class Generator:
 
         def submit(batch: list[int]) -> dict[int, Future[Image.Image]]:
             return {
-                index: pool.submit(self._square, requests[index])
+                index: pool.submit(self._prepared, requests[index])
                 for index in batch
                 if requests[index].image is not None
             }
@@ -134,12 +91,13 @@ class Generator:
             upcoming = submit(batches[number + 1]) if number + 1 < len(batches) else {}
             yield batch, current
 
-    def _square(self, request: Request) -> Image.Image:
+    def _prepared(self, request: Request) -> Image.Image:
         assert request.image is not None
-        return to_square(open_rgb(request.image, request.upright), self.size, request.image_aspect_ratio)
+        return self.images[request.image_aspect_ratio].prepare(open_rgb(request.image, request.upright))
 
     def _ids(self, request: Request) -> list[int]:
-        return prompt_ids(self.tokenizer, request.prompt, self.image_tokens)
+        has_image = request.image is not None
+        return self.family.prompt_ids(self.tokenizer, request.question, has_image, request.system, self.image_tokens)
 
     @torch.inference_mode()
     def _answer_batch(self, requests: Sequence[Request], images: Sequence[Image.Image]) -> list[Answer]:
@@ -153,8 +111,8 @@ class Generator:
             mask[row, width - len(prompt) :] = 1
         inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
         if images:
-            pixels = to_pixels(images, self.size, "square")  # they are squares of this size already
-            inputs["pixel_values"] = pixels.to(self.device, self.model.dtype)
+            tensors = self.images["pad"].tensors(images)  # prepared already, each in its own way
+            inputs |= {name: tensor.to(self.device, self.model.dtype) for name, tensor in tensors.items()}
         written = self._continue(inputs, [request.max_new_tokens for request in requests])
         return [self._read(ids) for ids in written]
 
@@ -197,3 +155,6 @@ class Generator:
         finished = ids[-1] == self.tokenizer.eos_token_id
         text = self.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True)
         return Answer(text.strip().removesuffix("</s>").strip(), "stop" if finished else "length")
+
+
+ENGINE = Generator

@@ -1,7 +1,4 @@
-"""Sources whose images are on this machine already: the user's own folders, and what the user has put in place.
-
-Of kind "folder" the images are linked under ``data/`` with their relative names; of kind "placed" they lie there.
-"""
+"""Images that are on this machine already: those of the user's own folders, and what the user has put in place."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import BACKSLASH, escaped, safe_name
 from sharegpt4v.images.listing import Listing, has_image_suffix, is_litter, link_or_copy
@@ -81,20 +77,6 @@ def problem_of(file: Path, folder: Path) -> str:
     return "" if stat.S_ISREG(mode) else f"{kind_of(mode)}, not a file"
 
 
-def placed(source: Source, folder: Path) -> Listing:
-    """List the images that a person has put into `folder`. A `UserError` says where they are to be had when there are
-    none."""
-    if not is_placed(folder):
-        raise UserError(f"{source.name}: no images in {folder}; {how_to_place(source)}")
-    return link_folder(folder, folder)
-
-
 def is_placed(folder: Path) -> bool:
     """Say whether a person has put anything into `folder`."""
     return folder.is_dir() and any(folder.iterdir())
-
-
-def how_to_place(source: Source) -> str:
-    """Say how a person gets the images of a source of kind "placed"."""
-    first, address = f"{source.login}, " if source.login else "", source.downloads[0].address
-    return f"{first}get them{f' from {address}' if '://' in address else ''} and put them there"

@@ -1,4 +1,4 @@
-"""One file of a source on this machine, wherever it comes from: a disk, a person, a server, a personal link, Drive."""
+"""One file of a source on this machine, wherever it comes from: a disk, a person, a server, Drive."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import NamedTuple
 from sharegpt4v.catalogues.sources import MINI, Download, Source, resolve
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.drive import DriveFile, fetch_from_drive, files_on_drive, is_on_drive
-from sharegpt4v.images.fetch import complaint_about, fetch, metadata_path
-from sharegpt4v.images.links import read_links
-from sharegpt4v.images.settings import FetchSettings
-from sharegpt4v.images.transfer import Refused
+from sharegpt4v.images.fetch import complaint_about, fetch
+from sharegpt4v.images.kind import Fetching
 
 
 class File(NamedTuple):
@@ -23,18 +21,24 @@ class File(NamedTuple):
     obtain: Callable[[], Path]
 
 
-def files_of(source: Source, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Iterator[File]:
-    """Yield the files of a source in the order of its addresses; `work` is the source's own folder for work."""
-    downloads = work / "downloads"
+def files_of(source: Source, to: Fetching) -> Iterator[File]:
+    """Yield the files of a source in the order of its addresses."""
     for download in source.downloads:
-        if source.kind == "links":
-            yield _by_link(source, download, downloads, settings)
-        elif is_on_drive(download.address):
-            yield from _on_drive(download, downloads, settings)
+        if is_on_drive(download.address):
+            yield from _on_drive(download, to)
         elif is_local(download) or source.login:
-            yield _by_hand(source, download, downloads)
+            yield _by_hand(source, download, to)
         else:
-            yield _by_http(replace(download, address=resolve(download.address, mini_base_url)), downloads, settings)
+            yield by_http(replace(download, address=resolve(download.address, to.mini_base_url)), to)
+
+
+def only_file(source: Source, to: Fetching) -> File:
+    """Return the file of a source whose kind takes one address."""
+    if len(source.downloads) != 1:
+        raise UserError(
+            f"{source.name}: kind {source.kind} takes one address, not {len(source.downloads)}; make a source of each"
+        )
+    return next(files_of(source, to))
 
 
 def is_local(download: Download) -> bool:
@@ -42,71 +46,47 @@ def is_local(download: Download) -> bool:
     return not download.address.startswith(MINI) and "://" not in download.address
 
 
-def _by_http(download: Download, downloads: Path, settings: FetchSettings) -> File:
+def by_http(download: Download, to: Fetching) -> File:
+    """Return a file that a server gives."""
+    settings = to.settings
+
     def obtain() -> Path:
         return fetch(
-            download, downloads, tries=settings.tries, timeout_s=settings.timeout_s,
+            download, to.work / "downloads", tries=settings.tries, timeout_s=settings.timeout_s,
             first_wait_s=settings.first_wait_s, keep_free_bytes=settings.limits.keep_free_bytes,
         )  # fmt: skip
 
     return File(download.file_name, obtain)
 
 
-def _by_hand(source: Source, download: Download, downloads: Path) -> File:
+def checked(file: Path, download: Download) -> Path:
+    """Return `file`; a `UserError` when it is not as the catalogue says."""
+    if complaint := complaint_about(file, download):
+        raise UserError(f"{file}: {complaint}; get the file again, or correct the catalogue")
+    return file
+
+
+def _by_hand(source: Source, download: Download, to: Fetching) -> File:
     """A file that is here already, or that a person has to put among the downloads."""
-    file = Path(download.address).expanduser() if is_local(download) else downloads / download.file_name
+    local = is_local(download)
+    file = Path(download.address).expanduser() if local else to.work / "downloads" / download.file_name
 
     def obtain() -> Path:
         if not file.exists():
             todo = f"{source.login}; put the file there" if source.login else "correct the catalogue"
             raise UserError(f"{source.name}: {file} is not there; {todo} and run the same command again")
-        return _checked(file, download)
+        return checked(file, download)
 
     return File(download.file_name, obtain)
 
 
-def _by_link(source: Source, download: Download, downloads: Path, settings: FetchSettings) -> File:
-    """A file that the user's personal link leads to. Once it is here, no link is asked for it again.
-
-    A file of new links continues what an old one began: the server's mark of the version decides, not the address.
-    """
-    name = download.file_name
-    key = f"sources.link_files.{source.name}"
-
-    def obtain() -> Path:
-        target = downloads / name
-        if target.exists():
-            return target if metadata_path(target).exists() else _checked(target, download)
-        path = settings.link_files.get(source.name)
-        if path is None:
-            raise UserError(f"{source.name}: no links to its archives; {source.login}, and name that file in {key}")
-        links = read_links(path)
-        if name not in links:
-            raise UserError(f"{path}: no link to {name}; expected one, so get the file of links again")
-        linked = replace(download, address=links[name], name=name)
-        try:
-            return _by_http(linked, downloads, settings).obtain()
-        except Refused:
-            raise UserError(
-                f"{path}: the link to {name} has expired; get a new file of links, put it there and run the same "
-                "command again, which goes on from what is here"
-            ) from None
-
-    return File(name, obtain)
-
-
-def _on_drive(download: Download, downloads: Path, settings: FetchSettings) -> Iterator[File]:
+def _on_drive(download: Download, to: Fetching) -> Iterator[File]:
+    downloads, settings = to.work / "downloads", to.settings
     for file in files_on_drive(download.address, downloads / f"{download.file_name}.list.json", settings.timeout_s):
 
         def obtain(file: DriveFile = file) -> Path:
             keep_free_bytes = settings.limits.keep_free_bytes
             fetched = fetch_from_drive(file, downloads, settings.tries, settings.timeout_s, keep_free_bytes)
-            return _checked(fetched, download)
+            return checked(fetched, download)
 
         yield File(file.path, obtain)
-
-
-def _checked(file: Path, download: Download) -> Path:
-    if complaint := complaint_about(file, download):
-        raise UserError(f"{file}: {complaint}; get the file again, or correct the catalogue")
-    return file

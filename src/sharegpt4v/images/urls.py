@@ -8,61 +8,38 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sharegpt4v.catalogues.sources import resolve
+from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, read_text
-from sharegpt4v.image_paths import safe_name
 from sharegpt4v.images.crawler import Crawler, collect, crawl
 from sharegpt4v.images.crawler_guard import objection
+from sharegpt4v.images.kind import Fetching, Kind
 from sharegpt4v.images.listing import Listing
-
-HEADER = ["url", "name"]
-
-
-def read_url_list(path: Path, mini_base_url: str | None = None) -> dict[str, str]:
-    """Read a tab-separated list with the header `url name` into URL by image name; ``mini:`` URLs are resolved."""
-    urls: dict[str, str] = {}
-    for number, line in enumerate(read_text(path, "a list of URLs").removesuffix("\n").split("\n"), start=1):
-        cells = line.removesuffix("\r").split("\t")
-        if number == 1:
-            if cells != HEADER:
-                raise UserError(f"{path}, line 1: {line[:60]!r}; expected the tab-separated columns url and name")
-            continue
-        try:
-            url, name = cells
-            name = safe_name(name)
-        except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}; expected a URL, a tab and a relative file name") from None
-        if name in urls:
-            raise UserError(f"{path}, line {number}: the name {name!r} was given before; names have to differ")
-        urls[name] = resolve(url, mini_base_url)
-    if not urls:
-        raise UserError(f"{path}: no URLs in it; expected one per line after the header")
-    return urls
+from sharegpt4v.images.obtain import only_file
+from sharegpt4v.images.settings import FetchSettings
 
 
-def read_ocr_vqa(path: Path) -> dict[str, str]:
-    """Read OCR-VQA's ``dataset.json`` into URL by image name: its `imageURL`s by id.
+class WebList(Kind):
+    """Images that a list of web addresses names; img2dataset downloads them."""
 
-    Every name ends in ``.jpg``, whatever the image is, because the rows of LLaVA's mix say so.
-    """
-    books, expected = read_json(path), "expected OCR-VQA's dataset.json, an imageURL for each id"
-    urls: dict[str, str] = {}
-    for id, book in (books if isinstance(books, dict) else {}).items():
-        try:
-            name, url = safe_name(f"{id}.jpg"), book["imageURL"]
-            if not isinstance(url, str):
-                raise ValueError
-            urls[name] = url
-        except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path}, {id!r}: an id or an imageURL is amiss; {expected}") from None
-    if not urls:
-        raise UserError(f"{path}: no images in it; {expected}")
-    return urls
+    needs_img2dataset = True
+
+    def __init__(self, read: Callable[[Path, str | None], dict[str, str]]) -> None:
+        """`read` turns a list, and the address of the mini world, into URL by image name."""
+        self._read = read
+
+    def fetch(self, source: Source, to: Fetching) -> Listing:
+        """Fetch the list, then what it names."""
+        urls = self._read(only_file(source, to).obtain(), to.mini_base_url)
+        return fetch_urls(urls, to.folder, to.work, to.settings.crawler, to.mini_base_url)
+
+    def allowed_failures(self, source: Source, listing: Listing, settings: FetchSettings) -> int:
+        """Dead links have a limit of their own."""
+        check_success_rate(source.name, listing, settings.smallest_success_rate if settings.missing == "drop" else 1.0)
+        return len(listing.failures)
 
 
 def fetch_urls(

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sharegpt4v.catalogues.sources import ARCHIVES, Source
+from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_csv
 from sharegpt4v.image_paths import inside
 from sharegpt4v.images.findings import read_reasons
+from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
 from sharegpt4v.llava_format.checks import image_of
 from sharegpt4v.llava_format.reading import read_array
@@ -47,7 +48,8 @@ def verify(corpora: Sequence[Path], sources: Mapping[str, Source], data: Path, w
     there is all that can be said of it. `work` is where fetching notes what it unpacked so far.
     """
     named = _named(corpora)
-    counts: Counts = {(name, archive): Counter() for name, one in sources.items() for archive in _archives(one)}
+    archives = {name: kind_of_source(source).archives(source) for name, source in sources.items()}
+    counts: Counts = {(name, archive): Counter() for name, known in archives.items() for archive in known}
 
     def lacking() -> Iterator[Sequence[str]]:
         yield COLUMNS
@@ -76,11 +78,6 @@ def lines(counts: Counts) -> Iterator[str]:
 
 def _line(name: str, states: Counter[str]) -> str:
     return f"{name:32} {states[FOUND]:10,} {states[MISSING]:10,} {states[CORRUPT]:10,}"
-
-
-def _archives(source: Source) -> list[str]:
-    """The archives of a source that are known beforehand by name."""
-    return [download.file_name for download in source.downloads] if source.kind in ARCHIVES else []
 
 
 def _named(corpora: Sequence[Path]) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -114,15 +114,18 @@ def pack(world: Path, source: Source, members: Sequence[Member]) -> None:
     addresses = [download.address.removeprefix(MINI) for download in source.downloads]
     for part, address in enumerate(addresses):
         dealt = [(source.strip_prefix + name, content) for name, content in members[part :: len(addresses)]]
-        if source.kind == "zip":
-            write_zip(world / address, dealt)
-        elif source.kind == "tar":
-            write_tar(world / address, _with_masks(dealt) if source.name == "sam" else dealt)
-        else:
-            _write_urls(world, address, dealt)
+        PACKERS[source.kind](world, address, _with_masks(dealt) if source.name == "sam" else dealt)
 
 
-def _with_masks(members: Sequence[Member]) -> Iterator[Member]:
+def _write_zip(world: Path, address: str, members: Iterable[Member]) -> None:
+    write_zip(world / address, members)
+
+
+def _write_tar(world: Path, address: str, members: Iterable[Member]) -> None:
+    write_tar(world / address, members)
+
+
+def _with_masks(members: Iterable[Member]) -> Iterator[Member]:
     """SA-1B's archives have a file of masks beside each picture."""
     for name, content in members:
         yield name, content
@@ -130,7 +133,7 @@ def _with_masks(members: Sequence[Member]) -> Iterator[Member]:
         yield name.replace(".jpg", ".json"), orjson.dumps(about)
 
 
-def _write_urls(world: Path, address: str, members: Sequence[Member]) -> None:
+def _write_urls(world: Path, address: str, members: Iterable[Member]) -> None:
     """Write pictures as single files, and the list of their URLs with some dead ones among them."""
     folder = (world / address).parent / "files"
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,9 +147,12 @@ def _write_urls(world: Path, address: str, members: Sequence[Member]) -> None:
     write_text(world / address, "url\tname\n" + "".join(f"{prefix}/{name}\t{name}\n" for name in lines))
 
 
+PACKERS = {"zip": _write_zip, "tar": _write_tar, "urls": _write_urls}  # by kind of source
+
+
 def _check(name: str, count: int, sources: Mapping[str, Source]) -> None:
     source = sources.get(name)
-    if source is None or source.kind not in ("zip", "tar", "urls") or source.images == 0:
+    if source is None or source.kind not in PACKERS or source.images == 0:
         raise UserError(f"images of {name!r} cannot be drawn; expected a source of images in archives or URL lists")
     strangers = [download.address for download in source.downloads if not download.address.startswith(MINI)]
     if strangers:

@@ -99,6 +99,19 @@ def set_trainable(model: Any, llm: bool, projector: bool, vit_from_layer: int | 
             layer.requires_grad_(True)
 
 
+def beside_a_blank_image(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Embed rows without images, by way of a blank one that counts nothing.
+
+    So every batch uses every parameter, in the same order: processes that add their gradients up have to agree on them.
+    """
+    embedded = model.get_input_embeddings()(ids)
+    size = model.config.vision_config.image_size
+    blank = torch.zeros((1, 3, size, size), dtype=model.dtype, device=ids.device)
+    features = torch.cat(model.get_image_features(pixel_values=blank, return_dict=True).pooler_output)
+    result: torch.Tensor = embedded + 0 * features.sum().to(embedded.dtype)
+    return result
+
+
 def image_token_count(config: Any) -> int:
     """How many visual tokens one image becomes."""
     return int((config.vision_config.image_size // config.vision_config.patch_size) ** 2)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,32 @@ from sharegpt4v.images.loading import MOST_PIXELS
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 PAD_COLOUR = (122, 116, 104)  # int(255 * MEAN)
+BYTES_PER_PIXEL = 4  # as Pillow holds RGB
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Images as squares of `size` pixels a side, made so by `aspect_ratio`: "pad" or "square"."""
+
+    size: int
+    aspect_ratio: str
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of a prepared image, as Pillow holds it."""
+        return self.size * self.size * BYTES_PER_PIXEL
+
+    def prepare(self, image: Image.Image) -> Image.Image:
+        """Make an RGB image square."""
+        return to_square(image, self.size, self.aspect_ratio)
+
+    def blank(self) -> Image.Image:
+        """Return a black square."""
+        return Image.new("RGB", (self.size, self.size))
+
+    def tensors(self, prepared: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+        """Return `pixel_values`, float32 of shape (images, 3, size, size)."""
+        return {"pixel_values": to_pixels(prepared, self.size, "square")}
 
 
 def to_square(image: Image.Image, size: int, aspect_ratio: str) -> Image.Image:

@@ -62,9 +62,9 @@ class Sample:
         return sum(label != IGNORED for label in self.labels[1:])
 
 
-def prompt_text(question: str, has_image: bool, system: str = SYSTEM) -> str:
+def prompt_text(question: str, has_image: bool, system: str | None = None) -> str:
     """The text that a model is asked to continue: Vicuna v1 with one user turn, `<image>` on its own line first."""
-    return f"{system} USER: {IMAGE + chr(10) if has_image else ''}{question} ASSISTANT:"
+    return f"{SYSTEM if system is None else system} USER: {IMAGE + chr(10) if has_image else ''}{question} ASSISTANT:"
 
 
 def v1_text(turns: Sequence[Mapping[str, str]], has_image: bool = True) -> Text:

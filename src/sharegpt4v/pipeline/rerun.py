@@ -6,7 +6,7 @@ Its inputs are for Snakemake to compare.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from sharegpt4v import layout
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.code_hash import code_of, files_of
 from sharegpt4v.config import Config
-from sharegpt4v.ledger import key_of
+from sharegpt4v.images.kind import kind_of_source
+from sharegpt4v.ledger import key_of, key_of_files
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.targets import evaluation_manifest
 
@@ -89,23 +90,14 @@ def _hash_of_texts(name: str) -> str:
 
 
 def _source(config: Config, name: str) -> dict[str, Any]:
-    """A source's row of the catalogue; of a user's folder, also what is in it."""
+    """A source's row of the catalogue, and a key of what it holds now where its kind has one."""
     source = layout.sources(config)[name]
-    row = asdict(source)
-    return row | {"holds": _listing(Path(source.downloads[0].address))} if source.kind == "folder" else row
-
-
-def _listing(folder: Path) -> str:
-    """A hash of the names, sizes and dates of a folder's files: those change when its images do."""
-    return _dates(path for path in folder.expanduser().rglob("*") if path.is_file())
-
-
-def _dates(files: Iterable[Path]) -> str:
-    return key_of([(path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)])
+    row, holds = asdict(source), kind_of_source(source).state(source)
+    return row | {"holds": holds} if holds else row
 
 
 def _official_files(config: Config) -> str:
     """A hash of what benchmark files the user has put in place, images aside: a new one lets a column be filled."""
     folders = {config.benchmarks.root / benchmark_named(name).folder for name in config.benchmarks.names}
     files = (path for folder in folders for depth in ("*", "*/*") for path in folder.glob(depth))
-    return _dates(path for path in files if path.suffix in OFFICIAL_FILES)
+    return key_of_files(path for path in files if path.suffix in OFFICIAL_FILES)

@@ -31,35 +31,39 @@ class Stage:
 
 BENCHMARKS = ("evaluation.benchmarks.*",)
 JUDGED = ("evaluation.benchmarks.llava_bench", "evaluation.benchmarks.mm_vet")
+KINDS = ("images.kinds.*",)
+FAMILY = ("models.families.llava",)
+ENGINE = ("generation.local", *FAMILY)
 IMAGES = ("sources.missing", "sources.largest_bad_fraction", "sources.smallest_success_rate")
 
 STAGES = {
     "synthetic_world": Stage("-", config=("seed", "mini"), texts=("sources.catalogue",)),
-    "source": Stage("3.2, 3.3", "source", config=(*IMAGES, "sources.largest_image_megapixels")),
+    "source": Stage("3.2, 3.3", "source", config=(*IMAGES, "sources.largest_image_megapixels"), code=KINDS),
     "seed_captions": Stage("3.2", config=("seed", "teacher"), texts=("teacher.prompts",)),
     "tokenizer": Stage("4.1", config=("seed", "base_models.tokenizer")),
     "language_model": Stage(
         "4.1", "size", config=("seed", "base_models.llm.{size}", "base_models.llm_training"), device="gpu"
     ),
     "vision_tower": Stage("4.1", config=("seed", "base_models.vision_tower"), device="gpu"),
-    "alignment": Stage("4.1", "size", config=("seed", "alignment"), device="training"),
+    "alignment": Stage("4.1", "size", config=("seed", "alignment"), code=FAMILY, device="training"),
     "captioner": Stage(
-        "3.3", config=("seed", "captioner.recipe"), texts=("captioner.instruction",), device="training"
+        "3.3", config=("seed", "captioner.recipe"), texts=("captioner.instruction",), code=FAMILY, device="training"
     ),
     "captions": Stage(
         "3.3",
         "shard",
         config=("captions.sources", "captions.max_new_tokens", "captions.quality"),
         texts=("captioner.instruction",),
+        code=ENGINE,
         device="gpu",
     ),
     "pretraining_corpus": Stage("3.3", config=("seed",), texts=("teacher.prompts",)),
     "instruction_mix": Stage(
         "4.3, 5.4", "corpus", config=("seed", "corpora"), texts=("config/prompts/detail_questions.txt",)
     ),
-    "pretraining": Stage("4.2", "size", config=("seed", "pretraining"), device="training"),
-    "finetuning": Stage("4.3", "model", config=("seed", "finetuning"), device="training"),
-    "answers": Stage("5.1", "model", code=BENCHMARKS, device="gpu"),
+    "pretraining": Stage("4.2", "size", config=("seed", "pretraining"), code=FAMILY, device="training"),
+    "finetuning": Stage("4.3", "model", config=("seed", "finetuning"), code=FAMILY, device="training"),
+    "answers": Stage("5.1", "model", code=(*BENCHMARKS, *ENGINE), device="gpu"),
     "judgements": Stage(
         "5.1", "model", config=("judge", "benchmarks.largest_incomplete_fraction"), code=JUDGED
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 from sharegpt4v import layout
 from sharegpt4v.config import Config
+from sharegpt4v.images.kind import kind_of_source
 
 _TOKENIZER = str(layout.TOKENIZER / "tokenizer.json")
 
@@ -135,10 +136,8 @@ def shards(config: Config) -> list[str]:
 
 
 def expected_images(config: Config, name: str) -> int:
-    """Return how many images a source should hold: as drawn, as found in the user's folder, or as catalogued."""
+    """Return how many images a source should hold: as drawn, or as its kind says."""
     source = layout.sources(config)[name]
     if config.mini and name in config.mini.images:
         return config.mini.images[name]
-    if source.kind == "folder":
-        return sum(1 for path in Path(source.downloads[0].address).expanduser().rglob("*") if path.is_file())
-    return source.images or config.captions.shard_rows
+    return kind_of_source(source).expected_images(source) or config.captions.shard_rows

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from sharegpt4v import layout
 from sharegpt4v.catalogues.benchmarks import benchmark_named
-from sharegpt4v.catalogues.sources import ARCHIVES, Source
 from sharegpt4v.config import Config
 from sharegpt4v.config.judge import Judge
 from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.config.training import Recipe
+from sharegpt4v.images.kind import kind_of_source
+from sharegpt4v.models.family import DEFAULT, family_named
+from sharegpt4v.models.llava_flops import llm_weights, tower_weights
 from sharegpt4v.pipeline.targets import expected_images, shards
-from sharegpt4v.plan.flops import all_weights, generated_row, llm_weights, tower_weights, trained_weights, training_row
 from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
 
 
@@ -32,7 +33,7 @@ class Estimate:
     """The costs of a config's stages on devices of one kind."""
 
     def __init__(self, config: Config, device: str) -> None:
-        self.config, self.models = config, config.base_models
+        self.config, self.models, self.family = config, config.base_models, family_named(DEFAULT)
         self.assumed, self.prices, self.peak = read_assumptions(), read_prices(), peak_flops(device)
 
     def costs(self) -> dict[str, Cost]:
@@ -68,13 +69,9 @@ class Estimate:
 
     def _sources(self) -> Cost:
         sources = layout.sources(self.config).values()
-        known = [self._source_bytes(source) for source in sources if source.kind != "folder"]
-        return Cost(len(sources), gigabytes=sum(size for size in known if size) / 1e9)
-
-    def _source_bytes(self, source: Source) -> float:
-        size = sum(download.bytes or download.about_bytes or 0 for download in source.downloads)
-        unpacked = source.kind in ARCHIVES and self.config.sources.keep_archives
-        return size * (self.assumed["unpacked_factor"] if unpacked else 1)
+        factor = self.assumed["unpacked_factor"] if self.config.sources.keep_archives else 1
+        size = sum(kind_of_source(source).bytes_on_disk(source, factor) for source in sources)
+        return Cost(len(sources), gigabytes=size / 1e9)
 
     def _images(self, name: str) -> int:
         return expected_images(self.config, name)
@@ -106,14 +103,14 @@ class Estimate:
     def _training(self, stage: str, sizes: list[str], recipe: Recipe, rows: int, text: str) -> Cost:
         hours = gigabytes = 0.0
         for size in sizes:
-            flops = training_row(self.models, size, recipe, self.assumed[text]) * rows * recipe.epochs
+            flops = self.family.training_flops(self.models, size, recipe, self.assumed[text]) * rows * recipe.epochs
             hours += self._hours(flops, stage)
-            gigabytes += self._gigabytes(all_weights(self.models, size)) + self._state(size, recipe)
+            gigabytes += self._gigabytes(self.family.weights(self.models, size)) + self._state(size, recipe)
         return Cost(len(sizes), hours, gigabytes=gigabytes)
 
     def _state(self, size: str, recipe: Recipe) -> float:
         """Gigabytes of the state to resume from, which goes when its stage is done."""
-        return trained_weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
+        return self.family.weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
 
     def _captions(self, images: int) -> Cost:
         hours = images * self._generated_hours(self.config.captioner.size, "caption_tokens")
@@ -122,7 +119,9 @@ class Estimate:
 
     def _generated_hours(self, size: str, reply: str) -> float:
         """Hours of one reply to an image."""
-        read, written = generated_row(self.models, size, self.assumed["question_tokens"], self.assumed[reply])
+        read, written = self.family.generation_flops(
+            self.models, size, self.assumed["question_tokens"], self.assumed[reply]
+        )
         return self._hours(read, "reading") + self._hours(written, "writing")
 
     def _fine_tuning(self) -> Cost:
@@ -131,9 +130,9 @@ class Estimate:
         for model in self.config.models:
             rows = self.mix_rows(model)
             unknown |= rows is None
-            flops = training_row(self.models, model.size, recipe, self.assumed["instruction_tokens"])
+            flops = self.family.training_flops(self.models, model.size, recipe, self.assumed["instruction_tokens"])
             hours += self._hours(flops * (rows or 0) * recipe.epochs, "finetuning")
-            gigabytes += self._gigabytes(all_weights(self.models, model.size)) + self._state(model.size, recipe)
+            gigabytes += self._gigabytes(self.family.weights(self.models, model.size)) + self._state(model.size, recipe)
         return Cost(len(self.config.models), None if unknown else hours, gigabytes=gigabytes)
 
     def mix_rows(self, model: TrainedModel) -> int | None:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.catalogues.benchmarks import benchmark_named
-from sharegpt4v.catalogues.sources import CRAWLED, Source
 from sharegpt4v.config import Config
-from sharegpt4v.images.folder import how_to_place, is_placed
+from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.pipeline.start import endpoints
 from sharegpt4v.pipeline.targets import evaluation_manifest
@@ -62,36 +61,17 @@ def _budget(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, 
 
 
 def _sources(config: Config) -> Iterator[Missing]:
-    lacking: dict[str, list[Source]] = {}
-    for source in layout.sources(config).values():
-        folder = layout.DATA / source.folder
-        if layout.manifest(source.name).exists():
-            continue
-        if source.kind == "placed" and not is_placed(folder):
-            lacking.setdefault(source.downloads[0].address, []).append(source)
-        elif source.kind == "folder" and not Path(source.downloads[0].address).expanduser().is_dir():
-            yield Missing(f"folder of {source.name}", f"correct sources.folder_sources.{source.name}")
-        elif source.kind == "links":
-            if not _has_links(config, source):
-                remedy = f"{source.login}, and name that file in sources.link_files.{source.name}"
-                yield Missing(f"links of {source.name}", remedy)
-        elif source.kind != "placed" and source.login:
-            yield Missing(f"login for {source.name}", source.login, stops=False)
-    for sources in lacking.values():
-        folders = ", ".join(f"{layout.DATA / source.folder}" for source in sources)
-        yield Missing(f"images in {folders}", how_to_place(sources[0]))
-    crawled = [source for source in layout.sources(config).values() if source.kind in CRAWLED]
+    sources = layout.sources(config).values()
+    needs: dict[tuple[str, str, bool], list[str]] = {}
+    for source in sources:
+        if not layout.manifest(source.name).exists():
+            for need in kind_of_source(source).needs(source, config):
+                needs.setdefault((need.what, need.remedy, need.stops), []).append(need.whom)
+    for (what, remedy, stops), whom in needs.items():
+        yield Missing(f"{what} {', '.join(whom)}", remedy, stops)
     command = layout.of_project(config.sources.img2dataset.command)
-    if crawled and not command.exists():
+    if any(kind_of_source(source).needs_img2dataset for source in sources) and not command.exists():
         yield Missing(str(command), "`make setup` makes it")
-
-
-def _has_links(config: Config, source: Source) -> bool:
-    """Whether the user's personal links are at hand, or no longer needed, since all that they lead to is here."""
-    file = config.sources.link_files.get(source.name)
-    downloads = layout.WORK / "sources" / source.name / "downloads"
-    here = all((downloads / download.file_name).exists() for download in source.downloads)
-    return here or (file is not None and file.expanduser().is_file())
 
 
 def _base_models(config: Config) -> Iterator[Missing]:

@@ -19,10 +19,11 @@ def run(config: Config, model: str) -> None:
     """Write results/answers/MODEL/; a benchmark whose files are not at hand is reported and gets an empty file."""
     from sharegpt4v.code_hash import code_of
     from sharegpt4v.evaluation.answering import answer
+    from sharegpt4v.generation.engine import DEFAULT, code_roots
 
     tasks = [
         (name, layout.benchmark_folder(config, name), layout.ANSWERS / model / f"{name}.jsonl")
         for name in config.benchmarks.names
     ]
-    work = layout.work_of("answers", code_of("generation.local"))
+    work = layout.work_of("answers", code_of(*code_roots(DEFAULT)))
     answer(tasks, layout.finetuned(model), model, work, config.benchmarks.batch_size, without_missing=True)

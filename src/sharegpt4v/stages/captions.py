@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
+from sharegpt4v.generation.engine import DEFAULT, code_roots
 
 if TYPE_CHECKING:
     from sharegpt4v.captions.describing import Asking
@@ -35,7 +36,7 @@ def run(config: Config, shard: str) -> None:
         layout.DATA,
         layout.caption_shard(shard),
         asking(config),
-        layout.work_of("captions", code_of("captions.describing")),
+        layout.work_of("captions", code_of("captions.describing", *code_roots(DEFAULT))),
         Limits(**quality.model_dump(exclude={"largest_rejected_fraction"})),
         quality.largest_rejected_fraction,
     )

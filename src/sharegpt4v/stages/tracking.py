@@ -20,8 +20,10 @@ def run(config: Config) -> None:
     """Show everything of the run in this folder that is not shown yet; write results/tracked.txt and the runs' ids."""
     from sharegpt4v.files import write_json, write_text
     from sharegpt4v.tracking.show import track_all
+    from sharegpt4v.tracking.tracker import tracker_of
 
-    shown = track_all(Path(), config)
-    told = f"shown in MLflow at {config.tracking.uri}" if shown.complete else "not all of it could be shown in MLflow"
+    shown, title = track_all(Path(), config), tracker_of(config.tracking.uri).title
+    told = f"shown in {title} at {config.tracking.uri}"
+    told = told if shown.complete else f"not all of it could be shown in {title}"
     write_json(layout.MLFLOW_RUNS, shown.runs)
     write_text(layout.TRACKED, f"{told if config.tracking.enabled else 'tracking is off'}\n")

@@ -1,1 +1,1 @@
-"""MLflow as a view of a run: curves, tables, images and provenance, from the records beside the artefacts."""
+"""A view of a run, in MLflow or elsewhere: curves, tables, images, provenance, from the records beside artefacts."""

@@ -1,4 +1,4 @@
-"""What MLflow shows of a pipeline: a run for the whole, and one for each job."""
+"""What a tracker shows of a pipeline: a run for the whole, and one for each job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.provenance import git_state
 from sharegpt4v.report.caption_page import caption_page, samples_in
 from sharegpt4v.tracking.jobs import Job
-from sharegpt4v.tracking.mlflow_view import Run
+from sharegpt4v.tracking.tracker import Run
 
 SHOWN = (".csv", ".md", ".svg", ".html")
 ERROR = "standard error"  # before the name, so that a page sorted by name has the columns together

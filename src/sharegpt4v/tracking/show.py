@@ -1,4 +1,4 @@
-"""Show a run of the pipeline in MLflow, from the records that its stages left.
+"""Show a run of the pipeline in a tracker, from the records that its stages left.
 
 It is done at the end and at once, because MLflow takes seconds to start and to be written to.
 """
@@ -12,14 +12,14 @@ from sharegpt4v.config import Config
 from sharegpt4v.errors import UserError
 from sharegpt4v.tracking.job_runs import job_run, pipeline_run
 from sharegpt4v.tracking.jobs import finished_jobs
-from sharegpt4v.tracking.mlflow_view import Run, Shown, track, warn
+from sharegpt4v.tracking.tracker import Run, Shown, track, warn
 
 
 def track_all(root: Path, config: Config) -> Shown:
-    """Show the pipeline's run in `root` in MLflow: a run for the whole, below it one per job.
+    """Show the pipeline's run in `root`: a run for the whole, below it one per job.
 
-    What is shown already stays as it is; with `tracking.enabled` false there is nothing to show. What keeps MLflow from
-    showing something is told in a line on standard error, and is never an exception.
+    What is shown already stays as it is; with `tracking.enabled` false there is nothing to show. What keeps the tracker
+    from showing something is told in a line on standard error, and is never an exception.
     """
     shown = Shown()
     if not config.tracking.enabled:
@@ -31,7 +31,7 @@ def track_all(root: Path, config: Config) -> Shown:
     except Exception as error:  # whatever it is: a view must not fail the pipeline
         unread.append(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
     for message in unread:
-        warn(message)
+        warn(message, config.tracking.uri)
     return Shown(shown.complete and not unread, shown.runs)
 
 

@@ -19,14 +19,15 @@ import torch
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, read_json, write_json
-from sharegpt4v.training.loss import Loss, loss_of
+from sharegpt4v.models.family import family_of
+from sharegpt4v.training.loss import Loss, Pixels, loss_of
 from sharegpt4v.training.packing import Batch
 from sharegpt4v.training.ranks import Ranks
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
 
-Part = tuple[Batch, torch.Tensor | None]
+Part = tuple[Batch, Pixels | None]
 """Rows that go through the model at once, and the pixels of their images."""
 
 
@@ -59,16 +60,18 @@ def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, A
 
     As in the released code, biases and layer norms have no decay, and Llama's RMS norms have.
     """
+    family, rate = family_of(model), recipe.learning_rate
+    rates = {
+        "tower": recipe.vision_learning_rate or rate,
+        "projector": recipe.projector_learning_rate or rate,
+        "llm": rate,
+    }
     layer_norms = {name for name, module in model.named_modules() if isinstance(module, torch.nn.LayerNorm)}
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate = recipe.learning_rate
-        if "vision_tower" in name:
-            rate = recipe.vision_learning_rate or rate
-        elif "multi_modal_projector" in name:
-            rate = recipe.projector_learning_rate or rate
+        rate = rates[family.part_of(name) if family else "llm"]
         decays = "bias" not in name and name.rpartition(".")[0] not in layer_norms
         decay = recipe.weight_decay if decays else 0.0
         groups.setdefault((rate, decay), []).append(parameter)

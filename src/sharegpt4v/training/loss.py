@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from sharegpt4v.models.family import family_of
 from sharegpt4v.models.templates import IGNORED
 from sharegpt4v.training.packing import Batch
+
+Pixels = Mapping[str, torch.Tensor]
+"""What a model takes of the images of a batch, see `models.family.Images`."""
 
 
 class Loss(torch.nn.Module):
@@ -17,39 +22,23 @@ class Loss(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch, pixels: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, batch: Batch, pixels: Pixels | None) -> torch.Tensor:
         """Return `loss_of` the model."""
         return loss_of(self.model, batch, pixels)
 
 
-def loss_of(model: Any, batch: Batch, pixels: torch.Tensor | None) -> torch.Tensor:
+def loss_of(model: Any, batch: Batch, pixels: Pixels | None) -> torch.Tensor:
     """Cross-entropy of the learned tokens, each times its weight: what these rows add to the loss of the step.
 
     The vocabulary is only scored at positions that are learned from: most of a row is image and prompt.
     """
-    inputs: dict[str, Any] = {"position_ids": batch.positions, "use_cache": False}
-    if pixels is not None:
-        inputs |= {"input_ids": batch.ids, "pixel_values": pixels.to(model.dtype)}
-    elif hasattr(model.model, "vision_tower"):
-        inputs["inputs_embeds"] = _beside_a_blank_image(model.model, batch.ids)
-    else:
-        inputs["input_ids"] = batch.ids
-    hidden = model.model(**inputs).last_hidden_state[:, :-1]
+    if family := family_of(model):
+        hidden = family.hidden(model, batch.ids, batch.positions, pixels)
+    else:  # a language model alone
+        hidden = model.model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False).last_hidden_state
+    hidden = hidden[:, :-1]
     targets = batch.labels[:, 1:]
     learned = targets != IGNORED
     logits = model.lm_head(hidden[learned]).float()
     losses = torch.nn.functional.cross_entropy(logits, targets[learned], reduction="none")
     return (losses * batch.weights[:, 1:][learned]).sum()
-
-
-def _beside_a_blank_image(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    """Embed rows without images, by way of a blank one that counts nothing.
-
-    So every batch uses every parameter, in the same order: processes that add their gradients up have to agree on them.
-    """
-    embedded = model.get_input_embeddings()(ids)
-    size = model.config.vision_config.image_size
-    blank = torch.zeros((1, 3, size, size), dtype=model.dtype, device=ids.device)
-    features = torch.cat(model.get_image_features(pixel_values=blank, return_dict=True).pooler_output)
-    result: torch.Tensor = embedded + 0 * features.sum().to(embedded.dtype)
-    return result

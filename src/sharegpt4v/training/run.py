@@ -21,6 +21,7 @@ from sharegpt4v.lifetime import Stopped, end_on_signals
 from sharegpt4v.models.templates import Sample
 from sharegpt4v.training.batching import Dealer, batches
 from sharegpt4v.training.engine import engine_for
+from sharegpt4v.training.loss import Pixels
 from sharegpt4v.training.meter import LEFT_OUT, Meter
 from sharegpt4v.training.packing import Batch
 from sharegpt4v.training.pictures import Pictures
@@ -77,7 +78,7 @@ def train(
 
     left_out: list[int] = []
 
-    def with_pixels(batch: Batch) -> tuple[Batch, torch.Tensor | None]:
+    def with_pixels(batch: Batch) -> tuple[Batch, Pixels | None]:
         if not pictures or not batch.images:
             return batch, None
         pixels = pictures(batch.images)

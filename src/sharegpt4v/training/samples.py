@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.folders import new_folder
 from sharegpt4v.image_paths import inside
+from sharegpt4v.models.family import Tokens
 from sharegpt4v.models.templates import IGNORED, Sample
 
 
@@ -36,14 +37,6 @@ class Tally:
 
 
 RECORD = np.dtype([("ids_end", "<i8"), ("image_end", "<i8"), ("length", "<i4"), ("learned", "<i4")])
-
-
-class Tokens(NamedTuple):
-    """A tokenised row with its image's mark once."""
-
-    ids: Sequence[int]
-    labels: Sequence[int]
-    image: str | None
 
 
 class Samples(Sequence[Sample]):

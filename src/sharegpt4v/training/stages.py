@@ -26,16 +26,14 @@ from sharegpt4v.folders import new_folder
 from sharegpt4v.images.usable import Usable, usable_images
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
-from sharegpt4v.models.building import build_llava, image_token_count, load_llava, processor_for, set_trainable
 from sharegpt4v.models.device import choose_device
-from sharegpt4v.models.saving import save_llava
-from sharegpt4v.models.templates import IMAGE
+from sharegpt4v.models.family import DEFAULT, Row, code_root, family_named, name_in
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.launch import all_ranks
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
 from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import ALONE, Ranks
-from sharegpt4v.training.rows import Row, read_rows, tokenise
+from sharegpt4v.training.rows import read_rows, tokenise
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
 
@@ -63,7 +61,7 @@ def train_here(
         out,
         recipe,
         config.seed,
-        layout.work_of(stage, code_of(f"stages.{stage}")),
+        layout.work_of(stage, code_of(f"stages.{stage}", code_root(DEFAULT))),
         stage,
         ranks,
         config.compute,
@@ -99,21 +97,25 @@ def train_stage(
     rows and writes; how the work is divided, `compute`, does not change what comes out.
     """
     images = images or Usable(data)
-    about = ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name))
+    name = DEFAULT if isinstance(start, tuple) else name_in(start)
+    family, about = (
+        family_named(name),
+        ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name, name)),
+    )
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.from_first(lambda: held.enter_context(WriterLock(state)).path)
-        model, processor = build_llava(*start, seed) if isinstance(start, tuple) else load_llava(start)
-        processor = processor_for(model.config, processor.tokenizer, recipe.image_aspect_ratio)
-        image_tokens = image_token_count(model.config)
+        model, processor = family.build(*start, seed) if isinstance(start, tuple) else family.load(start)
+        processor = family.processor(model.config, processor.tokenizer, recipe.image_aspect_ratio)
+        image_tokens = family.image_tokens(model.config)
 
         def store() -> Path:
             """Tokenise the rows, unless an earlier try has."""
             folder, tokenizer = state / "samples", processor.tokenizer
             if not folder.exists():
                 tally, read = Tally(), (row for _, row in read_rows(rows, data, stage_name, images))
-                tokens = tokenise(read, tokenizer, recipe.template, recipe.sequence_length, stage_name, tally)
-                write_samples(folder, tokens, tokenizer.convert_tokens_to_ids(IMAGE), image_tokens, tally)
+                tokens = tokenise(read, family, tokenizer, recipe.template, recipe.sequence_length, stage_name, tally)
+                write_samples(folder, tokens, family.image_id(tokenizer), image_tokens, tally)
                 if tally.cut or tally.left_out:
                     print(f"{stage_name}: {tally} (longest: {recipe.sequence_length:,} tokens)", file=sys.stderr)
             return folder
@@ -121,11 +123,11 @@ def train_stage(
         samples = Samples(ranks.from_first(store), data)
         device = choose_device()
         model.to(device, torch.float32)
-        set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
+        family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
-        size, leaves_out = model.config.vision_config.image_size, images.missing != "fail"
-        pictures = Pictures(samples.images, size, recipe.image_aspect_ratio, device, leaves_out)
+        inputs, leaves_out = family.images(model.config, recipe.image_aspect_ratio), images.missing != "fail"
+        pictures = Pictures(samples.images, inputs, device, leaves_out)
         with Records(state) as records, device:  # batches are made there
             pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
             rows_at_once = compute.rows_at_once
@@ -146,7 +148,7 @@ def train_stage(
         if recipe.precision == "bfloat16":
             model.to(torch.bfloat16)
         with new_folder(out) as folder:
-            save_llava(model, processor, folder)
+            family.save(model, processor, folder)
             shutil.copy(state / METRICS, folder)
             write_json(folder / "provenance.json", about | {"rows": samples.rows})
         if speeds:
@@ -155,7 +157,7 @@ def train_stage(
 
 
 def _provenance(
-    start: Path | tuple[Path, Path], rows: Path | Sequence[Row], recipe: Recipe, seed: int, stage_name: str
+    start: Path | tuple[Path, Path], rows: Path | Sequence[Row], recipe: Recipe, seed: int, stage_name: str, family: str
 ) -> dict[str, Any]:
     """Rows that are given directly count by their content, as a file of them would; how often to save does not."""
     settings = recipe.model_dump(mode="json", exclude={"checkpoint_minutes"})
@@ -164,4 +166,4 @@ def _provenance(
         inputs.append(rows)
     else:
         settings["rows"] = key_of([dict(row) for row in rows])
-    return provenance(stage_name, settings, seed, inputs, __name__)
+    return provenance(stage_name, settings, seed, inputs, __name__, code_root(family))

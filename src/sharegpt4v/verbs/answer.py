@@ -13,7 +13,8 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
-from sharegpt4v.verbs.options import add_benchmark_data, add_config, config_of
+from sharegpt4v.generation.engine import code_roots
+from sharegpt4v.verbs.options import add_benchmark_data, add_config, add_engine, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,6 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE",
         help="the answer file to write; with 'all', a folder (default: in results/answers/NAME, BENCHMARK.jsonl)",
     )  # fmt: skip
+    add_engine(parser)
     add_config(parser)
 
 
@@ -45,5 +47,5 @@ def run(options: Namespace) -> None:
         )
         for benchmark in (config.benchmarks.names if every else [options.benchmark])
     ]
-    work = layout.work_of("answers", code_of("generation.local"))
-    answer(tasks, options.model, name, work, config.benchmarks.batch_size, without_missing=every)
+    work, batch_size = layout.work_of("answers", code_of(*code_roots(options.engine))), config.benchmarks.batch_size
+    answer(tasks, options.model, name, work, batch_size, options.engine, without_missing=every)

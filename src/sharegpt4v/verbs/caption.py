@@ -16,8 +16,9 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
+from sharegpt4v.generation.engine import code_roots
 from sharegpt4v.stages.captions import asking
-from sharegpt4v.verbs.options import add_config, add_path, config_of
+from sharegpt4v.verbs.options import add_config, add_engine, add_path, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--upright", action=BooleanOptionalAction,
         help="turn images by their EXIF data (default: captions.upright_photographs of the config; of a manifest, no)",
     )  # fmt: skip
+    add_engine(parser)
     add_config(parser)
 
 
@@ -43,8 +45,9 @@ def run(options: Namespace) -> None:
     from sharegpt4v.captions.folder import caption_folder
 
     config, images = config_of(options), options.images.expanduser()
-    work = layout.work_of("own-captions", code_of("captions.describing"))
+    work = layout.work_of("own-captions", code_of("captions.describing", *code_roots(options.engine)))
     upright = options.upright
     if upright is None:
         upright = config.captions.upright_photographs and images.suffix != ".parquet"
-    caption_folder(options.model, images, options.out, replace(asking(config), upright=upright), work)
+    how = replace(asking(config), upright=upright, engine=options.engine)
+    caption_folder(options.model, images, options.out, how, work)

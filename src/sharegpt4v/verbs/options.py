@@ -24,6 +24,14 @@ def add_config(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_engine(parser: ArgumentParser) -> None:
+    """Add the option that names the generation engine."""
+    from sharegpt4v.generation.engine import DEFAULT, ENGINES
+
+    known = f"{', '.join(ENGINES)} (default: {DEFAULT})"
+    parser.add_argument("--engine", default=DEFAULT, metavar="NAME", help=f"what asks the model: {known}")
+
+
 def add_path(parser: ArgumentParser, name: str, default: Path | str, what: str) -> None:
     """Add an option that is a path."""
     parser.add_argument(name, type=Path, default=Path(default), metavar="PATH", help=f"{what} (default: {default})")

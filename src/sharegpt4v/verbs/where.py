@@ -1,4 +1,4 @@
-"""Show what is known of one source: licence, login, how many images are expected and found, folder, addresses.
+"""Show what is known of one source: licence, login, images expected and found, folder, addresses, what to do first.
 
 Example:  s4v where sam
 """
@@ -15,6 +15,7 @@ from sharegpt4v.verbs.options import add_config, config_of
 
 if TYPE_CHECKING:
     from sharegpt4v.catalogues.sources import Source
+    from sharegpt4v.config import Config
 
 SHOWN = 4  # of the addresses, where there are many
 
@@ -34,7 +35,8 @@ def run(options: Namespace) -> None:
     if options.source not in sources:
         raise UserError(f"source {options.source!r} is not known; expected one of {', '.join(sources)}")
     source = sources[options.source]
-    for name, value in _known(source, options.source in layout.sources(config)):
+    known = _known(source, options.source in layout.sources(config))
+    for name, value in (*known, *_to_do(source, config)):
         print(f"{name:10} {value}")
 
 
@@ -52,6 +54,14 @@ def _known(source: Source, used: bool) -> Iterator[tuple[str, str]]:
         addresses = [addresses[0], f"... {len(addresses) - 2} more ...", addresses[-1]]
     for address in addresses:
         yield "address", address
+
+
+def _to_do(source: Source, config: Config) -> Iterator[tuple[str, str]]:
+    from sharegpt4v.images.kind import kind_of_source
+
+    if not layout.manifest(source.name).exists():
+        for need in kind_of_source(source).needs(source, config):
+            yield "to do", need.remedy
 
 
 def _expected(source: Source) -> str:

@@ -1,4 +1,4 @@
-"""MLflow as a view of what stands in files: it is filled by batches, and may break without any harm.
+"""MLflow, filled by batches.
 
 A run is shown once: a tag holds the hash of all that is to be shown, and is looked up first. MLflow is imported inside
 the functions, because that takes seconds.
@@ -11,17 +11,14 @@ import json
 import logging
 import os
 import re
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_jsonl, sha256_of
-from sharegpt4v.ledger import key_of
+from sharegpt4v.tracking.tracker import Run, Tracker
 
 KEY = "sharegpt4v.key"
 IDENTITY = "sharegpt4v.identity"
@@ -29,76 +26,6 @@ METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 LONGEST_VALUE = 250
 SQLITE = "sqlite:///"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run to be shown: its parameters, its curves (JSON-lines `records`), its single `metrics`, its files.
-
-    `texts` are further files by name. `time` is when it began and ended, in seconds since 1970. Of those with the same
-    `identity` there is one, which is brought up to date; without, there is one for each content.
-    """
-
-    name: str
-    stage: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    records: Sequence[Path] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    artifacts: Sequence[Path] = ()
-    texts: Mapping[str, str] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    time: tuple[float, float] | None = None
-    identity: str | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """Return parameters and provenance together."""
-        return {**self.params, "provenance": self.provenance} if self.provenance else dict(self.params)
-
-    def key(self) -> str:
-        """Return the hash of everything that is shown."""
-        hashes = [(path.name, sha256_of(path)) for path in (*self.records, *self.artifacts)]
-        content = [self.settings(), dict(self.metrics), hashes, dict(self.texts), dict(self.tags), self.time]
-        return key_of(self.name, self.stage, self.identity, *content)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Whether MLflow shows everything, and the id of each run that it shows, by name."""
-
-    complete: bool = True
-    runs: Mapping[str, str] = field(default_factory=dict)
-
-
-def track(uri: str, experiment: str, parent: Run, runs: Iterable[Run]) -> Shown:
-    """Show `runs` below the run `parent` in the MLflow store at `uri`; what is shown already is left as it is.
-
-    Several processes may do so at once. A broken store is told in one line on
-    standard error, a broken record in one line each; neither is ever an exception.
-    """
-    complete = True
-    ids: dict[str, str] = {}
-    try:
-        upgrade_store(uri)
-        with _locked(uri):
-            store = _Store(uri, experiment)
-            parent_id = ids[parent.name] = store.show(parent, None)
-            for run in runs:
-                try:
-                    ids[run.name] = store.show(run, parent_id)
-                except UserError as error:
-                    complete = False
-                    warn(str(error))
-    except Exception as error:  # whatever it is: a view must not fail the pipeline
-        warn(f"the store is broken, the records beside the artefacts are not: {type(error).__name__}: {error}")
-        complete = False
-    return Shown(complete, ids)
-
-
-def warn(message: str) -> None:
-    """Say in one line why MLflow does not show something."""
-    message = re.sub(r"//[^/@\s]*@", "//", " ".join(message.split()))[:LONGEST_VALUE]  # no name and password
-    print(f"tracking: not shown in MLflow: {message}", file=sys.stderr)
 
 
 def upgrade_store(uri: str) -> None:
@@ -116,10 +43,24 @@ def upgrade_store(uri: str) -> None:
         unfinished.rename(path)
 
 
-class _Store:
+class MLflow(Tracker):
     """An experiment in an open MLflow store."""
 
+    title = "MLflow"
+
     def __init__(self, uri: str, experiment: str) -> None:
+        upgrade_store(uri)
+        with ExitStack() as stack:
+            stack.enter_context(_locked(uri))
+            self._open(uri, experiment)
+            self._stack = stack.pop_all()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _open(self, uri: str, experiment: str) -> None:
         self.client = _client(uri)
         found = self.client.get_experiment_by_name(experiment)
         if found:
@@ -131,7 +72,7 @@ class _Store:
                 tags={"mlflow.experimentKind": "custom_model_development"},
             )
 
-    def show(self, run: Run, parent_id: str | None) -> str:
+    def show(self, run: Run, parent: str | None) -> str:
         """Write a run unless it is there; return its id. One that was left half-written is written anew."""
         key = run.key()
         for older in self._tagged(KEY, key):
@@ -140,7 +81,7 @@ class _Store:
             self.client.delete_run(older.info.run_id)
         metrics = list(_metrics(run))
         known = self._tagged(IDENTITY, run.identity) if run.identity else []
-        run_id = str(known[0].info.run_id) if known else self._create(run, key, parent_id)
+        run_id = str(known[0].info.run_id) if known else self._create(run, key, parent)
         self._write(run_id, run, metrics)
         if known:
             self.client.set_tag(run_id, KEY, key)
@@ -200,15 +141,8 @@ def _metrics(run: Run) -> Iterator[Any]:
     from mlflow.entities import Metric
 
     now = int(max((record.stat().st_mtime for record in run.records), default=time.time()) * 1000)
-    for name, value in run.metrics.items():
-        yield Metric(_name(name), value, now, 0)
-    for record in run.records:
-        for number, row in enumerate(read_jsonl(record), start=1):
-            if not isinstance(row, dict):
-                raise UserError(f"{record}, row {number}: {row!r}; expected numbers by name")
-            for name, value in row.items():
-                if name != "step" and isinstance(value, int | float):
-                    yield Metric(_name(name), value, now, row.get("step", number))
+    for point in run.points():
+        yield Metric(_name(point.name), point.value, now, point.step)
 
 
 def _name(text: str) -> str:
@@ -250,3 +184,6 @@ def _client(uri: str) -> Any:
         logging.getLogger(logger).setLevel(logging.ERROR)
     mlflow.store.db.utils.MAX_RETRY_COUNT = 3
     return mlflow.MlflowClient(tracking_uri=uri)
+
+
+TRACKER = MLflow

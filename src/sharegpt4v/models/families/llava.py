@@ -1,0 +1,101 @@
+"""LLaVA-1.5 (paper section 4.1): CLIP, a two-layer projector and Llama, with as many visual tokens for every image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sharegpt4v.models import llava_flops
+from sharegpt4v.models.family import Family, Images, Part, Row, Tokens
+from sharegpt4v.models.templates import IMAGE, prompt_ids, prompt_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sharegpt4v.config.base_models import BaseModels
+    from sharegpt4v.config.training import Recipe
+
+
+class Llava(Family):
+    """The models that the paper trains."""
+
+    def build(self, tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
+        from sharegpt4v.models.building import build_llava
+
+        return build_llava(tower, llm, seed)
+
+    def load(self, folder: Path) -> tuple[Any, Any]:
+        from sharegpt4v.models.building import load_llava
+
+        return load_llava(folder)
+
+    def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
+        from sharegpt4v.models.building import processor_for
+
+        return processor_for(config, tokenizer, image_aspect_ratio)
+
+    def save(self, model: Any, processor: Any, folder: Path) -> None:
+        from sharegpt4v.models.saving import save_llava
+
+        save_llava(model, processor, folder)
+
+    def encode_rows(self, rows: Iterable[Row], tokenizer: Any, template: str, longest: int) -> Iterator[Tokens | str]:
+        from sharegpt4v.models.llava_rows import encode_rows
+
+        return encode_rows(rows, tokenizer, template, longest)
+
+    def prompt_ids(
+        self, tokenizer: Any, question: str, has_image: bool, system: str | None, image_tokens: int
+    ) -> list[int]:
+        return prompt_ids(tokenizer, prompt_text(question, has_image, system), image_tokens)
+
+    def image_id(self, tokenizer: Any) -> int:
+        return int(tokenizer.convert_tokens_to_ids(IMAGE))
+
+    def image_tokens(self, config: Any) -> int:
+        from sharegpt4v.models.building import image_token_count
+
+        return image_token_count(config)
+
+    def images(self, config: Any, image_aspect_ratio: str) -> Images:
+        from sharegpt4v.models.pixels import Squares
+
+        return Squares(int(config.vision_config.image_size), image_aspect_ratio)
+
+    def part_of(self, parameter: str) -> Part:
+        if "vision_tower" in parameter:
+            return "tower"
+        return "projector" if "multi_modal_projector" in parameter else "llm"
+
+    def set_trainable(self, model: Any, llm: bool, projector: bool, vit_from_layer: int | None) -> None:
+        from sharegpt4v.models.building import set_trainable
+
+        set_trainable(model, llm, projector, vit_from_layer)
+
+    def hidden(self, model: Any, ids: Tensor, positions: Tensor, images: Mapping[str, Tensor] | None) -> Tensor:
+        from sharegpt4v.models.building import beside_a_blank_image
+
+        inputs: dict[str, Any] = {"position_ids": positions, "use_cache": False}
+        if images is None:
+            inputs["inputs_embeds"] = beside_a_blank_image(model.model, ids)
+        else:
+            inputs |= {"input_ids": ids} | {name: tensor.to(model.dtype) for name, tensor in images.items()}
+        hidden: Tensor = model.model(**inputs).last_hidden_state
+        return hidden
+
+    def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
+        return llava_flops.training_row(models, size, recipe, text_tokens)
+
+    def generation_flops(
+        self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
+    ) -> tuple[float, float]:
+        return llava_flops.generated_row(models, size, prompt_tokens, reply_tokens)
+
+    def weights(self, models: BaseModels, size: str, recipe: Recipe | None = None) -> float:
+        if recipe is None:
+            return llava_flops.all_weights(models, size)
+        return llava_flops.trained_weights(models, size, recipe)
+
+
+FAMILY = Llava()

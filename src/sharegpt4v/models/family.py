@@ -1,0 +1,162 @@
+"""The protocol of a family of models, and the registry of families: the files of the folder `families`.
+
+Training, generation and the plan know of a model what its family says. The family of a checkpoint is told by the
+`model_type` of its config.json. Nothing here imports torch, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from sharegpt4v.config.base_models import BaseModels
+    from sharegpt4v.config.training import Recipe
+
+DEFAULT = "llava"
+FAMILIES = tuple(sorted({file.stem for file in (Path(__file__).parent / "families").glob("*.py")} - {"__init__"}))
+
+Row = Mapping[str, Any]
+Part = Literal["tower", "projector", "llm"]
+
+
+class Tokens(NamedTuple):
+    """A tokenised row with its image's mark once; labels are ids that are learned, or `templates.IGNORED`."""
+
+    ids: Sequence[int]
+    labels: Sequence[int]
+    image: str | None
+
+
+class Images(Protocol):
+    """How decoded images become what a model takes; `kept_bytes` is the memory that a prepared one takes."""
+
+    @property
+    def kept_bytes(self) -> int: ...
+
+    def prepare(self, image: Image.Image) -> Image.Image:
+        """Return an RGB image as the model is to see it: its part of the work that needs no tensor."""
+
+    def blank(self) -> Image.Image:
+        """Return a prepared image that shows nothing."""
+
+    def tensors(self, prepared: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """Return what the model takes beside the ids of the texts, by the names of its forward."""
+
+
+class Family(ABC):
+    """What differs from one family of models to the next. Models and processors are those of transformers."""
+
+    # Checkpoints
+
+    @abstractmethod
+    def build(self, tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
+        """Join a vision tower and a language model by a projector drawn from `seed`; return (model, processor)."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> tuple[Any, Any]:
+        """Load a checkpoint as (model, processor); a `UserError` when it cannot be used."""
+
+    @abstractmethod
+    def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
+        """Return the processor of a model that is trained on images made square so."""
+
+    @abstractmethod
+    def save(self, model: Any, processor: Any, folder: Path) -> None:
+        """Write a checkpoint that transformers and vLLM load without this project."""
+
+    # Texts and images
+
+    @abstractmethod
+    def encode_rows(self, rows: Iterable[Row], tokenizer: Any, template: str, longest: int) -> Iterator[Tokens | str]:
+        """Yield for each LLaVA row its tokens, uncut, or the reason why nothing of it is learned.
+
+        `template` is that of the recipe; a row of which nothing is learned within `longest` tokens is left out.
+        """
+
+    @abstractmethod
+    def prompt_ids(
+        self, tokenizer: Any, question: str, has_image: bool, system: str | None, image_tokens: int
+    ) -> list[int]:
+        """Return the ids that a model is asked to continue; `system` None is the sentence it was trained with."""
+
+    @abstractmethod
+    def image_id(self, tokenizer: Any) -> int:
+        """Return the id that stands for a visual token."""
+
+    @abstractmethod
+    def image_tokens(self, config: Any) -> int:
+        """Return how many visual tokens an image becomes."""
+
+    @abstractmethod
+    def images(self, config: Any, image_aspect_ratio: str) -> Images:
+        """Return how images become what a model takes."""
+
+    # Training
+
+    @abstractmethod
+    def part_of(self, parameter: str) -> Part:
+        """Say which part of the model a parameter belongs to, by its name: each has a learning rate of its own."""
+
+    @abstractmethod
+    def set_trainable(self, model: Any, llm: bool, projector: bool, vit_from_layer: int | None) -> None:
+        """Freeze all parameters but these; of the tower, train the layers from `vit_from_layer` up (None: none)."""
+
+    @abstractmethod
+    def hidden(self, model: Any, ids: Tensor, positions: Tensor, images: Mapping[str, Tensor] | None) -> Tensor:
+        """Return the last hidden states of packed rows, of shape (rows, length, hidden).
+
+        Samples of a row do not see each other: `positions` restart at 0 with each. Every parameter that learns takes
+        part, also where there is no image.
+        """
+
+    # Cost, by the config
+
+    @abstractmethod
+    def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
+        """Return the operations of one row of training, an image with so many tokens of text."""
+
+    @abstractmethod
+    def generation_flops(
+        self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
+    ) -> tuple[float, float]:
+        """Return the operations of reading an image and a prompt, and of writing the reply."""
+
+    @abstractmethod
+    def weights(self, models: BaseModels, size: str, recipe: Recipe | None = None) -> float:
+        """Return how many weights a model has, or how many of them a recipe trains."""
+
+
+def family_named(name: str) -> Family:
+    """Return a family, one of `FAMILIES`."""
+    return cast(Family, importlib.import_module(f"sharegpt4v.{code_root(name)}").FAMILY)
+
+
+def name_in(folder: Path) -> str:
+    """Return the name of a checkpoint's family; `DEFAULT`, whose loader complains, where its config.json has none."""
+    config = folder / "config.json"
+    found = read_json(config) if config.is_file() else {}
+    name = found.get("model_type", DEFAULT) if isinstance(found, dict) else DEFAULT
+    if name not in FAMILIES:
+        raise UserError(f"{config}: model_type {name!r} is not supported; expected one of {', '.join(FAMILIES)}")
+    return str(name)
+
+
+def family_of(model: Any) -> Family | None:
+    """Return the family of a loaded model; None for a language model alone, which the same loop trains."""
+    name = model.config.model_type
+    return family_named(name) if name in FAMILIES else None
+
+
+def code_root(name: str) -> str:
+    """Return the module of a family as `code_hash.code_of` takes it: what a model learns depends on its code."""
+    return f"models.families.{name}"

@@ -1,0 +1,145 @@
+"""The protocol of a tracker, which shows runs, and the registry of trackers: the files of the folder `trackers`.
+
+A tracker is a view of what is in files: it is filled at the end of a run, and may break without any harm.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, cast
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_jsonl, sha256_of
+from sharegpt4v.ledger import key_of
+
+DEFAULT = "mlflow"  # whatever MLflow takes as an address
+TRACKERS = {file.stem for file in (Path(__file__).parent / "trackers").glob("*.py")} - {"__init__"}
+LONGEST_WARNING = 250
+
+
+class Point(NamedTuple):
+    """One number of a run: a single one has the step 0."""
+
+    name: str
+    value: float
+    step: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to be shown: its parameters, its curves (JSON-lines `records`), its single `metrics`, its files.
+
+    `texts` are further files by name. `time` is when it began and ended, in seconds since 1970. Of those with the same
+    `identity` there is one, which is brought up to date; without, there is one for each content.
+    """
+
+    name: str
+    stage: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    records: Sequence[Path] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    artifacts: Sequence[Path] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    time: tuple[float, float] | None = None
+    identity: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Return parameters and provenance together."""
+        return {**self.params, "provenance": self.provenance} if self.provenance else dict(self.params)
+
+    def key(self) -> str:
+        """Return the hash of everything that is shown."""
+        hashes = [(path.name, sha256_of(path)) for path in (*self.records, *self.artifacts)]
+        content = [self.settings(), dict(self.metrics), hashes, dict(self.texts), dict(self.tags), self.time]
+        return key_of(self.name, self.stage, self.identity, *content)
+
+    def points(self) -> Iterator[Point]:
+        """Yield the single metrics, then the curves; a broken record is a `UserError`."""
+        for name, value in self.metrics.items():
+            yield Point(name, value, 0)
+        for record in self.records:
+            for number, row in enumerate(read_jsonl(record), start=1):
+                if not isinstance(row, dict):
+                    raise UserError(f"{record}, row {number}: {row!r}; expected numbers by name")
+                for name, value in row.items():
+                    if name != "step" and isinstance(value, int | float):
+                        yield Point(name, value, row.get("step", number))
+
+
+class Tracker(ABC):
+    """An open store of runs; `title` is what messages call it. It is used as a context."""
+
+    title: str
+
+    @abstractmethod
+    def __init__(self, uri: str, experiment: str) -> None:
+        """Open the store at `uri`, for runs that join `experiment`."""
+
+    @abstractmethod
+    def show(self, run: Run, parent: str | None) -> str:
+        """Show a run, below the run of the id `parent`, and return its id.
+
+        One that is shown with this content (`Run.key`) is left as it is, and one that was left half-written is written
+        anew. A record that cannot be read is a `UserError`.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(  # noqa: B027
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Whether everything is shown, and the id of each run that is, by name."""
+
+    complete: bool = True
+    runs: Mapping[str, str] = field(default_factory=dict)
+
+
+def tracker_of(uri: str) -> type[Tracker]:
+    """Return the tracker of an address: that of the name before the first colon, else MLflow."""
+    scheme = uri.partition(":")[0]
+    module = f"sharegpt4v.tracking.trackers.{scheme if scheme in TRACKERS else DEFAULT}"
+    return cast(type[Tracker], importlib.import_module(module).TRACKER)
+
+
+def track(uri: str, experiment: str, parent: Run, runs: Iterable[Run]) -> Shown:
+    """Show `runs` below the run `parent` in the store at `uri`; what is shown already is left as it is.
+
+    Several processes may do so at once. A broken store is told in one line on standard error, a broken record in one
+    line each; neither is ever an exception.
+    """
+    complete = True
+    ids: dict[str, str] = {}
+    try:
+        with tracker_of(uri)(uri, experiment) as tracker:
+            parent_id = ids[parent.name] = tracker.show(parent, None)
+            for run in runs:
+                try:
+                    ids[run.name] = tracker.show(run, parent_id)
+                except UserError as error:
+                    complete = False
+                    warn(str(error), uri)
+    except Exception as error:  # whatever it is: a view must not fail the pipeline
+        warn(f"the store is broken, the records beside the artefacts are not: {type(error).__name__}: {error}", uri)
+        complete = False
+    return Shown(complete, ids)
+
+
+def warn(message: str, uri: str) -> None:
+    """Say in one line why the tracker of an address does not show something."""
+    message = re.sub(r"//[^/@\s]*@", "//", " ".join(message.split()))[:LONGEST_WARNING]  # no name and password
+    print(f"tracking: not shown in {tracker_of(uri).title}: {message}", file=sys.stderr)
