@@ -56,6 +56,12 @@ def test_every_stage_has_an_example_that_runs_it_with_its_item(name: str, monkey
     assert all(len(items) == bool(STAGES[name].item) for items in called)
 
 
+def test_the_completion_of_a_shell_knows_stages_and_options() -> None:
+    printed = run([S4V, "--print-completion", "bash"])
+    assert printed.returncode == 0 and "finetuning" in printed.stdout and "--judge-replies" in printed.stdout
+    assert subprocess.run(["bash", "-n"], input=printed.stdout, text=True, check=False).returncode == 0
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = "import sys, sharegpt4v.cli as c; c.build_parser().format_help(); print(*sys.modules)"
     loaded = set(run([sys.executable, "-c", code]).stdout.split())

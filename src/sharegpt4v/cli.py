@@ -15,8 +15,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import shtab
-
 from sharegpt4v import __version__
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import full_disk
@@ -95,11 +93,26 @@ def _unknown_verb(arguments: Sequence[str]) -> str:
     return f"{program}: no {kind} {arguments[0]!r}; {guess}{program} --help lists them"
 
 
+class _PrintCompletion(argparse.Action):
+    """Prints the completion of a shell; shtab is imported only then, as it takes longer than all else."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option: object = None
+    ) -> None:
+        import shtab
+
+        print(shtab.complete(parser, shell=str(values)))
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs."""
     parser = argparse.ArgumentParser(prog="s4v", description="ShareGPT4V as one reproducible pipeline.")
     parser.add_argument("--version", action="version", version=f"s4v {__version__}")
-    shtab.add_argument_to(parser, "--print-completion", help="print the completion of a shell and exit")
+    parser.add_argument(
+        "--print-completion", choices=("bash", "zsh", "tcsh"), action=_PrintCompletion,
+        help="print what makes the shell complete commands and options, and exit",
+    )  # fmt: skip
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     for name in VERBS:
         module = importlib.import_module(f"sharegpt4v.verbs.{name.replace('-', '_')}")
