@@ -101,7 +101,7 @@ def test_one_run_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("sead=1", "command line: sead is not a known key; did you mean 'seed'?"),
+        ("sead=1", "command line: sead: unknown key; did you mean 'seed'?"),
         ("teacher={temperature: 7}", "command line: teacher.temperature is 7; expected a number between 0 and 2"),
         (
             "teacher={base_url: 'https://api.example.org/v1', api_key_variable: NO_SUCH_KEY}",

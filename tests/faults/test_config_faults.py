@@ -169,16 +169,18 @@ def test_any_value_at_any_key(
 LAUGHS = "l0: &l0 ha\n" + "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 19))
 BOMBS = {
     "a billion laughs": LAUGHS,
-    "a wide list of aliases": "a: &a {b: [" + "1, " * 5000 + "]}\nc: [" + "*a, " * 5000 + "]",
+    "a wide list of aliases": "a: &a {b: [" + "1, " * 2500 + "]}\nc: [" + "*a, " * 2500 + "]",
+    "many small values": "a: [" + "a," * 9_000 + "]",
+    "many small mappings": "a:\n" + "- {a: 1}\n" * 2000,
     "a loop of aliases": "a: &a [*a]",
-    "a deep list": "a: " + "[" * 30_000,
-    "a deep mapping": "a: " + "{b: " * 10_000,
-    "deep indentation": "\n".join(" " * n + "a:" for n in range(300)),
+    "a deep list": "a: " + "[" * 15_000,
+    "a deep mapping": "a: " + "{b: " * 5_000,
+    "deep indentation": "\n".join(" " * n + "a:" for n in range(150)),
     "many digits": f"seed: {'9' * 5000}",
     "a number beyond 64 bits": f"seed: {2**70}",
     "a number beyond all floats": "finetuning: {learning_rate: 1e999}",
-    "a very long key": f"{'k' * 50_000}: 1",
-    "many unknown keys": "\n".join(f"key{n}: 1" for n in range(5000)),
+    "a very long key": f"{'k' * 15_000}: 1",
+    "many unknown keys": "\n".join(f"key{n}: 1" for n in range(1500)),
     "a huge file": "# " + "x" * 20_000_000,
     "a key that is a list": "? [a, b]\n: 1",
     "half a character": '{"name": "\\ud800"}',
@@ -198,9 +200,9 @@ def test_a_chain_of_presets_is_short_and_ends(folder: Path) -> None:
     for text in (
         "base: chain0.yaml\n", "base: circle.yaml\n", "base: .\n", "base: /dev/zero\n", "base: ''\n", "base: [a]\n"
     ):  # fmt: skip
-        with pytest.raises(UserError, match=r"circle.yaml, line 1: base|chain8.yaml.* more than 10 presets"):
+        with pytest.raises(UserError, match=r"circle.yaml:1: base|chain8.yaml.* more than 10 presets"):
             read(folder / "circle.yaml", text)
-    with pytest.raises(UserError, match=r"/dev/zero: more than 65,536 bytes"):
+    with pytest.raises(UserError, match=r"/dev/zero: more than 20,000 bytes"):
         load(Path("/dev/zero"))
 
 

@@ -86,14 +86,16 @@ def _complaints(tree: Entry, error: ValidationError) -> Iterator[str]:
         if details["type"] == "too_short" and details["input"]:
             continue  # a list that is only short of right items; each wrong one has a line already
         location: Location = details["loc"]
-        yield _line(tree, location, _complaint(location, details))
+        if details["type"] == "extra_forbidden":
+            known = suggestion(str(location[-1]), known_keys(location[:-1]))
+            yield f"{place_of(tree, location)}: {dotted(location)}: unknown key; {known}"
+        else:
+            yield _line(tree, location, _complaint(location, details))
 
 
 def _complaint(location: Location, details: ErrorDetails) -> str:
     if location[-1:] == ("[key]",):
         return f"is not a name that can be used; expected {expected(schema_at(location[:-2])['propertyNames'])}"
-    if details["type"] == "extra_forbidden":
-        return f"is not a known key; {suggestion(str(location[-1]), known_keys(location[:-1]))}"
     wanted = expected(schema_at(location))
     if details["type"] == "missing":
         return f"is missing; expected {wanted}"

@@ -1,8 +1,8 @@
 """A config file as a tree in which every value knows its file and line.
 
-Plain words are read as YAML 1.2 reads them, as editors do: only `true` and `false` are truth values, and `2e-5` is a
-number (to PyYAML by itself it is text). JSON is read by the same way, being YAML. A file may come from anybody: size,
-depth, aliases and digits are bounded, and text holds nothing that steers a terminal or ends a line.
+ruamel.yaml composes the nodes. Plain words are read here, as YAML 1.2 and editors read them: only `true` and `false`
+are truth values, `2e-5` is a number, and `010` is ten. JSON is read in the same way, being YAML. A file may come from
+anybody: size, depth, aliases and digits are bounded, and text holds nothing that steers a terminal or ends a line.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.resolver import VersionedResolver
 
 from sharegpt4v.errors import UserError
 
 COMMAND_LINE = "command line"
-MOST_BYTES = 65_536
-MOST_VALUES = 10_000
+MOST_BYTES = 20_000
+MOST_NODES = 4_000  # of a file
+MOST_VALUES = 4_000  # with the aliases
 DEEPEST = 20
 MOST_DIGITS = 18  # of a whole number, which then fits into 64 bits
 TAG = "tag:yaml.org,2002:"
-PLAIN_TAGS = {TAG + "str", TAG + "seq", TAG + "map"}  # what BaseLoader gives to all that bears no tag
+PLAIN_TAGS = {TAG + "str", TAG + "seq", TAG + "map"}  # what _WordsAreText gives to all that bears no tag
 # Control characters, line ends, marks of direction and halves of characters.
 NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -36,7 +41,7 @@ class Entry:
 
     value: dict[str, Entry] | list[Entry] | str | int | float | bool | None
     place: str
-    """`config/config.yaml, line 12`, or `command line`."""
+    """`config/config.yaml:12`, or `command line`."""
 
 
 def read_tree(path: Path) -> Entry:
@@ -46,19 +51,20 @@ def read_tree(path: Path) -> Entry:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise UserError(f"{path}: more than {MOST_BYTES:,} bytes; expected a config such as config/config.yaml")
-        reading = _Reading(path, content.decode())
-        node = reading.get_single_node()
+        node = _compose(content.decode())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a config such as config/config.yaml") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; expected a YAML or JSON file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected a YAML or JSON file") from None
-    except yaml.YAMLError as error:
+    except MaxDepthExceededError as error:
+        raise _too_deep(f"{path}:{error.problem_mark.line + 1}") from None
+    except YAMLError as error:
         raise UserError(_syntax_error(path, error)) from None
-    if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{path}, line 1: expected keys such as 'name: mini' at the top of the file")
-    return reading.entry(node, _line(node), depth=0)
+    if not isinstance(node, MappingNode):
+        raise UserError(f"{path}:1: expected keys such as 'name: mini' at the top of the file")
+    return _Reading(path).entry(node, _line(node), depth=0)
 
 
 def tree_of(value: Any, place: str = COMMAND_LINE) -> Entry:
@@ -103,48 +109,68 @@ def place_of(tree: Entry, location: Location) -> str:
     return tree.place
 
 
-class _Reading(yaml.BaseLoader):
-    """Composes the nodes of one file and turns them into entries, not too deep and not too many."""
+class _WordsAreText(VersionedResolver):
+    """Takes every plain word for text; `_scalar` reads it."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        super().__init__(text)
-        self.path, self.depth, self.values = path, 0, 0
+    versioned_resolver: dict[str, list[Any]] = {}  # noqa: RUF012 - of no version of YAML
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose a node as PyYAML does, unless it is too deep."""
-        self.depth += 1
-        self._bound(self.line + 1, self.depth - 1)
-        node = super().compose_node(parent, index)
-        self.depth -= 1
+
+class _Bounded(Composer):
+    """Composes no more nodes than a config has, so that a file of many small ones takes no time."""
+
+    nodes = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node:
+        """Compose a node as ruamel.yaml does, unless there are too many."""
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            mark = self.parser.peek_event().start_mark
+            raise ComposerError(None, None, f"more than {MOST_NODES:,} keys and values; expected a plain config", mark)
+        node: Node = super().compose_node(parent, index)
         return node
 
-    def _bound(self, line: int, depth: int) -> None:
-        where = f"{self.path}, line {line}"
-        if depth > DEEPEST:
-            raise UserError(
-                f"{where}: nested more than {DEEPEST} deep; expected a plain config without loops of aliases"
-            )
-        if self.values > MOST_VALUES:
-            raise UserError(f"{where}: more than {MOST_VALUES:,} values, aliases counted; expected a plain config")
 
-    def entry(self, node: yaml.Node, line: int, depth: int) -> Entry:
+def _compose(text: str) -> Node | None:
+    """Return the node at the top of a YAML text, None for an empty one; no value is worked out."""
+    yaml = YAML(typ="base", pure=True)
+    yaml.Composer, yaml.Resolver = _Bounded, _WordsAreText
+    yaml.max_depth = DEEPEST + 1
+    yaml.composer.warn_double_anchors = False
+    node: Node | None = yaml.compose(text)
+    return node
+
+
+def _too_deep(place: str) -> UserError:
+    return UserError(f"{place}: nested more than {DEEPEST} deep; expected a plain config without loops of aliases")
+
+
+class _Reading:
+    """Turns the nodes of one file into entries, not too deep and not too many."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.values = path, 0
+
+    def entry(self, node: Node, line: int, depth: int) -> Entry:
         """Turn a YAML node into an entry; `line` is that of its key, or its own in a list."""
         self.values += 1
-        self._bound(line, depth)
-        place = f"{self.path}, line {line}"
+        place = f"{self.path}:{line}"
+        if depth > DEEPEST:
+            raise _too_deep(place)
+        if self.values > MOST_VALUES:
+            raise UserError(f"{place}: more than {MOST_VALUES:,} values, aliases counted; expected a plain config")
         if node.tag not in PLAIN_TAGS:
-            tag = node.tag.replace(TAG, "!!")
+            tag = str(node.tag).replace(TAG, "!!")
             raise UserError(f"{place}: the tag {tag} is not known here; expected a plain value")
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, SequenceNode):
             return Entry([self.entry(item, _line(item), depth + 1) for item in node.value], place)
-        if isinstance(node, yaml.ScalarNode):
+        if isinstance(node, ScalarNode):
             return Entry(_fit(node.value, place) if node.style else _scalar(node.value, place), place)
         entries: dict[str, Entry] = {}
         first_lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             key_line = _line(key_node)
-            where = f"{self.path}, line {key_line}"
-            if not isinstance(key_node, yaml.ScalarNode):
+            where = f"{self.path}:{key_line}"
+            if not isinstance(key_node, ScalarNode):
                 raise UserError(f"{where}: a key that is no text; expected one such as 'name'")
             key = _fit(key_node.value, where)
             if key in entries:
@@ -154,7 +180,7 @@ class _Reading(yaml.BaseLoader):
         return Entry(entries, place)
 
 
-def _line(node: yaml.Node) -> int:
+def _line(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
@@ -183,11 +209,11 @@ def _fit(text: str, place: str) -> str:
     return text
 
 
-def _syntax_error(path: Path, error: yaml.YAMLError) -> str:
-    """Say in one line what PyYAML found wrong, and where."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+def _syntax_error(path: Path, error: YAMLError) -> str:
+    """Say in one line what ruamel.yaml found wrong, and where."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return f"{path}: not valid YAML: {' '.join(str(error).split())}"
-    message = f"{path}, line {error.problem_mark.line + 1}: not valid YAML: {error.problem}"
+    message = f"{path}:{error.problem_mark.line + 1}: not valid YAML: {error.problem}"
     if "'\\t'" in str(error.problem):
         return message + "; indent with blanks, not with tabs"
     if error.context and error.context_mark and error.context_mark.line != error.problem_mark.line:
