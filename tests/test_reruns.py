@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, planned_jobs, run, snakemake
+from sharegpt4v.catalogues.sources import KINDS
 from sharegpt4v.code_hash import code_of, meaning_of, modules_of
 from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
@@ -243,7 +244,15 @@ def test_the_code_of_a_stage_is_what_its_verb_imports() -> None:
         "evaluation.benchmarks.mme",
         "config.loading",
     }
-    assert {"training.run", "training.packing", "models.building"} <= modules_of("verbs.finetune")
+    assert {"training.run", "training.packing"} <= modules_of("verbs.finetune")
+    # What no import names: the files of the registries that are folders.
+    for stage, modules in {
+        "fetch": {f"images.kinds.{kind.replace('-', '_')}" for kind in KINDS},
+        "finetune": {"models.families.llava", "models.building", "models.llava_rows"},
+        "answer": {"generation.local", "models.families.llava", "evaluation.benchmarks.mme"},
+        "caption-shard": {"generation.local", "models.families.llava"},
+    }.items():
+        assert modules <= modules_of(verb_of(stage), *STAGES[stage].code), stage
     assert not modules_of("verbs.score", "evaluation.benchmarks.mme") & {"generation.local", "training.run"}
     assert code_of("verbs.seed") != code_of("verbs.finetune")
 
