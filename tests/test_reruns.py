@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, planned_jobs, run, snakemake
+from sharegpt4v.catalogues.sources import KINDS
 from sharegpt4v.code_hash import code_of, meaning_of, modules_of
 from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
-from sharegpt4v.pipeline.rerun import code_of_stage, stage_params
+from sharegpt4v.pipeline.rerun import code_of_stage, roots_of, stage_params
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.provenance import hash_of
 
@@ -244,7 +245,15 @@ def test_the_code_of_a_stage_is_what_its_module_imports() -> None:
         "evaluation.benchmarks.mme",
         "config.loading",
     }
-    assert {"training.run", "training.packing", "models.building"} <= modules_of("stages.finetuning")
+    assert {"training.run", "training.packing"} <= modules_of("stages.finetuning")
+    # What no import names: the files of the registries that are folders.
+    for stage, modules in {
+        "source": {f"images.kinds.{kind.replace('-', '_')}" for kind in KINDS},
+        "finetuning": {"models.families.llava", "models.building", "models.llava_rows"},
+        "answers": {"generation.local", "models.families.llava", "evaluation.benchmarks.mme"},
+        "captions": {"generation.local", "models.families.llava"},
+    }.items():
+        assert modules <= modules_of(*roots_of(stage)), stage
     assert not modules_of("stages.scores", "evaluation.benchmarks.mme") & {"generation.local", "training.run"}
     assert code_of("stages.seed_captions") != code_of("stages.finetuning")
 
