@@ -17,7 +17,7 @@ from sharegpt4v.verbs.options import add_config, add_path, config_of
 if TYPE_CHECKING:
     from sharegpt4v.config.teacher import Quality, Teacher
     from sharegpt4v.corpora.quality import Limits
-    from sharegpt4v.endpoint.settings import TeacherSettings
+    from sharegpt4v.endpoint.settings import ChatSettings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def run(options: Namespace) -> None:
         )
 
 
-def settings_of(teacher: Teacher, base_url: str) -> TeacherSettings:
+def settings_of(teacher: Teacher, base_url: str) -> ChatSettings:
     """Turn the section `teacher` into what the client takes."""
     from sharegpt4v.verbs.endpoints import endpoint_settings
 
