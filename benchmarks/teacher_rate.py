@@ -22,8 +22,10 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.endpoint.client import TeacherSettings, ask
+from sharegpt4v.config.endpoint import Endpoint
+from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.request import Request
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.mini.endpoint_faults import Fault
@@ -90,7 +92,8 @@ def main() -> None:
         limiter = Limiter(options.requests, tokens, tells=case == "told")
         count = math.ceil(options.requests * options.seconds / 60 * min(1.0, tokens / (500 * options.requests)))
         with tempfile.TemporaryDirectory() as folder, serve(answer, limiter) as url:
-            settings = TeacherSettings(url, "mini", None, max_tokens=MAX_TOKENS, concurrency=64, **known)
+            endpoint = Endpoint(base_url=url, model="mini", api_key_variable=None, concurrency=64, **known)
+            settings = ChatSettings(endpoint, max_tokens=MAX_TOKENS)
             requests = images(Path(folder), count)
             if case == "naive":
                 asyncio.run(naive(requests, settings))
@@ -115,12 +118,12 @@ def images(folder: Path, count: int) -> list[Request]:
     return requests
 
 
-async def naive(requests: list[Request], settings: TeacherSettings) -> None:
+async def naive(requests: list[Request], settings: ChatSettings) -> None:
     """Ask all at once through the package's own retries."""
     import openai
 
-    gate = asyncio.Semaphore(settings.concurrency)
-    async with openai.AsyncOpenAI(base_url=settings.base_url, api_key="none", max_retries=100) as client:
+    gate = asyncio.Semaphore(settings.endpoint.concurrency)
+    async with openai.AsyncOpenAI(base_url=settings.endpoint.base_url, api_key="none", max_retries=100) as client:
 
         async def one(request: Request) -> Any:
             async with gate:

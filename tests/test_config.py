@@ -240,9 +240,9 @@ def test_the_file_that_holds_the_key_is_named(preset: Preset) -> None:
     whole.write_text(whole.read_text().replace("max_tokens: 1024", "max_tokens: many"))
     path = preset("teacher: {attempts: none}")
     assert complaints(path) == [
+        "config/my.yaml:2: teacher.attempts is 'none'; expected a whole number of at least 1",
         f"config/config.yaml:{line_of('max_tokens')}: teacher.max_tokens is 'many'; "
         "expected a whole number of at least 1",
-        "config/my.yaml:2: teacher.attempts is 'none'; expected a whole number of at least 1",
     ]
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from chats import chat_settings
 from conftest import kill_at_the_eighth
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.cli import main
-from sharegpt4v.endpoint.client import TeacherSettings
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import Completeness
 from sharegpt4v.evaluation.benchmarks import llava_bench, mm_vet
@@ -296,9 +297,8 @@ def test_scores_want_replies_where_a_judge_grades_and_nowhere_else(
 # --- asking the judge -----------------------------------------------------------------------------------------------
 
 
-def settings_for(url: str, **changes: object) -> TeacherSettings:
-    values = {"api_key_variable": None, "concurrency": 4, "back_off_seconds": 0.001, "attempts": 2}
-    return TeacherSettings(base_url=url, model="mini-judge", **{**values, **changes})  # type: ignore[arg-type]
+def settings_for(url: str, **changes: object) -> ChatSettings:
+    return chat_settings(url, "mini-judge", **{"concurrency": 4, "back_off_seconds": 0.001, "attempts": 2, **changes})
 
 
 def counts(url: str) -> dict[str, int]:

@@ -24,13 +24,15 @@ from pathlib import Path
 
 import pytest
 
+from chats import budget_of, chat_settings
 from conftest import kill_at_the_eighth
 from sharegpt4v.corpora.prompts import PromptBook, asks_aesthetic
 from sharegpt4v.corpora.quality import REASONS, Caption, Limits, count_reasons, examine, reject_reason
-from sharegpt4v.endpoint.budget import Budget, Forecast, prompt_bound
-from sharegpt4v.endpoint.client import TeacherSettings, ask
+from sharegpt4v.endpoint.budget import BudgetGuard, Forecast, prompt_bound
+from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.pacing import Pacer, back_off, retry_after
 from sharegpt4v.endpoint.request import Request, TextRequest, image_mime, prompt_hash
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl
 from sharegpt4v.ledger import Ledger
@@ -60,12 +62,11 @@ def make_images(data: Path, count: int, source: str = "coco") -> list[SeedImage]
     return images
 
 
-def settings_for(url: str, **changes: object) -> TeacherSettings:
-    values = {"api_key_variable": None, "concurrency": 4, "back_off_seconds": 0.001, "attempts": 3}
-    return TeacherSettings(base_url=url, model="mini", **{**values, **changes})  # type: ignore[arg-type]
+def settings_for(url: str, **changes: object) -> ChatSettings:
+    return chat_settings(url, "mini", **{"concurrency": 4, "back_off_seconds": 0.001, "attempts": 3, **changes})
 
 
-def run_stage(folder: Path, images: list[SeedImage], settings: TeacherSettings, **changes: object):  # type: ignore[no-untyped-def]
+def run_stage(folder: Path, images: list[SeedImage], settings: ChatSettings, **changes: object):  # type: ignore[no-untyped-def]
     options = {"seed": 0, "aesthetic_fraction": 0.5, "rejected_limit": 0.0, **changes}
     return seed_captions(
         images,
@@ -404,19 +405,19 @@ def test_no_request_is_sent_that_could_pass_the_budget_and_what_earlier_runs_spe
 
     def spent() -> float:
         with Ledger(tmp_path / "work" / "replies.jsonl") as ledger:
-            return sum(budget.cost(record) for record in ledger.records())
+            return sum(BudgetGuard(budget, 1.0).cost(record) for record in ledger.records())
 
     with serve(describe, lambda number, image, prompt: Fault(delay_seconds=0.01)) as url:
         # A million dollars per million completion tokens: each caption costs as many dollars as it has words, about 25,
         # and could have cost 100.
         for limit in (0.9, 3.0, 3.5):
-            budget = Budget(100 * limit, 0.0, 1e6)
+            budget = budget_of(100 * limit, 0.0, 1e6)
             with pytest.raises(UserError, match=rf"the budget of {100 * limit:.2f} USD"):
                 run_stage(tmp_path, images, settings_for(url, max_tokens=100, budget=budget))
             assert spent() <= budget.limit_usd
             assert limit < 1 or spent() > budget.limit_usd - 100  # stopped no sooner than it had to be
         received = counts(url)["received"]
-        run_stage(tmp_path, images[:2], settings_for(url, max_tokens=100, budget=Budget(1.0, 0.0, 1e6)))
+        run_stage(tmp_path, images[:2], settings_for(url, max_tokens=100, budget=budget_of(1.0, 0.0, 1e6)))
         assert counts(url)["received"] == received  # what is there costs nothing
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from sharegpt4v.endpoint.budget import Budget
+from chats import budget_of
+from sharegpt4v.endpoint.budget import BudgetGuard
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl
 from sharegpt4v.ledger import Ledger
@@ -192,15 +193,15 @@ def test_asking_directly_cancels_the_batches_under_way_and_keeps_what_they_have_
 def test_no_batch_is_handed_in_that_could_pass_the_budget_at_the_batch_price(tmp_path):
     images = make_images(tmp_path / "data", 30)
     # A request may cost 100 words of half a dollar each; it does cost about 12 dollars.
-    budget = Budget(300.0, 0.0, 1e6, batch_factor=0.5)
+    budget = budget_of(300.0, 0.0, 1e6)
     with serve(describe) as url:
-        settings = settings_for(url, max_tokens=100, batch_requests=50, budget=budget)
+        settings = settings_for(url, max_tokens=100, batch_requests=50, budget=budget, batch_factor=0.5)
         with pytest.raises(UserError, match=r"the budget of 300\.00 USD"):
             run_stage(tmp_path, images, settings)
         sizes = Counter(row["batch"] for row in read_jsonl(tmp_path / "work" / "replies.jsonl"))
         assert sizes["batch_1"] == 6
         with Ledger(tmp_path / "work" / "replies.jsonl") as ledger:
-            assert 300 - 50 < sum(budget.cost(record) for record in ledger.records()) <= 300
+            assert 300 - 50 < sum(BudgetGuard(budget, 0.5).cost(record) for record in ledger.records()) <= 300
 
 
 def test_a_batch_that_is_refused_for_the_name_of_a_parameter_is_asked_again_under_the_other(tmp_path):

@@ -11,10 +11,12 @@ from typing import Any
 
 from hypothesis import settings
 
+from chats import chat_settings
 from harness import CASES, Outcomes, many_cases
 from sharegpt4v.endpoint.account import reservations_path
-from sharegpt4v.endpoint.client import TeacherSettings, ask
+from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.request import TextRequest
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.ledger import Ledger
 
@@ -29,21 +31,20 @@ def questions(count: int) -> list[TextRequest]:
     return [TextRequest(f"question {number}", f"What is {number}? 几何") for number in range(count)]
 
 
-def quick(url: str, **changes: Any) -> TeacherSettings:
+def quick(url: str, **changes: Any) -> ChatSettings:
     """Settings under which all waits are short."""
     values: dict[str, Any] = {
-        "api_key_variable": None,
         "max_tokens": MAX_TOKENS,
         "attempts": 2,
         "back_off_seconds": 0.0001,
         "longest_wait_seconds": 0.002,
         "poll_seconds": 0.002,
     }
-    return TeacherSettings(url, "mini", **values | changes)
+    return chat_settings(url, "mini", **values | changes)
 
 
 def run(
-    requests: Sequence[TextRequest], settings: TeacherSettings, path: Path, outcomes: Outcomes | None = None
+    requests: Sequence[TextRequest], settings: ChatSettings, path: Path, outcomes: Outcomes | None = None
 ) -> dict[str, str] | None:
     """Ask; return what was skipped and why, or None when the run was stopped by one line."""
 
@@ -60,14 +61,14 @@ def clear(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def most(request: TextRequest, settings: TeacherSettings) -> tuple[int, int]:
+def most(request: TextRequest, settings: ChatSettings) -> tuple[int, int]:
     """What an endpoint can bill at most for a question without an image: a token per byte, and the longest reply."""
     return len(request.prompt.encode()) + FRAME, settings.max_tokens
 
 
-def counted(path: Path, settings: TeacherSettings) -> Fraction:
+def counted(path: Path, settings: ChatSettings) -> Fraction:
     """What ledger and reservations say was spent, in US dollars, by an own reading."""
-    assert settings.budget
+    assert settings.endpoint.budget
     replies = {row["key"]: row for row in read_jsonl(path)}
     sent = {row["key"]: row for row in read_jsonl(reservations_path(path))}
     for reply in replies.values():
@@ -77,11 +78,11 @@ def counted(path: Path, settings: TeacherSettings) -> Fraction:
     return sum(costs, start=Fraction(0))
 
 
-def usd(prompt: int, completion: int, settings: TeacherSettings, batch: bool) -> Fraction:
-    budget = settings.budget
+def usd(prompt: int, completion: int, settings: ChatSettings, batch: bool) -> Fraction:
+    budget = settings.endpoint.budget
     assert budget
     price = Fraction(budget.prompt_usd_per_million) * prompt + Fraction(budget.completion_usd_per_million) * completion
-    return price / 10**6 * (Fraction(budget.batch_factor) if batch else 1)
+    return price / 10**6 * (Fraction(settings.batch_factor) if batch else 1)
 
 
 def about_equal(one: Fraction, other: Fraction) -> bool:

@@ -25,8 +25,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asking import FRAME, MAX_TOKENS, clear, counted, many_runs, questions, quick, run, usd
+from chats import budget_of
 from harness import CASES, Outcomes
-from sharegpt4v.endpoint.budget import FRAME_TOKENS, Budget
+from sharegpt4v.endpoint.budget import FRAME_TOKENS
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.mini.endpoint_faults import Fault
 
@@ -117,7 +118,7 @@ def test_single_requests_are_never_billed_more_than_the_limit_and_all_that_is_bi
     path = tmp_path_factory.getbasetemp() / "budget.jsonl"
     clear(path)
     kept.billed.clear()
-    settings = quick(url, concurrency=concurrency, budget=Budget(limit, *prices))
+    settings = quick(url, concurrency=concurrency, budget=budget_of(limit, *prices))
     for orders in runs:
         kept.begin(orders, seed)
         run(questions(count), settings, path, outcomes)
@@ -135,7 +136,7 @@ def test_late_requests_count_with_the_most_they_can_cost(
     path = tmp_path / "late.jsonl"
     kept.billed.clear()
     kept.begin(["late"] * 4 + ["billed as told"] * 20, 0)
-    settings = quick(url, concurrency=concurrency, timeout_seconds=0.5, budget=Budget(1e6, 1000.0, 1000.0))
+    settings = quick(url, concurrency=concurrency, timeout_seconds=0.5, budget=budget_of(1e6, 1000.0, 1000.0))
     skipped = run(questions(4), settings, path)
     assert skipped is not None and len(kept.billed) == 8 - len(skipped) * (concurrency == 1)
     assert kept.usd(settings) <= counted(path, settings)
@@ -145,7 +146,7 @@ def test_a_small_limit_stops_a_run_no_sooner_than_it_has_to(tmp_path: Path, book
     kept, url = book
     kept.billed.clear()
     kept.begin(["billed as told"] * 1000, 0)
-    settings = quick(url, concurrency=4, budget=Budget(20.0, 1000.0, 10_000.0))
+    settings = quick(url, concurrency=4, budget=budget_of(20.0, 1000.0, 10_000.0))
     assert run(questions(100), settings, tmp_path / "ledger.jsonl") is None
     assert 20 - bound_of(settings) < counted(tmp_path / "ledger.jsonl", settings) <= 20
 
@@ -158,14 +159,13 @@ def test_a_reply_that_an_earlier_version_kept_with_impossible_tokens_counts_as_t
 ) -> None:
     kept, url = book
     kept.begin([], 0)
-    path, settings = tmp_path / "old.jsonl", quick(url, budget=Budget(1.0, 1000.0, 10_000.0))
+    path, settings = tmp_path / "old.jsonl", quick(url, budget=budget_of(1.0, 1000.0, 10_000.0))
     row = {"key": "old", "text": "x", "model": "mini", "prompt_tokens": told[0], "completion_tokens": told[1]}
     path.write_text(json.dumps(row) + "\n")
     (request,) = questions(1)
     most = usd(len(request.prompt.encode()) + FRAME_TOKENS, MAX_TOKENS, settings, batch=False)
     for limit, ended in ((1.9, None), (2.1, {})):
-        assert settings.budget
-        allowed = replace(settings, budget=replace(settings.budget, limit_usd=float(limit * most)))
+        allowed = quick(url, budget=budget_of(float(limit * most), 1000.0, 10_000.0))
         assert run([request], allowed, path) == ended
 
 
@@ -222,8 +222,8 @@ def test_batches_are_never_billed_more_than_the_limit_and_each_question_ends(
         return None
 
     with serve(lambda image, prompt: "Some words.", kept, batch_faults=happens) as url:
-        budget = Budget(limit, *prices, batch_factor=0.5)
-        settings = quick(url, mode="batch", batch_requests=batch_requests, attempts=3, budget=budget)
+        budget = budget_of(limit, *prices)
+        settings = quick(url, mode="batch", batch_requests=batch_requests, attempts=3, budget=budget, batch_factor=0.5)
         for orders in runs:
             kept.begin(orders, seed)
             skipped = run(questions(count), settings, path, outcomes)
@@ -238,9 +238,9 @@ import sys
 sys.path[:0] = sys.argv[1:3]
 from pathlib import Path
 from asking import questions, quick, run
-from sharegpt4v.endpoint.budget import Budget
+from chats import budget_of
 mode, concurrency, limit = sys.argv[5], int(sys.argv[6]), float(sys.argv[7])
-budget = Budget(limit, 1000.0, 10_000.0)
+budget = budget_of(limit, 1000.0, 10_000.0)
 settings = quick(sys.argv[3], concurrency=concurrency, budget=budget, mode=mode, batch_requests=5)
 sys.exit(run(questions(60), settings, Path(sys.argv[4])) is None)
 """
@@ -267,7 +267,7 @@ def test_a_run_that_is_killed_again_and_again_is_billed_no_more_than_the_limit(
         clear(path)
         limit = draw.choice([5.0, 15.0, 40.0])
         with serve(lambda image, prompt: "Some words.", order) as url:
-            settings = quick(url, budget=Budget(limit, 1000.0, 10_000.0))
+            settings = quick(url, budget=budget_of(limit, 1000.0, 10_000.0))
             child = [sys.executable, "-c", CHILD, str(tests), str(tests.parent)]
             command = [*child, url, str(path), mode, "6", str(limit)]
             received = 0

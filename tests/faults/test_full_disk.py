@@ -14,11 +14,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from asking import clear, many_runs, questions, quick, run
+from chats import budget_of
 from full_disk import files_of_at_most
 from harness import CASES, Outcomes
 from sharegpt4v.cli import main
 from sharegpt4v.endpoint.account import reservations_path
-from sharegpt4v.endpoint.budget import Budget
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, read_jsonl, write_json, write_jsonl, write_text
 from sharegpt4v.folders import new_folder
@@ -54,8 +54,8 @@ def test_what_was_paid_before_a_disk_was_full_is_kept_or_counted_and_the_same_co
     path = tmp_path_factory.getbasetemp() / "full.jsonl"
     clear(path)
     asked.clear()
-    budget = Budget(1000.0, 1000.0, 1000.0, batch_factor=0.5)
-    settings = quick(url, mode=mode, concurrency=concurrency, batch_requests=5, budget=budget)
+    budget = budget_of(1000.0, 1000.0, 1000.0)
+    settings = quick(url, mode=mode, concurrency=concurrency, batch_requests=5, budget=budget, batch_factor=0.5)
     with files_of_at_most(limit):
         run(questions(count), settings, path, outcomes)
     lost = len(asked) - len(keys_in(path)) if mode == "direct" else 0

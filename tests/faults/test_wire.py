@@ -22,6 +22,7 @@ from asking import KEY, KEY_VARIABLE, clear, many_runs, questions, quick, run
 from harness import Outcomes, many_cases
 from raw_endpoint import RawEndpoint, raw_endpoint
 from sharegpt4v.config import load
+from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.endpoint.account import reservations_path
 from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.connection import Connection
@@ -229,7 +230,7 @@ def test_the_longest_wait_is_a_key_of_the_config_and_ten_minutes_by_default(tmp_
     for changed, seconds in (({}, 600), ({"longest_wait_seconds": 7}, 7)):
         path.write_text(json.dumps({"base": str(DEFAULT_CONFIG), section: changed}))
         settings = endpoint_settings(getattr(load(path), section), "http://127.0.0.1/v1")
-        assert settings.longest_wait_seconds == seconds
+        assert settings.endpoint.longest_wait_seconds == seconds
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
@@ -256,10 +257,11 @@ def test_an_address_with_a_secret_is_refused_and_never_shown(
     address += "&".join(query)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(KEY_VARIABLE, KEY)
+        keys = {"api_key_variable": KEY_VARIABLE, "timeout_seconds": 1, "longest_wait_seconds": 1}
 
         def connect() -> str:
             try:
-                return Connection(address, KEY_VARIABLE, 1, 1).address
+                return Connection(Endpoint.model_construct(**keys, base_url=address)).address
             except UserError as error:
                 assert not any(secret in str(error) for secret in SECRETS)
                 raise

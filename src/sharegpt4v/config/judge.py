@@ -4,37 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sharegpt4v.config.section import Count, Fraction, Positive, Section, Text
-from sharegpt4v.config.teacher import LONGEST_WAIT, Address, Budget, VariableName
+from sharegpt4v.config.endpoint import Endpoint
+from sharegpt4v.config.section import Count, Fraction, Text
 
 
-class Judge(Section):
+class Judge(Endpoint):
     """GPT-4 in the paper. Prompts and temperatures are the benchmarks' own. Scores by unlike judges do not compare."""
 
-    base_url: Address = Field(
-        description="Address of an OpenAI-compatible endpoint, without user, password, key or query; `mini` starts the "
-        "synthetic world's own on this machine."
-    )
     model: Text = Field(
         description="Name of the model, as the endpoint calls it (officially gpt-4-0314 and gpt-4-0613)."
-    )
-    api_key_variable: VariableName | None = Field(
-        default=None,
-        description="Name of the environment variable that holds the key; never the key itself. null: no key.",
-    )
-    concurrency: Count = Field(default=8, description="Requests under way at a time.")
-    requests_per_minute: Count | None = Field(default=None, description="Limit on requests per minute. null: no limit.")
-    tokens_per_minute: Count | None = Field(
-        default=None, description="Limit on tokens of messages and replies per minute. null: no limit."
-    )
-    timeout_seconds: Positive = Field(
-        default=120, description="Seconds after which one request is given up that has no whole reply."
-    )
-    longest_wait_seconds: Positive = LONGEST_WAIT
-    attempts: Count = Field(default=6, description="Attempts per message, the first one counted.")
-    budget: Budget | None = Field(
-        default=None,
-        description="Prices and a limit on what grading one model's answers to one benchmark may cost. null: no limit.",
     )
     llava_bench_runs: Count = Field(
         default=1,

@@ -9,6 +9,7 @@ from sharegpt4v.config.benchmarks import Benchmarks
 from sharegpt4v.config.captions import Captions
 from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.corpora import Corpora
+from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.judge import Judge
 from sharegpt4v.config.mini import Mini
 from sharegpt4v.config.models import SubstitutionPair, TrainedModel
@@ -49,6 +50,6 @@ class Config(Section):
     tracking: Tracking = Field(default=Tracking(), description="MLflow.")
 
     @property
-    def endpoints(self) -> dict[str, Teacher | Judge]:
+    def endpoints(self) -> dict[str, Endpoint]:
         """The sections, by their keys, whose endpoints a run asks; the judge's only where a benchmark needs it."""
         return {"teacher": self.teacher, **({"judge": self.judge} if self.benchmarks.judged else {})}

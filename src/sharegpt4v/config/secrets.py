@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from sharegpt4v.config.judge import Judge
-from sharegpt4v.config.teacher import Teacher
+from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.tree import Entry, Location
 from sharegpt4v.config.wording import dotted
 
@@ -33,7 +32,7 @@ def secrets_in(tree: Entry, location: Location = ()) -> Iterator[str]:
         )
 
 
-def missing_keys(endpoints: Mapping[str, Teacher | Judge], environ: Mapping[str, str]) -> list[str]:
+def missing_keys(endpoints: Mapping[str, Endpoint], environ: Mapping[str, str]) -> list[str]:
     """Return a line for each environment variable that the sections name and `environ` lacks or holds empty."""
     return [
         f"environment variable {section.api_key_variable} is not set; expected the key of {section.base_url} in it, as "

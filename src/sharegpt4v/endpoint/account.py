@@ -21,10 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.endpoint.budget import Budget, BudgetGuard
+from sharegpt4v.endpoint.budget import BudgetGuard
 from sharegpt4v.endpoint.completion import Bound
 from sharegpt4v.endpoint.failure import Failure
 from sharegpt4v.endpoint.journal import Journal
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.ledger import Ledger
 
 Record = dict[str, Any]
@@ -62,9 +63,9 @@ def billed(replies: Iterable[Record], reservations: Iterable[Record], most: Boun
 class Account:
     """The budget of a run and its file of reservations."""
 
-    def __init__(self, budget: Budget | None, replies: Ledger, model: str) -> None:
-        self.guard = BudgetGuard(budget)
-        self.model = model
+    def __init__(self, settings: ChatSettings, replies: Ledger) -> None:
+        self.guard = BudgetGuard(settings.endpoint.budget, settings.batch_factor)
+        self.model = settings.endpoint.model
         self._replies = replies
         self._ledger = Ledger(reservations_path(replies.path))
         self._journal = Journal(self._ledger)

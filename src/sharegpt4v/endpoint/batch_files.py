@@ -17,7 +17,7 @@ from sharegpt4v.endpoint.connection import Connection
 from sharegpt4v.endpoint.failure import GOOD, Failure, RequestFailed, code_and_message, may_be_billed
 from sharegpt4v.endpoint.request import AnyRequest, Skipped
 from sharegpt4v.endpoint.run import Run
-from sharegpt4v.endpoint.settings import TeacherSettings
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.files import writing
 
 NOT_RUN = 408  # our status for a request that the endpoint did not come to, as in a batch that has expired
@@ -57,7 +57,7 @@ def write_requests(path: Path, queue: Queue, run: Run, most: int) -> Written:
     return Written(asked, total, longest)
 
 
-def _line(key: str, request: AnyRequest, settings: TeacherSettings) -> bytes:
+def _line(key: str, request: AnyRequest, settings: ChatSettings) -> bytes:
     line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": settings.chat(request)}
     data = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
     if len(data) > settings.batch_bytes:
@@ -94,7 +94,7 @@ def read_results(
     batch: str,
     asked: Mapping[str, Mapping[str, Any]],
     bound: Bound,
-    settings: TeacherSettings,
+    settings: ChatSettings,
     connection: Connection,
 ) -> Iterator[Result]:
     """Yield the results in an output file or an error file of the batch of that id.

@@ -182,7 +182,7 @@ class Batches:
             self.settings.length_parameter.name = wanted
         if not failure.is_transient and not wanted:
             self.run.skip(key, failure.reason)
-        elif self.tries[key] >= self.settings.attempts:
+        elif self.tries[key] >= self.settings.endpoint.attempts:
             self.run.skip(key, f"{failure.reason} ({self.tries[key]} attempts)")
         elif key in self.missing:
             queue.append((key, self.missing[key]))

@@ -5,32 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from sharegpt4v.config.endpoint import Budget
 from sharegpt4v.endpoint.request import AnyRequest
 
 FRAME_TOKENS = 64  # of a chat's frame: roles and marks of two messages, and what the reply begins with
 UNITS = 10**12  # per US dollar: sums of whole numbers do not drift
-
-
-@dataclass(frozen=True)
-class Budget:
-    """A limit in US dollars, and prices in US dollars per million tokens; `batch_factor` is the Batch API's share."""
-
-    limit_usd: float
-    prompt_usd_per_million: float
-    completion_usd_per_million: float
-    batch_factor: float = 1.0
-
-    def usd(self, prompt_tokens: float, completion_tokens: float, batch: bool) -> float:
-        """Return what so many tokens cost."""
-        usd = (prompt_tokens * self.prompt_usd_per_million + completion_tokens * self.completion_usd_per_million) / 1e6
-        return usd * self.batch_factor if batch else usd
-
-    def cost(self, record: Mapping[str, Any]) -> float:
-        """Return the US dollars of one record from its `prompt_tokens`, `completion_tokens` and `batch`."""
-        return self.usd(record["prompt_tokens"], record["completion_tokens"], "batch" in record)
 
 
 def prompt_bound(request: AnyRequest, image_tokens: int) -> int:
@@ -59,10 +40,13 @@ class Forecast:
 
 
 class BudgetGuard:
-    """What has been spent, and what the requests under way may cost at most; both together stay below the limit."""
+    """What has been spent, and what the requests under way may cost at most; both together stay below the limit.
 
-    def __init__(self, budget: Budget | None) -> None:
-        self.budget = budget
+    The Batch API bills `batch_factor` of the budget's prices.
+    """
+
+    def __init__(self, budget: Budget | None, batch_factor: float) -> None:
+        self.budget, self.batch_factor = budget, batch_factor
         self._spent = self._reserved_units = 0
         self._reserved: dict[str, int] = {}
         self._settled = asyncio.Event()
@@ -111,8 +95,11 @@ class BudgetGuard:
         self._spent += _units(usd)
 
     def cost(self, record: Mapping[str, Any]) -> float:
-        """Return what a record cost; nothing without a budget."""
-        return self.budget.cost(record) if self.budget else 0.0
+        """Return the US dollars of a record by its tokens and whether it has a `batch`; nothing without a budget."""
+        if self.budget is None:
+            return 0.0
+        usd = self.budget.usd(record["prompt_tokens"], record["completion_tokens"])
+        return usd * self.batch_factor if "batch" in record else usd
 
     def note(self) -> str:
         """Say in a few words what has been spent."""

@@ -24,15 +24,13 @@ from sharegpt4v.endpoint.batch import ask_by_batch, withdraw_batches
 from sharegpt4v.endpoint.direct import ask_directly
 from sharegpt4v.endpoint.request import AnyRequest
 from sharegpt4v.endpoint.run import Remarks, Run, Stopped
-from sharegpt4v.endpoint.settings import TeacherSettings
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.ledger import Ledger
-
-__all__ = ["TeacherSettings", "ask"]
 
 
 async def ask(
     requests: Iterable[AnyRequest],
-    settings: TeacherSettings,
+    settings: ChatSettings,
     ledger: Ledger,
     *,
     title: str = "seed captions",

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sharegpt4v.endpoint.connection import Connection
 from sharegpt4v.endpoint.failure import GOOD, Failure, RequestFailed, compact
-from sharegpt4v.endpoint.settings import TeacherSettings
+from sharegpt4v.endpoint.settings import ChatSettings
 
 MOST_PARTS = 1000  # of a list; one part and one choice are what is asked for
 LONGEST_NAME = 200  # characters of a model's name or a finish reason
@@ -72,11 +72,11 @@ class Bound:
     completion_tokens: int
 
 
-def record_of(about: Mapping[str, Any], settings: TeacherSettings, attempts: int) -> dict[str, Any]:
+def record_of(about: Mapping[str, Any], settings: ChatSettings, attempts: int) -> dict[str, Any]:
     """Return the part of a record that does not depend on the answer; `about` is what the request says of itself."""
     return {
         **about,
-        "model": settings.model,
+        "model": settings.endpoint.model,
         "answered_by": None,
         "prompt_tokens": 0,
         "completion_tokens": 0,

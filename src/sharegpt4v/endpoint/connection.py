@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import orjson
 
 from sharegpt4v.addresses import is_loopback
+from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.endpoint.failure import Failure, RequestFailed, code_and_message, may_be_billed
 from sharegpt4v.endpoint.pacing import retry_after
 from sharegpt4v.errors import UserError, printable
@@ -45,17 +46,15 @@ class Answer:
 class Connection:
     """An endpoint's address and key, and as a context manager the open connections to it.
 
-    `api_key_variable` names the environment variable with the key, None for an endpoint that wants no key. A missing
-    key, and an address that is none or holds secrets, is a `UserError`, which never shows the latter. No request takes
-    longer than `timeout_seconds`, and no wait that the endpoint asks for longer than `longest_wait_seconds`.
+    A missing key, and an address that is none or holds secrets, is a `UserError`, which never shows the latter. No
+    request takes longer than `timeout_seconds`, and no wait that the endpoint asks for longer than
+    `longest_wait_seconds`.
     """
 
-    def __init__(
-        self, base_url: str, api_key_variable: str | None, timeout_seconds: float, longest_wait_seconds: float
-    ) -> None:
-        self._api_key = _key_in(api_key_variable) if api_key_variable else ""
-        self.address = _checked(base_url, self._api_key)
-        self._timeout, self._longest_wait = timeout_seconds, longest_wait_seconds
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._api_key = _key_in(endpoint.api_key_variable) if endpoint.api_key_variable else ""
+        self.address = _checked(endpoint.base_url, self._api_key)
+        self._timeout, self._longest_wait = endpoint.timeout_seconds, endpoint.longest_wait_seconds
 
     @property
     def is_local(self) -> bool:

@@ -25,7 +25,7 @@ async def ask_directly(run: Run, missing: Mapping[str, AnyRequest]) -> None:
     """Ask for all that is missing, by `concurrency` workers, until nothing is left or the run is stopped."""
     workers, queue = _Workers(run), iter(missing.items())
     async with run.connection, asyncio.TaskGroup() as group:
-        for _ in range(min(run.settings.concurrency, len(missing))):
+        for _ in range(min(run.settings.endpoint.concurrency, len(missing))):
             group.create_task(workers.work(queue))
 
 
@@ -33,12 +33,12 @@ class _Workers:
     """What all requests under way have in common."""
 
     def __init__(self, run: Run) -> None:
-        self.run, settings = run, run.settings
+        self.run, endpoint = run, run.settings.endpoint
         self.pacer = Pacer(
-            settings.requests_per_minute,
-            settings.tokens_per_minute,
+            endpoint.requests_per_minute,
+            endpoint.tokens_per_minute,
             sleep=run.pause,
-            longest_wait=settings.longest_wait_seconds,
+            longest_wait=endpoint.longest_wait_seconds,
         )
         self.forecast = Forecast()
         self.skipped_in_a_row = 0
@@ -141,7 +141,7 @@ class _Question:
 
     async def wait_after(self, failure: Failure) -> None:
         """Wait until the same request may be sent again; `Skipped` or `Stopped` where that makes no sense."""
-        if why := failure.stops_all(self.settings.model):
+        if why := failure.stops_all(self.settings.endpoint.model):
             self.run.stop(why)
         if self.run.stopped_by:
             raise Stopped
@@ -155,6 +155,6 @@ class _Question:
                 self.run.say(f"{self.run.connection.address} asks to wait {duration(wait)}")
             return
         self.failures += 1
-        if self.failures >= self.settings.attempts:
+        if self.failures >= self.settings.endpoint.attempts:
             raise Skipped(f"{failure.reason} ({self.requests} attempts)")
         await self.run.pause(max(back_off(self.failures, self.settings.back_off_seconds), failure.wait or 0))

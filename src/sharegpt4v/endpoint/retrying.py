@@ -25,12 +25,12 @@ async def retry(run: Run, call: Callable[[], Awaitable[Result]], patient: bool =
             return await call()
         except RequestFailed as error:
             failure = error.failure
-        if (why := failure.stops_all(run.settings.model)) or not failure.is_transient:
+        if (why := failure.stops_all(run.settings.endpoint.model)) or not failure.is_transient:
             run.stop(why or failure.reason)
             raise Stopped
         failures += 1
         waits = patient and failure.status != GOOD and time.monotonic() - began < PATIENCE
-        if failures >= run.settings.attempts and not waits:
+        if failures >= run.settings.endpoint.attempts and not waits:
             run.stop(f"{failure.reason} ({failures} attempts)")
             raise Stopped
         await run.pause(max(back_off(failures, run.settings.back_off_seconds), failure.wait or 0))

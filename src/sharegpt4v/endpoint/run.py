@@ -14,7 +14,7 @@ from sharegpt4v.endpoint.completion import Bound
 from sharegpt4v.endpoint.connection import Connection
 from sharegpt4v.endpoint.journal import Journal
 from sharegpt4v.endpoint.request import AnyRequest
-from sharegpt4v.endpoint.settings import TeacherSettings
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.errors import UserError
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.progress import Progress
@@ -29,15 +29,11 @@ class Stopped(Exception):
 class Run:
     """The connection, the money, the ledger and what has happened so far. `title`, `noun` and `remarks` as in `ask`."""
 
-    def __init__(
-        self, settings: TeacherSettings, ledger: Ledger, title: str, noun: str, remarks: Remarks | None
-    ) -> None:
+    def __init__(self, settings: ChatSettings, ledger: Ledger, title: str, noun: str, remarks: Remarks | None) -> None:
         self.settings, self.ledger = settings, ledger
         self.title, self.noun, self.remarks = title, noun, remarks
-        self.connection = Connection(
-            settings.base_url, settings.api_key_variable, settings.timeout_seconds, settings.longest_wait_seconds
-        )
-        self.account = Account(settings.budget, ledger, settings.model)
+        self.connection = Connection(settings.endpoint)
+        self.account = Account(settings, ledger)
         self.skipped: dict[str, str] = {}
         self.unwritten = 0  # replies
         self.stopping = asyncio.Event()
@@ -58,10 +54,10 @@ class Run:
             if (key := self.settings.key(request)) not in self.ledger:
                 missing.setdefault(key, request)
         if missing:
-            if self.settings.budget:
+            if self.settings.endpoint.budget:
                 self._count_earlier(max(self.bound(request).prompt_tokens for request in missing.values()))
             about = f"{len(missing):,} of {total:,} {self.noun}"
-            self.say(f"asking {self.settings.model} at {self.connection.address} about {about}")
+            self.say(f"asking {self.settings.endpoint.model} at {self.connection.address} about {about}")
         self.progress = Progress(self.title, total, self.noun, done=total - len(missing))
         return missing
 

@@ -1,12 +1,11 @@
-"""How the teacher or the judge is asked: where, for what, and how hard it may be pressed."""
+"""How an endpoint is asked: its section of the config as it is, and what the question at hand needs beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from sharegpt4v.endpoint.budget import Budget
-from sharegpt4v.endpoint.pacing import LONGEST_WAIT
+from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.endpoint.request import AnyRequest
 from sharegpt4v.ledger import key_of
 
@@ -19,25 +18,17 @@ class LengthParameter:
 
 
 @dataclass(frozen=True)
-class TeacherSettings:
-    """How to reach the teacher, what to ask it for, and how hard to press. The key itself is never held here."""
+class ChatSettings:
+    """An endpoint, and what its replies are to be like. The key itself is never held here."""
 
-    base_url: str
-    model: str
-    api_key_variable: str | None = "OPENAI_API_KEY"  # None: the endpoint wants no key
+    endpoint: Endpoint
     temperature: float | None = None  # None: the endpoint's own default
     max_tokens: int = 1024
     image_detail: str = "high"  # high, low or auto
-    concurrency: int = 8
-    requests_per_minute: float | None = None
-    timeout_seconds: float = 120.0  # of a request, from its first byte to the last one of its answer
-    longest_wait_seconds: float = LONGEST_WAIT  # of those that the endpoint asks for
-    attempts: int = 6
-    back_off_seconds: float = 1.0
-    tokens_per_minute: float | None = None
-    image_tokens: int = 0  # what one image can cost at most
-    budget: Budget | None = None  # None: no limit
     mode: str = "direct"  # or "batch": OpenAI's Batch API
+    image_tokens: int = 0  # what one image can cost at most
+    batch_factor: float = 1.0  # of the prices, by the Batch API
+    back_off_seconds: float = 1.0
     batch_requests: int = 50_000  # of one file of the Batch API, at most
     batch_bytes: int = 200_000_000
     poll_seconds: float = 60.0  # between looks at batches; the first come sooner
@@ -46,7 +37,7 @@ class TeacherSettings:
 
     def key(self, request: AnyRequest) -> str:
         """Return the ledger's key of a request: what is asked, the model and what shapes the reply."""
-        return key_of(*request.identity, self.model, self._shape)
+        return key_of(*request.identity, self.endpoint.model, self._shape)
 
     @cached_property
     def _shape(self) -> dict[str, object]:
@@ -56,4 +47,4 @@ class TeacherSettings:
         """Return the body of a chat request; `Skipped` when its image cannot be sent."""
         heat = {} if self.temperature is None else {"temperature": self.temperature}
         messages = request.messages(self.image_detail)
-        return {"model": self.model, "messages": messages, self.length_parameter.name: self.max_tokens, **heat}
+        return {"model": self.endpoint.model, "messages": messages, self.length_parameter.name: self.max_tokens, **heat}

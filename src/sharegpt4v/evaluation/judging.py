@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.catalogues.benchmarks import benchmark_named
-from sharegpt4v.endpoint.client import TeacherSettings, ask
+from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.request import TextRequest
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.errors import MissingFile, UserError
 from sharegpt4v.evaluation.joining import Limits
 from sharegpt4v.evaluation.judged import JudgedModule
@@ -34,7 +35,7 @@ def judge(
     answers_file: Path,
     out: Path,
     work: Path,
-    settings: TeacherSettings,
+    settings: ChatSettings,
     runs: int = 1,
     without_missing: bool = False,
     limits: Limits = Limits(),  # noqa: B008, it is frozen
@@ -76,7 +77,7 @@ def judge(
         answers_file,
         {
             "benchmark": benchmark,
-            "model": settings.model,
+            "model": settings.endpoint.model,
             "answered_by": sorted({record["answered_by"] for record in flat if record["answered_by"]}),
             "prompt_sha256": prompt.sha256,
             "official": prompt.official,
@@ -98,7 +99,7 @@ def _ask(
     module: JudgedModule,
     messages: Mapping[int | str, str],
     runs: int,
-    settings: TeacherSettings,
+    settings: ChatSettings,
     ledger: Ledger,
 ) -> list[list[Records]]:
     """Return the records of all replies per question and run: try by try, whatever has no readable reply yet."""

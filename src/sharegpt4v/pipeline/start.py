@@ -11,8 +11,7 @@ from typing import Any
 
 from sharegpt4v import layout
 from sharegpt4v.config import Config, load, missing_keys
-from sharegpt4v.config.judge import Judge
-from sharegpt4v.config.teacher import Teacher
+from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.job_record import FOLDER_VARIABLE
@@ -81,7 +80,7 @@ def take_folder() -> None:
         raise UserError(f"{Path.cwd()}: another run is working in this folder; wait for it, or stop it") from None
 
 
-def endpoints(config: Config) -> dict[str, Teacher | Judge]:
+def endpoints(config: Config) -> dict[str, Endpoint]:
     """Return the sections, by their keys, whose endpoints a run asks: the teacher is not where seed captions are
     taken."""
     taken = layout.is_taken(config, layout.SEED_CAPTIONS)

@@ -22,7 +22,7 @@ from sharegpt4v.corpora.quality import Limits, count_reasons, print_counts, refu
 from sharegpt4v.corpora.rows import caption_row, choose_question, write_array
 from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.request import Request, prompt_hash
-from sharegpt4v.endpoint.settings import TeacherSettings
+from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, write_json, write_jsonl
 from sharegpt4v.image_paths import inside
@@ -78,7 +78,7 @@ def seed_captions(
     out: Path,
     work: Path,
     prompts: PromptBook,
-    settings: TeacherSettings,
+    settings: ChatSettings,
     limits: Limits,
     *,
     seed: int,

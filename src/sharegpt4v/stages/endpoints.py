@@ -7,42 +7,31 @@ from typing import TYPE_CHECKING, Any
 from sharegpt4v.errors import UserError
 
 if TYPE_CHECKING:
-    from sharegpt4v.config.judge import Judge
-    from sharegpt4v.config.teacher import Teacher
-    from sharegpt4v.endpoint.settings import TeacherSettings
+    from sharegpt4v.config.endpoint import Endpoint
+    from sharegpt4v.endpoint.settings import ChatSettings
     from sharegpt4v.plan.tables import Price
 
 
-def endpoint_settings(section: Teacher | Judge, base_url: str, **what: Any) -> TeacherSettings:
+def endpoint_settings(section: Endpoint, base_url: str, **what: Any) -> ChatSettings:
     """Return how to ask the endpoint of a section, which answers at `base_url`; `what` to ask for is the verb's.
 
     What the Batch API costs less, and how many tokens an image takes, is in the tables that `s4v plan` reads. A
     `UserError` when images are asked about under a budget, and nobody says how many tokens they can take.
     """
-    from sharegpt4v.endpoint.budget import Budget
-    from sharegpt4v.endpoint.settings import TeacherSettings
+    from sharegpt4v.endpoint.settings import ChatSettings
     from sharegpt4v.plan.tables import read_prices
 
     price = read_prices().get(section.model)
     factor = price.batch_factor if price and price.batch_factor is not None else 1.0
-    budget = section.budget
-    return TeacherSettings(
-        base_url,
-        section.model,
-        section.api_key_variable,
-        concurrency=section.concurrency,
-        requests_per_minute=section.requests_per_minute,
-        tokens_per_minute=section.tokens_per_minute,
-        timeout_seconds=section.timeout_seconds,
-        longest_wait_seconds=section.longest_wait_seconds,
-        attempts=section.attempts,
-        budget=Budget(**budget.model_dump(exclude={"image_tokens"}), batch_factor=factor) if budget else None,
+    return ChatSettings(
+        section.model_copy(update={"base_url": base_url}),
+        batch_factor=factor,
         image_tokens=_image_tokens(section, price, what["image_detail"]) if "image_detail" in what else 0,
         **what,
     )
 
 
-def _image_tokens(section: Teacher | Judge, price: Price | None, detail: str) -> int:
+def _image_tokens(section: Endpoint, price: Price | None, detail: str) -> int:
     """Return the most tokens of an image; without a budget they only set the pace, so a usual number will do."""
     from sharegpt4v.plan.tables import PRICES, read_assumptions
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sharegpt4v.config import Config
     from sharegpt4v.config.teacher import Quality, Teacher
     from sharegpt4v.corpora.quality import Limits
-    from sharegpt4v.endpoint.settings import TeacherSettings
+    from sharegpt4v.endpoint.settings import ChatSettings
 
 
 def run(config: Config) -> None:
@@ -48,7 +48,7 @@ def run(config: Config) -> None:
         )
 
 
-def settings_of(teacher: Teacher, base_url: str) -> TeacherSettings:
+def settings_of(teacher: Teacher, base_url: str) -> ChatSettings:
     """Turn the section `teacher` into what the client takes."""
     from sharegpt4v.stages.endpoints import endpoint_settings
 
