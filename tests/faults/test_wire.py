@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sharegpt4v.verbs.endpoints import endpoint_settings
 
 from asking import KEY, KEY_VARIABLE, clear, many_runs, questions, quick, run
 from harness import Outcomes, many_cases
@@ -33,6 +32,7 @@ from sharegpt4v.layout import DEFAULT_CONFIG
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.mini.endpoint_faults import Fault
+from sharegpt4v.stages.endpoints import endpoint_settings
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 GOOD = json.dumps({

@@ -1,4 +1,4 @@
-"""What the verbs that ask an endpoint have in common: its section of the config becomes what the client takes."""
+"""What the stages that ask an endpoint have in common: its section of the config becomes what the client takes."""
 
 from __future__ import annotations
 
