@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from sharegpt4v.config.compute import Compute
+from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.folders import new_folder
@@ -35,8 +35,6 @@ from sharegpt4v.training.rows import Row, read_rows, tokenise
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
 
-COMPUTE = Compute()
-
 
 def train_stage(
     start: Path | tuple[Path, Path],
@@ -48,7 +46,7 @@ def train_stage(
     work: Path,
     stage_name: str,
     ranks: Ranks = ALONE,
-    compute: Compute = COMPUTE,
+    compute: Compute = SINGLE_PROCESS,
     images: Usable | None = None,
     speeds: Path | None = None,
 ) -> None:
