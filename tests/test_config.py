@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from sharegpt4v.catalogues.benchmarks import read_catalogue as read_benchmarks
 from sharegpt4v.catalogues.sources import read_catalogue as read_sources
@@ -22,6 +23,7 @@ from sharegpt4v.config.benchmarks import BenchmarkName
 from sharegpt4v.errors import UserError
 
 CONFIG = Path(__file__).parents[1] / "config"
+GOLDEN = Path(__file__).parent / "golden" / "presets"
 PRESETS = sorted(CONFIG.glob("*.yaml"))
 
 Preset = Callable[..., Path]
@@ -61,16 +63,35 @@ def test_presets_of_the_project_are_right(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
 
 
-def test_the_whole_preset_names_every_key() -> None:
-    written = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))
-    everything = load(CONFIG / "config.yaml").model_dump(mode="json")
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_presets_resolve_to_what_they_always_did(path: Path) -> None:
+    """So that no change of a default, which all presets share, changes the paper or the miniature unnoticed."""
+    resolved = json.dumps(load(path).model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+    assert resolved == (GOLDEN / f"{path.stem}.json").read_text(encoding="utf-8"), "if it is meant, write it there"
 
-    def names(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: names(inner) for key, inner in value.items()}
-        return [names(inner) for inner in value] if isinstance(value, list) else None
 
-    assert names(written) == names(everything)
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_presets_repeat_nothing(path: Path, tmp_path: Path) -> None:
+    written = YAML(typ="safe").load(path)
+    below = tmp_path / "below.yaml"
+    base = f"base: {CONFIG / written.pop('base')}" if "base" in written else ""
+    below.write_text(f"{base}\nname: below\n", encoding="utf-8")
+    assert list(repeated(written, load(below).model_dump(mode="json"))) == []
+
+
+def repeated(above: dict[str, Any], below: dict[str, Any], place: str = "") -> Iterator[str]:
+    """Yield the keys of a preset that say what holds without them."""
+    for key in above.keys() & below.keys():
+        if above[key] == below[key]:
+            yield place + key
+        elif isinstance(above[key], dict) and isinstance(below[key], dict):
+            yield from repeated(above[key], below[key], f"{place}{key}.")
+
+
+def test_the_paper_is_what_no_preset_says() -> None:
+    assert YAML(typ="safe").load(CONFIG / "paper-7b.yaml") == {"name": "paper-7b"}
+    for name in ("paper-7b", "paper-13b", "released"):
+        assert "base" not in YAML(typ="safe").load(CONFIG / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -136,6 +157,18 @@ def test_mappings_merge_and_lists_replace(preset: Preset) -> None:
     assert config.captions.sources == ("coco",)
     assert config.name == "other"
     assert config.teacher.model == "mini-teacher"
+
+
+def test_what_no_file_says_is_the_papers_also_within_a_section(preset: Preset) -> None:
+    config = load(preset("name: mine", "finetuning: {epochs: 2}", "compute: {nodes: 4}", base=False))
+    paper = load(CONFIG / "paper-7b.yaml")
+    assert config.finetuning == paper.finetuning.model_copy(update={"epochs": 2.0})
+    assert config.compute == paper.compute.model_copy(update={"nodes": 4})
+    assert complaints(preset("name: mine", "base_models: {vision_tower: {heads: 5}}", base=False)) == [
+        "config/my.yaml:2: base_models.vision_tower.heads is 5; expected a divisor of hidden_size, 1024"
+    ]
+    path = preset("name: mine", "base_models: {vision_tower: {layers: 8}}", base=False)
+    assert complaints(path)[0].startswith("default: captioner.recipe.tune_vit_from_layer is 12; expected at most 8")
 
 
 def test_a_preset_may_build_on_a_preset_and_take_a_section_away(preset: Preset) -> None:
@@ -226,22 +259,22 @@ def test_wrong_values(preset: Preset, text: str, complaint: str) -> None:
 
 def test_a_missing_key_names_the_section_that_lacks_it(preset: Preset) -> None:
     values = load(CONFIG / "config.yaml").model_dump(mode="json")
-    del values["teacher"]["model"], values["sources"]
+    del values["mini"]["instruction_rows"]["detail"], values["name"]
     path = preset(*json.dumps(values, indent=1).splitlines(), base=False, name="copy.json")
-    line = next(n for n, text in enumerate(path.read_text().splitlines(), start=1) if '"teacher"' in text)
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), start=1) if '"instruction_rows"' in text)
     assert complaints(path) == [
-        "config/copy.json:1: sources is missing; expected a mapping of keys",
-        f"config/copy.json:{line}: teacher.model is missing; expected text",
+        "config/copy.json:1: name is missing; expected a name of at most 64 small letters, digits, '.', '+' and '-'",
+        f"config/copy.json:{line}: mini.instruction_rows.detail is missing; expected a whole number of at least 0",
     ]
 
 
 def test_the_file_that_holds_the_key_is_named(preset: Preset) -> None:
     whole = Path("config/config.yaml")
-    whole.write_text(whole.read_text().replace("max_tokens: 1024", "max_tokens: many"))
+    whole.write_text(whole.read_text().replace("max_new_tokens: 96", "max_new_tokens: many"))
     path = preset("teacher: {attempts: none}")
     assert complaints(path) == [
         "config/my.yaml:2: teacher.attempts is 'none'; expected a whole number of at least 1",
-        f"config/config.yaml:{line_of('max_tokens')}: teacher.max_tokens is 'many'; "
+        f"config/config.yaml:{line_of('max_new_tokens')}: captions.max_new_tokens is 'many'; "
         "expected a whole number of at least 1",
     ]
 

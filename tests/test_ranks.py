@@ -77,7 +77,8 @@ def test_two_processes_make_the_model_of_one_even_when_killed(smoke: Path, tmp_p
     out = folder / "checkpoints/sharegpt4v-7b/finetuned"
     alone = losses(out)
     shutil.rmtree(out)
-    settings = read_json(folder / ".work/config.json") | {"compute": {"processes_per_node": 2, "wait_minutes": 2}}
+    settings = read_json(folder / ".work/config.json")
+    settings["compute"] |= {"processes_per_node": 2, "wait_minutes": 2}
     settings["finetuning"]["checkpoint_minutes"] = 1e-5
     write_json(tmp_path / "two.json", settings)
     command = [str(BIN / "s4v"), "stage", "finetuning", "sharegpt4v-7b", "--config", str(tmp_path / "two.json")]
@@ -129,8 +130,8 @@ def alive(process: int) -> bool:
 
 
 def test_the_command_line_is_the_same_for_one_node_and_many() -> None:
-    command = launch_command(Compute(processes_per_node=8), ["pretrain", "7b"], {})
+    command = launch_command(Compute(nodes=1, processes_per_node=8), ["pretrain", "7b"], {})
     assert command[1:5] == ["-m", "torch.distributed.run", "--nnodes=1", "--nproc-per-node=8"]
     assert command[-4:] == ["-m", "sharegpt4v.cli", "pretrain", "7b"]
     with pytest.raises(UserError, match=r"compute\.nodes is 2 and this is no Slurm job"):
-        launch_command(Compute(nodes=2), ["pretrain", "7b"], {"PATH": os.environ["PATH"]})
+        launch_command(Compute(nodes=2, processes_per_node=1), ["pretrain", "7b"], {"PATH": os.environ["PATH"]})

@@ -93,7 +93,7 @@ def test_what_else_is_named_is_there() -> None:
     assert os.access(PROJECT / ".ci/run", os.X_OK)
     assert run(["bash", "-n", ".ci/run"]).returncode == 0
     for page, text in PAGES.items():
-        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
     for folder in re.findall(r"^\| `([^`]+/)`", PAGES[PROJECT / "docs/development.md"], re.MULTILINE):
         there = (PROJECT / folder).is_dir() or (PACKAGE / folder).is_dir()

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from sharegpt4v.config.base_models import Transformer, VisionTower
-from sharegpt4v.config.compute import Compute
+from sharegpt4v.config.compute import SINGLE_PROCESS
 from sharegpt4v.config.section import Section
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
@@ -72,7 +72,7 @@ def train(start, rows, world, out, compute=None, **recipe):
     from sharegpt4v.training.stages import train_stage
 
     data, recipe = world[2] / "data", Recipe(**(RECIPE | recipe))
-    compute = compute or Compute()
+    compute = compute or SINGLE_PROCESS
     train_stage(start, rows, data, out, recipe, 3, out.parent / "work", "finetuning", ALONE, compute)
 
 
@@ -207,9 +207,9 @@ def wait_for(condition, process):
 
 def test_a_step_is_of_so_many_samples_however_they_go_through_the_memory(world, tmp_path):
     rows = world[1]
-    thrifty = Compute(rows_at_once=1, recompute_activations=True)
+    thrifty = SINGLE_PROCESS.model_copy(update={"rows_at_once": 1, "recompute_activations": True})
     losses = {}
-    for name, compute in (("all_at_once", Compute()), ("thrifty", thrifty)):
+    for name, compute in (("all_at_once", SINGLE_PROCESS), ("thrifty", thrifty)):
         train(world[0], rows, world, tmp_path / name, compute, batch_size=8, batch_of="samples", epochs=2)
         metrics = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
         losses[name] = [json.loads(line)["loss"] for line in metrics]

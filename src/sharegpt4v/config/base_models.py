@@ -14,17 +14,17 @@ from sharegpt4v.config.section import Count, Name, Positive, Section, Text
 class ShortTraining(Section):
     """A training run counted in steps, for models that are made here and not downloaded."""
 
-    steps: Count = Field(description="Optimiser steps.")
-    batch_size: Count = Field(description="Samples per step.")
-    learning_rate: Positive = Field(description="Peak learning rate.")
+    steps: Count = Field(default=500, description="Optimiser steps.")
+    batch_size: Count = Field(default=64, description="Samples per step.")
+    learning_rate: Positive = Field(default=2e-3, description="Peak learning rate.")
 
 
 class TextTraining(Section):
     """A training run on text, counted in rows."""
 
-    rows: Count = Field(description="Rows of text, each seen once.")
-    batch_size: Count = Field(description="Packed rows of 256 tokens per step.")
-    learning_rate: Positive = Field(description="Peak learning rate.")
+    rows: Count = Field(default=16_000, description="Rows of text, each seen once.")
+    batch_size: Count = Field(default=3, description="Packed rows of 256 tokens per step.")
+    learning_rate: Positive = Field(default=1e-3, description="Peak learning rate.")
 
 
 class Published(Section):
@@ -52,25 +52,56 @@ class VisionTower(Transformer):
 
     image_size: Count = Field(description="Width and height of the input, in pixels.")
     patch_size: Count = Field(description="Width and height of a patch, in pixels; each patch is one visual token.")
-    training: ShortTraining = Field(description="Contrastive, on images and short alt-texts; unused when published.")
+    training: ShortTraining = Field(
+        default=ShortTraining(), description="Contrastive, on images and short alt-texts; unused when published."
+    )
 
 
 class Tokenizer(Section):
     """The tokenizer that all language models share (paper: Llama's, of 32,000 tokens)."""
 
-    vocabulary: int = Field(ge=300, description="Tokens in the vocabulary; the first 256 are the bytes.")
+    vocabulary: int = Field(
+        default=32_000, ge=300, description="Tokens in the vocabulary; the first 256 are the bytes."
+    )
+
+
+CLIP = VisionTower(
+    published=Published(id="openai/clip-vit-large-patch14-336", revision="ce19dc912ca5cd21c8a653c79e251e808ccabcd1"),
+    hidden_size=1024,
+    layers=24,
+    heads=16,
+    mlp_size=4096,
+    image_size=336,
+    patch_size=14,
+)
+VICUNA_7B = Transformer(
+    published=Published(id="lmsys/vicuna-7b-v1.5", revision="3321f76e3f527bd14065daf69dad9344000a201d"),
+    hidden_size=4096,
+    layers=32,
+    heads=32,
+    mlp_size=11008,
+)
+VICUNA_13B = Transformer(
+    published=Published(id="lmsys/vicuna-13b-v1.5", revision="c8327bf999adbd2efe2e75f6509fa01436100dc2"),
+    hidden_size=5120,
+    layers=40,
+    heads=40,
+    mlp_size=13824,
+)
 
 
 class BaseModels(Section):
     """What exists before the first image meets the first caption."""
 
-    vision_tower: VisionTower = Field(description="The image encoder (paper §4.1: CLIP-ViT-L/14-336).")
+    vision_tower: VisionTower = Field(default=CLIP, description="The image encoder (paper §4.1: CLIP-ViT-L/14-336).")
     tokenizer: Tokenizer = Field(
-        description="The tokenizer, trained on the texts at hand; published language models bring their own."
+        default=Tokenizer(),
+        description="The tokenizer, trained on the texts at hand; published language models bring their own.",
     )
     llm: dict[Name, Transformer] = Field(
-        description="Language models by the size that `models` and `captioner` name (paper §4.1: Vicuna 7B, 13B)."
+        default={"7b": VICUNA_7B, "13b": VICUNA_13B},
+        description="Language models by the size that `models` and `captioner` name (paper §4.1: Vicuna 7B, 13B).",
     )
     llm_training: TextTraining = Field(
-        description="Training of the language models on text alone; unused when published."
+        default=TextTraining(), description="Training of the language models on text alone; unused when published."
     )

@@ -19,13 +19,16 @@ else:
 class Benchmarks(Section):
     """Which benchmarks every model answers."""
 
-    root: Path = Field(description="Path of the folder that holds a folder of official files per benchmark.")
+    root: Path = Field(
+        default=Path("data/eval"), description="Path of the folder that holds a folder of official files per benchmark."
+    )
     names: tuple[BenchmarkName, ...] = Field(
+        default=tuple(read_catalogue()),
         min_length=1,
         description="Benchmarks to answer, each a row of config/benchmarks.tsv; `mme` makes two columns, "
         "`vqav2-test` and `vizwiz-test` only a file for the evaluation server.",
     )
-    batch_size: Count = Field(description="Questions answered at a time on one device.")
+    batch_size: Count = Field(default=16, description="Questions answered at a time on one device.")
     largest_incomplete_fraction: Fraction = Field(
         default=0.01,
         description="Share of a column's answers that may be missing, repeated or for unknown questions; with more, "

@@ -12,11 +12,13 @@ class Captions(Section):
     """Which images the captioner describes, and in what portions."""
 
     sources: tuple[SourceName, ...] = Field(
-        min_length=1, description="Sources whose images are all captioned (paper §3.3: LCS, COCO, SAM)."
+        default=("llava", "coco", "sam"),
+        min_length=1,
+        description="Sources whose images are all captioned (paper §3.3: LCS, COCO, SAM).",
     )
     shard_rows: Count = Field(default=10_000, description="Images per shard: the unit of jobs, files and resuming.")
-    batch_size: Count = Field(description="Images captioned at a time on one device.")
-    max_new_tokens: Count = Field(description="Longest caption, in tokens (paper's released tool: 500).")
+    batch_size: Count = Field(default=32, description="Images captioned at a time on one device.")
+    max_new_tokens: Count = Field(default=500, description="Longest caption, in tokens (paper's released tool: 500).")
     upright_photographs: bool = Field(
         default=True,
         description="Whether `s4v caption` turns the photographs of a folder upright by their EXIF data, as people see "

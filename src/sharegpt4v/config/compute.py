@@ -15,21 +15,21 @@ from sharegpt4v.config.section import Count, Positive, Section
 class Compute(Section):
     """How many processes train one model together; more than one are started by torchrun and joined by DeepSpeed."""
 
-    nodes: Count = Field(default=1, description="Nodes per model (paper: 2). More than one need Slurm.")
+    nodes: Count = Field(default=2, description="Nodes per model (paper: 2). More than one need Slurm.")
     processes_per_node: Count = Field(
-        default=1, description="Processes per node, one for each of its GPUs (paper: 8). On a CPU, 1."
+        default=8, description="Processes per node, one for each of its GPUs (paper: 8). On a CPU, 1."
     )
     rows_at_once: Count | None = Field(
-        default=None,
+        default=2,
         description="Packed rows that a process takes through a model at a time; it adds up the gradients of its part "
         "of a batch in so many goes as that needs. null: all in one.",
     )
     recompute_activations: bool = Field(
-        default=False,
+        default=True,
         description="Whether the backward pass computes again what it needs, to save memory (paper: yes).",
     )
     wait_minutes: Positive = Field(
-        default=10,
+        default=60,
         description="Minutes that a process waits for the others before all of them give up; the first one tokenises "
         "the rows meanwhile.",
     )
@@ -38,3 +38,7 @@ class Compute(Section):
     def processes(self) -> int:
         """How many train one model."""
         return self.nodes * self.processes_per_node
+
+
+SINGLE_PROCESS = Compute(nodes=1, processes_per_node=1, rows_at_once=None, recompute_activations=False)
+"""One process that takes whole batches through the model."""

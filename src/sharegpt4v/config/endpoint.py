@@ -50,23 +50,24 @@ class Endpoint(Section):
     """An endpoint that speaks the OpenAI protocol."""
 
     base_url: Address = Field(
+        default="https://api.openai.com/v1",
         description="Address of an OpenAI-compatible endpoint, without user, password, key or query; `mini` starts the "
-        "synthetic world's own on this machine."
+        "synthetic world's own on this machine.",
     )
     model: Text = Field(description="Name of the model, as the endpoint calls it.")
     api_key_variable: VariableName | None = Field(
-        default=None,
+        default="OPENAI_API_KEY",
         description="Name of the environment variable that holds the key; never the key itself. null: no key.",
     )
     concurrency: Count = Field(
-        default=8, description="Requests under way at a time; at least requests per second times seconds of a reply."
+        default=16, description="Requests under way at a time; at least requests per second times seconds of a reply."
     )
     requests_per_minute: Count | None = Field(default=None, description="Limit on requests per minute. null: no limit.")
     tokens_per_minute: Count | None = Field(
         default=None, description="Limit on tokens of prompts and replies per minute. null: no limit."
     )
     timeout_seconds: Positive = Field(
-        default=120, description="Seconds after which one request is given up that has no whole reply."
+        default=60, description="Seconds after which one request is given up that has no whole reply."
     )
     longest_wait_seconds: Positive = Field(
         default=600,
@@ -76,6 +77,6 @@ class Endpoint(Section):
     attempts: Count = Field(default=6, description="Attempts per request, the first one counted.")
     budget: Budget | None = Field(
         default=None,
-        description="Prices and a limit on what is spent: by the teacher in all, by the judge on one model's answers "
-        "to one benchmark. null: no limit.",
+        description="Prices and a limit on what one run may spend: on all seed captions, or on the verdicts on one "
+        "model's answers to one benchmark. null: no limit.",
     )

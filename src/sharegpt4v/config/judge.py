@@ -12,14 +12,16 @@ class Judge(Endpoint):
     """GPT-4 in the paper. Prompts and temperatures are the benchmarks' own. Scores by unlike judges do not compare."""
 
     model: Text = Field(
-        description="Name of the model, as the endpoint calls it (officially gpt-4-0314 and gpt-4-0613)."
+        default="gpt-4-0613",
+        description="Name of the model, as the endpoint calls it. Officially gpt-4-0613 for MM-Vet and gpt-4-0314 for "
+        "LLaVA-Bench; both are gone: `s4v doctor` says what replaces them.",
     )
     llava_bench_runs: Count = Field(
-        default=1,
+        default=3,
         description="Times that LLaVA-Bench is graded (LLaVA's published numbers: 3); the score is a mean.",
     )
     mm_vet_runs: Count = Field(
-        default=1, description="Times that MM-Vet is graded (its paper: 5); the score is a mean."
+        default=5, description="Times that MM-Vet is graded (its paper: 5); the score is a mean."
     )
     largest_failed_fraction: Fraction = Field(
         default=0.01,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
 
     Raises a `UserError` with one line per complaint: what was found, in which file and line, what was expected.
     """
-    tree = read_preset(Path(path))
+    tree = merge(_defaults(), read_preset(Path(path)))
     if overrides:
         tree = merge(tree, tree_of(overrides))
     complaints = list(secrets_in(tree))
@@ -48,6 +49,12 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     if contradictions:
         raise _refused(contradictions)
     return config
+
+
+@cache
+def _defaults() -> Entry:
+    """Return the values of all keys that no file gives: the paper's."""
+    return tree_of(Config(name="defaults").model_dump(mode="json", exclude={"name"}), "default")
 
 
 def read_preset(path: Path, above: tuple[Path, ...] = ()) -> Entry:

@@ -24,10 +24,12 @@ WHOLE = {"TrainedModel", "SubstitutionPair"}
 
 INTRODUCTION = f"""# Config
 
-Every number and path of a run stands in one config file. `config.yaml` is the whole `mini` preset and the one that is
-used by default. The other presets hold only what differs, under a first key `base: config.yaml` (a path relative to the
-preset): mappings merge key by key, lists replace, `null` takes away. What is given on the command line comes last, e.g.
-`snakemake --config seed=3`, and nested keys as `--config "teacher={{temperature: 0}}"`.
+Every number and path of a run stands in its config, whose defaults are the paper's. So `paper-7b.yaml` is almost empty,
+and `config.yaml`, the `mini` preset that is used when none is named, holds what differs from the paper. A preset may
+also hold what differs from another, under a first key `base: config.yaml`: a path relative to the preset, or one such
+as `config/config.yaml` for the project's own. Mappings merge key by key, those of the defaults too; lists replace;
+`null` takes away. What is given on the command line comes last, e.g. `snakemake --config seed=3`, and nested keys as
+`--config "teacher={{temperature: 0}}"`.
 
 Unknown keys, impossible values and impossible combinations stop a run before it starts, with the file and line of each.
 Paths are relative to the folder a run is started in, which is the project's own; a description says so where it is not.
@@ -107,8 +109,13 @@ def _table(part: Schema) -> str:
 def _default(key: str, part: Schema) -> str:
     if key in part.get("required", ()):
         return "to be given"
-    default = part["properties"][key]["default"]
-    return "its own defaults" if isinstance(default, dict) and default else f"`{json.dumps(default)}`"
+    node = part["properties"][key]
+    default, name = node["default"], _reference(node)
+    if isinstance(default, dict) and name and "patternProperties" not in node:
+        own = schema()["$defs"][name]["properties"]
+        default = {key: value for key, value in default.items() if own[key].get("default", ...) != value}
+        return f"`{json.dumps(default)}`" if default else "its own defaults"
+    return f"`{json.dumps(default)}`"
 
 
 def main(arguments: list[str]) -> int:

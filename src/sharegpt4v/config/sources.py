@@ -15,7 +15,10 @@ Policy = Literal["fail", "drop", "report"]
 class Img2Dataset(Section):
     """The command img2dataset, which downloads the sources that are lists of web addresses."""
 
-    command: Path = Field(description="Path of the command, in an environment of its own.")
+    command: Path = Field(
+        default=Path(".venv-img2dataset/bin/img2dataset"),
+        description="Path of the command, in an environment of its own.",
+    )
     threads: Count = Field(default=8, description="Downloads at a time.")
     timeout_seconds: Count = Field(default=10, description="Seconds after which one download is given up.")
     retries: CountOrNone = Field(default=2, description="Further attempts per address.")
@@ -24,21 +27,30 @@ class Img2Dataset(Section):
 class Sources(Section):
     """Where images come from, and how many may be missing or broken."""
 
-    catalogue: Path = Field(description="Path of the table of sources (TSV): address, count, bytes, hash, licence.")
-    use: tuple[SourceName, ...] = Field(description="Names of the rows of the catalogue that this run fetches.")
+    catalogue: Path = Field(
+        default=Path("config/sources.tsv"),
+        description="Path of the table of sources (TSV): address, count, bytes, hash, licence.",
+    )
+    use: tuple[SourceName, ...] = Field(
+        default=(
+            "coco", "llava", "sam", "web-celebrity", "web-landmark", "wikiart", "share_textvqa", "gqa", "ocr_vqa",
+            "textvqa", "vg", "coco-captions", "llava-captions", "llava-mix665k", "llava-detail23k",
+        ),
+        description="Names of the rows of the catalogue that this run fetches (paper table 1 and §4.3).",
+    )  # fmt: skip
     missing: Policy = Field(
         default="drop",
         description="What missing and broken images do. fail: one stops its source, and a training whose rows name it. "
         "drop: they are left out, and rows that name them, up to `largest_bad_fraction`. report: however many.",
     )
     largest_bad_fraction: Fraction = Field(
-        default=0.02,
+        default=0.01,
         description="Share of a source's images, or of a training's rows, that may be left out before the run stops.",
     )
     smallest_success_rate: Fraction = Field(
         default=0.9, description="Share of a list of web addresses that has to be downloaded for the run to go on."
     )
-    img2dataset: Img2Dataset = Field(description="How lists of web addresses are downloaded.")
+    img2dataset: Img2Dataset = Field(default=Img2Dataset(), description="How lists of web addresses are downloaded.")
     largest_image_megapixels: float = Field(
         default=200,
         gt=0,
@@ -59,7 +71,7 @@ class Sources(Section):
         default=False,
         description="Whether lists of web addresses, which others write, may name this machine and private networks.",
     )
-    workers: Count = Field(default=2, description="Processes that decode and check images.")
+    workers: Count = Field(default=16, description="Processes that decode and check images.")
     keep_archives: bool = Field(
         default=True, description="Whether downloaded archives stay on disk once they are unpacked."
     )

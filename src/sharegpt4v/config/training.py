@@ -17,7 +17,9 @@ from sharegpt4v.config.section import Count, CountOrNone, Fraction, Name, Positi
 class Recipe(Section):
     """How one stage trains: what is trained, on rows of which form, how fast and how long."""
 
-    learning_rate: Positive = Field(description="Peak learning rate, then cosine decay (paper §4.2, §4.3: 2e-5).")
+    learning_rate: Positive = Field(
+        default=2e-5, description="Peak learning rate, then cosine decay (paper §4.2, §4.3: 2e-5)."
+    )
     vision_learning_rate: Positive | None = Field(
         default=None,
         description="Peak learning rate of the vision tower where it is trained. null: as `learning_rate` (paper).",
@@ -29,7 +31,8 @@ class Recipe(Section):
         default=1.0, description="Passes over the data; parts of one are allowed (paper §4.2, §4.3: 1)."
     )
     batch_size: Count = Field(
-        description="Samples (or rows, see `batch_of`) per step over all devices (paper: 256, fine-tuning 128)."
+        default=256,
+        description="Samples (or rows, see `batch_of`) per step over all devices (paper: 256, fine-tuning 128).",
     )
     batch_of: Literal["samples", "rows"] = Field(
         default="samples",
@@ -54,14 +57,16 @@ class Recipe(Section):
         default=None, description="Largest gradient norm. null: not clipped (paper)."
     )
     sequence_length: Count = Field(
+        default=2048,
         description="Tokens after which a conversation is cut, an image counted as one (paper: 2,048). A packed row is "
-        "as long as one such conversation with its visual tokens."
+        "as long as one such conversation with its visual tokens.",
     )
     template: Literal["plain", "v1"] = Field(
-        description="`plain`: image and caption, no question (paper §4.2). `v1`: conversations (paper §4.3)."
+        default="plain",
+        description="`plain`: image and caption, no question (paper §4.2). `v1`: conversations (paper §4.3).",
     )
     image_aspect_ratio: Literal["square", "pad"] = Field(
-        description="`square`: centre crop (paper §4.2). `pad`: filled up to a square (paper §4.3)."
+        default="square", description="`square`: centre crop (paper §4.2). `pad`: filled up to a square (paper §4.3)."
     )
     train_projector: bool = Field(default=True, description="Whether the projector is trained (paper: in every stage).")
     train_llm: bool = Field(default=True, description="Whether the language model is trained (paper §4.2, §4.3: yes).")
@@ -79,6 +84,12 @@ class Recipe(Section):
 class Captioner(Section):
     """Share-Captioner: a model fine-tuned on the seed captions, which then captions all images (paper §3.3)."""
 
-    size: Name = Field(description="Its language model, a name in `base_models.llm` (paper §3.3: 7B).")
-    instruction: Path = Field(description="Path of the one instruction that stands before every image (paper §3.3).")
-    recipe: Recipe = Field(description="Its training. The paper does not state one.")
+    size: Name = Field(default="7b", description="Its language model, a name in `base_models.llm` (paper §3.3: 7B).")
+    instruction: Path = Field(
+        default=Path("config/prompts/captioner.txt"),
+        description="Path of the one instruction that stands before every image (paper §3.3).",
+    )
+    recipe: Recipe = Field(
+        default=Recipe(template="v1", tune_vit_from_layer=12),
+        description="Its training. The paper does not state one; this is that of its pre-training, on conversations.",
+    )

@@ -32,6 +32,7 @@ from sharegpt4v.pipeline.stages import STAGES
 DVC_YAML = Path("dvc.yaml")
 COMMAND = "python -m sharegpt4v.pipeline.dvc"
 RULES = "workflow/rules"
+DEFAULTS = f"src/{NAME}/config"  # of every key that no file of the chain of presets gives
 TARGET = "all_"  # and the name of a file of rules: the rule in it that wants all which the others make
 
 # An output is recorded as the folder directly below one of these, or as the file itself where it lies in one.
@@ -92,7 +93,7 @@ def dvc_yaml(config_file: Path, project: Path = layout.PROJECT) -> str:
         made = [out for name in stages if name in upstream for out in stages[name].get("outs", ())]
         stages[file.name] = {
             "cmd": f"snakemake {TARGET}{file.name} --configfile ${{config}}",
-            "deps": [*sorted({file.path, *_code(rules), *_texts(rules, config)}), *map(_name, made)],
+            "deps": [*sorted({file.path, DEFAULTS, *_code(rules), *_texts(rules, config)}), *map(_name, made)],
             "params": list(_params(file, rules, config_file, project)),
         }
         if outs:

@@ -19,7 +19,7 @@ import torch
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.config import Config
-from sharegpt4v.config.compute import Compute
+from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.folders import new_folder
@@ -36,8 +36,6 @@ from sharegpt4v.training.ranks import ALONE, Ranks
 from sharegpt4v.training.rows import read_rows, tokenise
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
-
-COMPUTE = Compute()
 
 
 def train_here(
@@ -80,7 +78,7 @@ def train_stage(
     work: Path,
     stage_name: str,
     ranks: Ranks = ALONE,
-    compute: Compute = COMPUTE,
+    compute: Compute = SINGLE_PROCESS,
     images: Usable | None = None,
     speeds: Path | None = None,
 ) -> None:
