@@ -205,9 +205,11 @@ def version_of(response: httpx.Response) -> str:
 
 
 def is_etag(version: str) -> bool:
+    """Whether a server's version of a file is a strong ETag, and not a date."""
     return version.startswith('"')
 
 
 def read_metadata(metadata: Path) -> dict[str, Any]:
+    """Return what is known of an unfinished download: address, version, size; empty where nothing can be read."""
     known = read_json(metadata) if metadata.exists() else {}
     return known if isinstance(known, dict) else {}

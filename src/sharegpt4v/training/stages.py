@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from sharegpt4v.images.usable import Usable, usable_images
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.device import choose_device
-from sharegpt4v.models.family import DEFAULT, Row, code_root, family_named, name_in
+from sharegpt4v.models.family import DEFAULT, Family, Row, code_root, family_named, name_in
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.launch import all_ranks
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
@@ -96,10 +96,8 @@ def train_stage(
     """
     images = images or Usable(data)
     name = DEFAULT if isinstance(start, tuple) else name_in(start)
-    family, about = (
-        family_named(name),
-        ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name, name)),
-    )
+    family = family_named(name)
+    about = ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name, name))
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.from_first(lambda: held.enter_context(WriterLock(state)).path)
@@ -108,15 +106,8 @@ def train_stage(
         image_tokens = family.image_tokens(model.config)
 
         def store() -> Path:
-            """Tokenise the rows, unless an earlier try has."""
-            folder, tokenizer = state / "samples", processor.tokenizer
-            if not folder.exists():
-                tally, read = Tally(), (row for _, row in read_rows(rows, data, stage_name, images))
-                tokens = tokenise(read, family, tokenizer, recipe.template, recipe.sequence_length, stage_name, tally)
-                write_samples(folder, tokens, family.image_id(tokenizer), image_tokens, tally)
-                if tally.cut or tally.left_out:
-                    print(f"{stage_name}: {tally} (longest: {recipe.sequence_length:,} tokens)", file=sys.stderr)
-            return folder
+            read = (row for _, row in read_rows(rows, data, stage_name, images))
+            return _tokenised(state, read, family, processor.tokenizer, image_tokens, recipe, stage_name)
 
         samples = Samples(ranks.from_first(store), data)
         device = choose_device()
@@ -152,6 +143,19 @@ def train_stage(
         if speeds:
             write_bytes(speeds, (state / SPEEDS).read_bytes())
         shutil.rmtree(state)
+
+
+def _tokenised(
+    state: Path, rows: Iterable[Row], family: Family, tokenizer: Any, image_tokens: int, recipe: Recipe, stage_name: str
+) -> Path:
+    """Return the folder of the tokenised rows in `state`; what an earlier try wrote there is used."""
+    folder, tally = state / "samples", Tally()
+    if not folder.exists():
+        tokens = tokenise(rows, family, tokenizer, recipe.template, recipe.sequence_length, stage_name, tally)
+        write_samples(folder, tokens, family.image_id(tokenizer), image_tokens, tally)
+        if tally.cut or tally.left_out:
+            print(f"{stage_name}: {tally} (longest: {recipe.sequence_length:,} tokens)", file=sys.stderr)
+    return folder
 
 
 def _provenance(
