@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sklearn.datasets
 
 from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, planned_jobs, run, snakemake
 from sharegpt4v.catalogues.sources import KINDS
@@ -211,6 +212,16 @@ def test_a_file_of_a_run(smoke: Path, tmp_path: Path, change: Callable[[Path], N
 
 
 # Images and official files of the user's own
+
+
+def test_a_folder_of_ones_own_reruns_only_what_uses_it(smoke: Path, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    shutil.copy(Path(sklearn.datasets.__file__).parent / "images/flower.jpg", tmp_path / "own")
+    joined = f"sources={{folder_sources: {{own: {tmp_path / 'own'}}}}}"
+    captioned = plan(smoke, joined, "captions={sources: [llava, coco, sam, own]}")
+    assert captioned["source"] == 1 and {"captions", "pretraining_corpus", "pretraining"} <= captioned.keys()
+    assert captioned["finetuning"] == captioned["answers"] == 1  # the model with caption pre-training, of three
+    assert plan(smoke, joined).keys() <= {"source"}  # nothing uses it
 
 
 @pytest.mark.parametrize("stage", ["answers", "scores"])

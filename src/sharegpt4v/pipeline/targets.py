@@ -58,14 +58,23 @@ def mix_file(config: Config) -> Callable[[Mapping[str, str]], str]:
 
 
 def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str, Any]]:
-    """Return the function from a model's name to the start, the rows and the images of its fine-tuning."""
+    """Return the function from a model's name to the start, the rows and the images of its fine-tuning.
+
+    A folder of the user's own counts where rows can name its images: by seed captions, in a mix that takes those of all
+    sources.
+    """
+    own, seen_by_teacher = config.sources.folder_sources, config.teacher.captions
 
     def inputs(wildcards: Mapping[str, str]) -> dict[str, Any]:
         model = layout.model_named(config, dict(wildcards.items())["model"])
         return {
             "start": str(layout.weights(layout.start_of(model))),
             "rows": layout.file_source(config, layout.rows_of(config, model)),
-            "images": manifests_of(image_sources(config)),
+            "images": manifests_of(
+                name
+                for name in image_sources(config)
+                if name not in own or (model.substitution == "all" and name in seen_by_teacher)
+            ),
         }
 
     return inputs
