@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 from statistics import stdev
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,12 +34,12 @@ SHORT = "Answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."
 
 
-def jsonl(path: Path, rows: list[dict]) -> None:
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def answer(question_id, text, prompt="", **extra):
+def answer(question_id: object, text: str, prompt: str = "", **extra: object) -> dict[str, Any]:
     return {"question_id": question_id, "prompt": prompt, "text": text, **extra}
 
 
@@ -47,7 +48,7 @@ def answer(question_id, text, prompt="", **extra):
 NESTED = {"artwork", "celebrity", "landmark", "posters", "scene"}
 
 
-def mme_folder(folder: Path, images: int = 2) -> list[dict]:
+def mme_folder(folder: Path, images: int = 2) -> list[dict[str, Any]]:
     """Write a release tree with `images` per subtask; return right answers to all questions."""
     answers = []
     for subtask in [*mme.SUBTASKS["MME-perception"], *mme.SUBTASKS["MME-cognition"]]:
@@ -74,18 +75,18 @@ def mme_folder(folder: Path, images: int = 2) -> list[dict]:
         ("I think yes", "other"), ("", "other"), ("n", "other"), ("yes and no", "yes"), ("да", "other"),
     ],
 )  # fmt: skip
-def test_mme_reads_the_first_four_characters(text, expected):
+def test_mme_reads_the_first_four_characters(text: str, expected: str) -> None:
     assert mme.yes_or_no(text) == expected
 
 
-def test_mme_all_right(tmp_path):
+def test_mme_all_right(tmp_path: Path) -> None:
     score = mme.score(tmp_path, mme_folder(tmp_path))
     assert score.columns == {"MME-perception": 2000, "MME-cognition": 800}
     assert score.n == {"MME-perception": 40, "MME-cognition": 16}
     assert score.stderr == {}  # all images are worth the same, so there is no spread
 
 
-def test_mme_questions_come_as_in_the_file(tmp_path):
+def test_mme_questions_come_as_in_the_file(tmp_path: Path) -> None:
     mme_folder(tmp_path, images=1)
     question = next(q for q in mme.questions(tmp_path) if str(q.question_id).startswith("scene"))
     assert question.image == tmp_path / "MME_Benchmark_release_version/scene/images/0.png"
@@ -93,7 +94,7 @@ def test_mme_questions_come_as_in_the_file(tmp_path):
     assert question.image_aspect_ratio == "pad"
 
 
-def test_mme_half_of_one_image_wrong(tmp_path):
+def test_mme_half_of_one_image_wrong(tmp_path: Path) -> None:
     answers = mme_folder(tmp_path)
     wrong = next(a for a in answers if a["question_id"] == "count/0.png")
     wrong["text"] = "I know"  # read as neither
@@ -106,7 +107,7 @@ def test_mme_half_of_one_image_wrong(tmp_path):
     assert sum(item["score"] for item in score.items) == 55
 
 
-def test_mme_scores_the_text_files_of_the_official_tool(tmp_path):
+def test_mme_scores_the_text_files_of_the_official_tool(tmp_path: Path) -> None:
     for subtask in [*mme.SUBTASKS["MME-perception"], *mme.SUBTASKS["MME-cognition"]]:
         lines = ["0.txt\tIs it 0?\tYes\tyes", "0.txt\tIs it 1?\tNo\tI know"]
         lines += ["1.txt\tA?\tYes\tYes.", "1.txt\tB?\tNo\tsnow"]
@@ -131,19 +132,19 @@ def test_mme_scores_the_text_files_of_the_official_tool(tmp_path):
         mme.score_folder(tmp_path, tmp_path)
 
 
-def test_mme_unreadable_answers_score_nothing_and_one_image_has_no_error(tmp_path):
+def test_mme_unreadable_answers_score_nothing_and_one_image_has_no_error(tmp_path: Path) -> None:
     answers = [dict(a, text="maybe") for a in mme_folder(tmp_path, images=1)]
     score = mme.score(tmp_path, answers)
     assert score.columns == {"MME-perception": 0, "MME-cognition": 0}
     assert score.stderr == {}
 
 
-def test_mme_the_last_of_a_repeated_prediction_counts(tmp_path):
+def test_mme_the_last_of_a_repeated_prediction_counts(tmp_path: Path) -> None:
     answers = mme_folder(tmp_path)
     assert mme.score(tmp_path, [dict(answers[0], text="no"), *answers]).columns["MME-perception"] == 2000
 
 
-def test_mme_errors(tmp_path):
+def test_mme_errors(tmp_path: Path) -> None:
     answers = mme_folder(tmp_path)
     broken = tmp_path / "MME_Benchmark_release_version/OCR/0.txt"
     broken.write_text("Is it? Please answer yes or no.\tYes\n")
@@ -163,7 +164,7 @@ COLUMNS = [
 PICTURE = base64.b64encode(b"a picture that is longer than sixty-four characters once it is encoded").decode()
 
 
-def mmbench_rows() -> list[dict]:
+def mmbench_rows() -> list[dict[str, Any]]:
     """Question 1 in three of four possible rounds, question 2 with two options in both of its rounds."""
     base = {"hint": "", "category": "colour", "l2-category": "attribute", "split": "dev", "image": PICTURE}
     four = [("red", "blue", "green", "pink"), ("pink", "red", "blue", "green"), ("green", "pink", "red", "blue")]
@@ -181,12 +182,14 @@ def mmbench_rows() -> list[dict]:
     ]
 
 
-def mmbench_file(folder: Path, rows: list[dict], columns=COLUMNS, name=mmbench.TSV) -> None:
+def mmbench_file(
+    folder: Path, rows: list[dict[str, Any]], columns: list[str] = COLUMNS, name: str = mmbench.TSV
+) -> None:
     lines = [columns, *([str(row.get(name, "")) for name in columns] for row in rows)]
     (folder / name).write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def test_mmbench_prompt_and_answer_fields(tmp_path):
+def test_mmbench_prompt_and_answer_fields(tmp_path: Path) -> None:
     mmbench_file(tmp_path, mmbench_rows())
     questions = mmbench.questions(tmp_path)
     assert [q.question_id for q in questions] == [1, 1_000_001, 2_000_001, 2, 1_000_002]
@@ -197,7 +200,7 @@ def test_mmbench_prompt_and_answer_fields(tmp_path):
     assert questions[0].max_new_tokens == 1024
 
 
-def test_mmbench_needs_every_round(tmp_path):
+def test_mmbench_needs_every_round(tmp_path: Path) -> None:
     mmbench_file(tmp_path, mmbench_rows())
     right = {1: "A", 1_000_001: "B.", 2_000_001: "(C)", 2: "B", 1_000_002: "A"}
     score = mmbench.score(tmp_path, [answer(index, text) for index, text in right.items()])
@@ -208,7 +211,7 @@ def test_mmbench_needs_every_round(tmp_path):
     assert one_wrong.parts["category"] == {"colour": 0, "place": 100}
 
 
-def test_mmbench_missing_is_wrong_and_extra_is_ignored(tmp_path):
+def test_mmbench_missing_is_wrong_and_extra_is_ignored(tmp_path: Path) -> None:
     mmbench_file(tmp_path, mmbench_rows())
     answers = [answer(1, "A"), answer(1_000_001, "B"), answer(2, "B"), answer(1_000_002, ""), answer(77, "A")]
     score = mmbench.score(tmp_path, answers)
@@ -238,22 +241,22 @@ def test_mmbench_missing_is_wrong_and_extra_is_ignored(tmp_path):
         ("答案是 B", "B"),
     ],
 )  # fmt: skip
-def test_mmbench_reads_a_choice(text, expected):
+def test_mmbench_reads_a_choice(text: str, expected: str | None) -> None:
     assert mmbench.infer_choice(text, {"A": "cat", "B": "dog", "C": "bird", "D": "fish"}) == expected
 
 
 @given(st.text(max_size=60))
-def test_mmbench_reads_only_available_choices(text):
+def test_mmbench_reads_only_available_choices(text: str) -> None:
     assert mmbench.infer_choice(text, {"A": "cat", "B": "dog"}) in {"A", "B", "Z", None}
 
 
-def test_mmbench_keeps_cells_that_spreadsheets_drop(tmp_path):
+def test_mmbench_keeps_cells_that_spreadsheets_drop(tmp_path: Path) -> None:
     row = dict(mmbench_rows()[0], A="NA", B="N/A", C="none", D="left over")
     mmbench_file(tmp_path, [row])
     assert mmbench.questions(tmp_path)[0].extra["options"] == ["NA", "N/A"]
 
 
-def test_mmbench_errors(tmp_path):
+def test_mmbench_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"no {mmbench.TSV}"):
         mmbench.questions(tmp_path)
     mmbench_file(tmp_path, mmbench_rows(), [name for name in COLUMNS if name != "hint"])
@@ -283,7 +286,7 @@ def mmbench_cn_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["mmbench_cn", "mmbench"])
-def test_mmbench_cn_is_found_in_either_folder(tmp_path, folder):
+def test_mmbench_cn_is_found_in_either_folder(tmp_path: Path, folder: str) -> None:
     mmbench_cn_file(tmp_path / folder)
     question = mmbench_cn.questions(tmp_path / "mmbench_cn")[0]
     assert question.prompt == "看图。\n哪个？\nA. 红色\nB. 蓝色\n请直接回答选项字母。"
@@ -301,13 +304,13 @@ def test_mmbench_cn_is_found_in_either_folder(tmp_path, folder):
         ("B。", "A", 0),  # nor beside a Chinese full stop
     ],
 )  # fmt: skip
-def test_mmbench_cn_scores_as_mmbench(tmp_path, first, second, expected):
+def test_mmbench_cn_scores_as_mmbench(tmp_path: Path, first: str, second: str, expected: int) -> None:
     mmbench_cn_file(tmp_path / "mmbench_cn")
     score = mmbench_cn.score(tmp_path / "mmbench_cn", [answer(1, first), answer(1_000_001, second)])
     assert (score.columns, score.n) == ({"MMBench-CN": expected}, {"MMBench-CN": 1})
 
 
-def test_mmbench_cn_names_both_places_of_a_missing_file(tmp_path):
+def test_mmbench_cn_names_both_places_of_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"no mmbench_cn/{mmbench_cn.TSV} or mmbench/{mmbench_cn.TSV}; expected"):
         mmbench_cn.questions(tmp_path / "mmbench_cn")
 
@@ -326,7 +329,7 @@ def seed_folder(folder: Path) -> None:
     (folder / "SEED-Bench.json").write_text(json.dumps({"questions": items, "question_type": types}))
 
 
-def test_seed_counts_the_exact_letter(tmp_path):
+def test_seed_counts_the_exact_letter(tmp_path: Path) -> None:
     seed_folder(tmp_path)
     score = seed_bench.score(tmp_path, [answer(11, "A"), answer(12, "B."), answer("v1", "D"), answer(99, "A")])
     assert score.columns == {"SEED-image": pytest.approx(100 / 3)}
@@ -335,14 +338,14 @@ def test_seed_counts_the_exact_letter(tmp_path):
     assert score.completeness["SEED-image"].faults == {"missing": 1, "unknown": 1}
 
 
-def test_seed_ids_may_be_texts(tmp_path):
+def test_seed_ids_may_be_texts(tmp_path: Path) -> None:
     seed_folder(tmp_path)
     answers = [answer("11", "A"), answer("12", "B"), answer("13", "C")]
     assert seed_bench.score(tmp_path, answers).columns == {"SEED-image": 100}
 
 
-def test_seed_questions_leave_video_out(tmp_path):
-    rows = [
+def test_seed_questions_leave_video_out(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
         {"question_id": 11, "image": "SEED-Bench-image/5_6", "text": f"What?\nA. x\n{LETTER}"},
         {"question_id": "v1", "image": "SEED-Bench-video-image/v1.png", "text": "?"},
     ]
@@ -354,7 +357,7 @@ def test_seed_questions_leave_video_out(tmp_path):
     assert seed_bench.questions(tmp_path)[0].image == tmp_path / "SEED-Bench-image/5_6"
 
 
-def test_seed_errors(tmp_path):
+def test_seed_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no SEED-Bench.json; expected the benchmark's official files"):
         seed_bench.score(tmp_path, [])
     (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": [{"data_type": 3}], "question_type": {}}))
@@ -375,7 +378,7 @@ def qbench_folder(folder: Path) -> None:
     (folder / "llvisionqa_dev.json").write_text(json.dumps(rows))
 
 
-def test_qbench_is_asked_in_its_own_conversation(tmp_path):
+def test_qbench_is_asked_in_its_own_conversation(tmp_path: Path) -> None:
     qbench_folder(tmp_path)
     first, second = qbench.questions(tmp_path)
     assert first.image == tmp_path / "images_llvisionqa/7.jpg"
@@ -403,17 +406,17 @@ def test_qbench_is_asked_in_its_own_conversation(tmp_path):
         ("The answer is B", "Blurry", False), ("模糊", "Blurry", False),
     ],
 )  # fmt: skip
-def test_qbench_reads_a_letter_a_word_or_the_whole(text, truth, expected):
+def test_qbench_reads_a_letter_a_word_or_the_whole(text: str, truth: str, expected: bool) -> None:
     assert qbench.is_right(text, CANDIDATES, truth) is expected
 
 
-def qbench_answers(folder: Path, *texts: str) -> list[dict]:
+def qbench_answers(folder: Path, *texts: str) -> list[dict[str, Any]]:
     """Answer the first questions as `s4v answer` does."""
     questions = qbench.questions(folder)
     return [answer(q.question_id, text, q.prompt, **q.extra) for q, text in zip(questions, texts, strict=False)]
 
 
-def test_qbench_score(tmp_path):
+def test_qbench_score(tmp_path: Path) -> None:
     qbench_folder(tmp_path)
     score = qbench.score(tmp_path, [*qbench_answers(tmp_path, "A"), *qbench_answers(tmp_path, "B", "")])
     assert (score.columns, score.n) == ({"QBench": 50}, {"QBench": 2})
@@ -434,7 +437,7 @@ def alike(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_qbench_reads_the_official_rows_in_any_order(alike):
+def test_qbench_reads_the_official_rows_in_any_order(alike: Path) -> None:
     rows = json.loads((alike / qbench.FILE).read_text())
     official = [row | {"response": row["correct_ans"]} for row in rows]
     for answers in (official, official[::-1], [row | {"question_id": 0} for row in official]):
@@ -443,11 +446,11 @@ def test_qbench_reads_the_official_rows_in_any_order(alike):
         assert qbench.submission(alike, answers).content.splitlines()[0] == json.dumps(official[0]).encode()
 
 
-def test_qbench_tells_equal_prompts_apart_by_the_image_or_an_id_that_fits(alike):
+def test_qbench_tells_equal_prompts_apart_by_the_image_or_an_id_that_fits(alike: Path) -> None:
     prompts = [question.prompt for question in qbench.questions(alike)]
     assert prompts[0] == prompts[1] != prompts[2]
 
-    def scored(*answers: dict) -> list[int]:
+    def scored(*answers: dict[str, Any]) -> list[int]:
         return [item["question_id"] for item in qbench.score(alike, answers).items]
 
     assert scored(answer(1, "A", prompts[1])) == [1]
@@ -468,7 +471,7 @@ def test_qbench_tells_equal_prompts_apart_by_the_image_or_an_id_that_fits(alike)
     }  # fmt: skip
 
 
-def test_qbench_errors(tmp_path):
+def test_qbench_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no llvisionqa_dev.json; expected"):
         qbench.questions(tmp_path)
     qbench_folder(tmp_path)
@@ -513,11 +516,11 @@ def scienceqa_folder(folder: Path) -> None:
         ("F", None), ("The answer is F.", "F"), ("Б", None),
     ],
 )  # fmt: skip
-def test_scienceqa_reads_a_letter(text, expected):
+def test_scienceqa_reads_a_letter(text: str, expected: str | None) -> None:
     assert scienceqa.letter_of(text) == expected
 
 
-def test_scienceqa_prompts(tmp_path):
+def test_scienceqa_prompts(tmp_path: Path) -> None:
     scienceqa_folder(tmp_path)
     with_image, without = scienceqa.questions(tmp_path)
     assert with_image.prompt == without.prompt == f"Context: c\nWhat?\nA. x\nB. y\nC. z\n{LETTER}"
@@ -528,7 +531,7 @@ def test_scienceqa_prompts(tmp_path):
     assert with_image.image_aspect_ratio == "square"
 
 
-def test_scienceqa_column_is_over_answers_with_an_image(tmp_path):
+def test_scienceqa_column_is_over_answers_with_an_image(tmp_path: Path) -> None:
     scienceqa_folder(tmp_path)
     answers = [answer("3", "E", "<image>\nq"), answer("4", "B", "q")]  # question 5 has no prediction; there is no E
     score = scienceqa.score(tmp_path, answers)
@@ -558,7 +561,7 @@ def vqav2_folder(folder: Path, answers: dict[int, list[str]]) -> None:
     (folder / "v2_mscoco_val2014_annotations.json").write_text(json.dumps({"annotations": annotations}))
 
 
-def test_vqav2_score(tmp_path):
+def test_vqav2_score(tmp_path: Path) -> None:
     mixed = ["The two dogs"] * 2 + ["two dogs"] + ["cats"] * 7
     vqav2_folder(tmp_path, {1: ["yes"] * 10, 2: mixed, 3: ["yes"] * 10})
     answers = [answer(1, "Yes"), answer(2, "nothing"), answer(2, "2 dogs."), answer(3, " yes\n")]
@@ -575,12 +578,12 @@ def test_vqav2_score(tmp_path):
     assert submitted.completeness["VQA-v2"].faults == {"repeated": 1}
 
 
-def test_vqav2_question(tmp_path):
+def test_vqav2_question(tmp_path: Path) -> None:
     vqav2_folder(tmp_path, {1: ["yes"] * 10})
     assert vqav2.questions(tmp_path)[0].image == tmp_path / "val2014/COCO_val2014_000000000001.jpg"
 
 
-def test_vqav2_missing_is_empty_and_unknown_is_left_out(tmp_path):
+def test_vqav2_missing_is_empty_and_unknown_is_left_out(tmp_path: Path) -> None:
     vqav2_folder(tmp_path, {1: ["yes"] * 10, 2: ["no"] * 10})
     score = vqav2.score(tmp_path, [answer(1, "yes"), answer(3, "no")])
     assert score.columns == {"VQA-v2": 50}
@@ -613,7 +616,7 @@ def vizwiz_folder(folder: Path, answers: list[tuple[str, list[str]]], prefix: st
 
 
 @pytest.mark.parametrize("prefix", ["llava", "share4v"])
-def test_vizwiz_question(tmp_path, prefix):
+def test_vizwiz_question(tmp_path: Path, prefix: str) -> None:
     vizwiz_folder(tmp_path, [("other", ["can"] * 10)], prefix)
     question = vizwiz.questions(tmp_path)[0]
     assert question.image == tmp_path / "val/VizWiz_val_00000000.jpg"
@@ -638,12 +641,12 @@ def test_vizwiz_question(tmp_path, prefix):
         ("罐", ["罐"] * 10, 1),
     ],
 )  # fmt: skip
-def test_vizwiz_normalises_the_prediction_alone(tmp_path, text, truths, expected):
+def test_vizwiz_normalises_the_prediction_alone(tmp_path: Path, text: str, truths: Any, expected: float) -> None:
     vizwiz_folder(tmp_path, [("other", truths)])
     assert vizwiz.score(tmp_path, [answer(0, text)]).columns == {"VizWiz": pytest.approx(100 * expected)}
 
 
-def test_vizwiz_score(tmp_path):
+def test_vizwiz_score(tmp_path: Path) -> None:
     vizwiz_folder(tmp_path, [("other", ["can"] * 10), ("number", ["2"] * 3 + ["3"] * 7), ("other", ["cup"] * 10)])
     answers = [answer(0, "cup"), answer(0, "can"), answer(1, "2"), answer(2, "can"), answer(9, "not asked")]
     score = vizwiz.score(tmp_path, answers)
@@ -653,7 +656,7 @@ def test_vizwiz_score(tmp_path):
     assert score.stderr["VizWiz"] == pytest.approx(100 * stdev([1, 0.9, 0]) / math.sqrt(3))
 
 
-def test_vizwiz_errors(tmp_path):
+def test_vizwiz_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no share4v_val.jsonl or llava_val.jsonl or val.json; expected"):
         vizwiz.questions(tmp_path)
     vizwiz_folder(tmp_path, [("other", ["can"] * 10), ("other", [])])
@@ -668,7 +671,7 @@ def test_vizwiz_errors(tmp_path):
 
 
 def gqa_folder(folder: Path) -> None:
-    def question(truth, structural, group, balanced=True):
+    def question(truth: str, structural: str, group: str, balanced: bool = True) -> dict[str, Any]:
         return {
             "question": "Is the dog red?",
             "answer": truth,
@@ -694,7 +697,7 @@ def gqa_folder(folder: Path) -> None:
     jsonl(folder / "llava_gqa_testdev_balanced.jsonl", rows)
 
 
-def test_gqa_score(tmp_path):
+def test_gqa_score(tmp_path: Path) -> None:
     gqa_folder(tmp_path)
     score = gqa.score(tmp_path, [answer("1", "Yes."), answer("2", "red"), answer("3", "a blue"), answer("5", "x")])
     assert (score.columns, score.n) == ({"GQA": pytest.approx(200 / 3)}, {"GQA": 3})
@@ -707,12 +710,12 @@ def test_gqa_score(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["yes ", "yes!", "", "yes, it is"])
-def test_gqa_normalises_nothing_else(tmp_path, text):
+def test_gqa_normalises_nothing_else(tmp_path: Path, text: str) -> None:
     gqa_folder(tmp_path)
     assert gqa.score(tmp_path, [answer("1", text), answer("2", "x"), answer("3", "x")]).columns == {"GQA": 0}
 
 
-def test_gqa_errors(tmp_path):
+def test_gqa_errors(tmp_path: Path) -> None:
     gqa_folder(tmp_path)
     score = gqa.score(tmp_path, [answer("1", "yes"), answer("4", "red")])  # of which 4 is not balanced
     assert (score.columns["GQA"], score.completeness["GQA"].faults) == (pytest.approx(100 / 3), {"missing": 2})
@@ -741,7 +744,7 @@ def ocr_prompt(question: str, tokens: str = "JOE, BAR") -> str:
     return f"{question}\nReference OCR token: {tokens}\n{SHORT}"
 
 
-def test_textvqa_score(tmp_path):
+def test_textvqa_score(tmp_path: Path) -> None:
     textvqa_folder(tmp_path)
     answers = [answer("abc", "joe's", ocr_prompt("Whose Bar?")), answer("abc", "1.", ocr_prompt("What Number?", ""))]
     score = textvqa.score(tmp_path, answers)
@@ -763,12 +766,12 @@ def test_textvqa_score(tmp_path):
         "OCR tokens: X. Question: Whose bar? Short answer:",
     ],
 )
-def test_textvqa_finds_the_question_in_every_official_prompt(tmp_path, prompt):
+def test_textvqa_finds_the_question_in_every_official_prompt(tmp_path: Path, prompt: Any) -> None:
     textvqa_folder(tmp_path)
     assert textvqa.score(tmp_path, [answer("abc", "nobody", prompt)]).columns == {"TextVQA": 0}
 
 
-def test_textvqa_errors(tmp_path):
+def test_textvqa_errors(tmp_path: Path) -> None:
     textvqa_folder(tmp_path)
     with pytest.raises(UserError, match="answers, row 1, field 'prompt': 1 lines"):
         textvqa.score(tmp_path, [answer("abc", "x", "Whose bar?")])

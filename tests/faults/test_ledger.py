@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import orjson
 import pytest
@@ -99,7 +100,7 @@ def test_no_file_loses_a_record_and_what_is_no_ledger_is_refused_and_stays_as_it
         assert {key: ledger[key] for key in ledger._offsets} == found | {"one more": {"key": "one more", "value": 1}}
 
 
-def test_a_folder_a_fifo_and_a_link_to_a_folder_are_refused_in_one_line(tmp_path):
+def test_a_folder_a_fifo_and_a_link_to_a_folder_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to(tmp_path / "folder")
