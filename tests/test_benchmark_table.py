@@ -212,7 +212,7 @@ def test_score_file(tmp_path: Path) -> None:
 
 
 def test_every_benchmark_of_the_catalogue_has_its_module_and_columns() -> None:
-    columns = []
+    columns: list[str] = []
     for benchmark in read_catalogue().values():
         module = module_of(benchmark)
         assert benchmark.scoring in {"local", "judge", "server"}

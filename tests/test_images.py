@@ -175,9 +175,9 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
     unpacked = unpack(write_tar(tmp_path / "a.tar", {"link.png/x.png": b"1", "b.png": b"2"}, extra), tmp_path / "out")
     assert unpacked.refused == dict.fromkeys(["link.png", "hard.png", "device.png"], "a link or a device")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        info = zipfile.ZipInfo("link.png")
-        info.external_attr = 0o120777 << 16
-        archive.writestr(info, "/etc/passwd")
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
     assert unpack(tmp_path / "a.zip", tmp_path / "zip").refused == {"link.png": "a link or a device"}
     assert not (tmp_path / "zip").exists()
 

@@ -22,7 +22,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from tiny_llava import write_llava, write_pictures, write_tower_and_llm
 
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "learning_rate": 2e-3, "batch_size": 2, "batch_of": "rows", "sequence_length": 96, "template": "v1",
     "image_aspect_ratio": "pad", "precision": "float32", "gradient_clip": 1.0,
 }  # fmt: skip
