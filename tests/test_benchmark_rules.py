@@ -671,7 +671,7 @@ def test_vizwiz_errors(tmp_path: Path) -> None:
 
 
 def gqa_folder(folder: Path) -> None:
-    def question(truth: str, structural: str, group: str, balanced: bool = True) -> dict[str, Any]:
+    def question(truth: str, structural: str, group: str | None, balanced: bool = True) -> dict[str, Any]:
         return {
             "question": "Is the dog red?",
             "answer": truth,

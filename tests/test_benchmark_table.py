@@ -125,7 +125,7 @@ def test_substitution_bytes(scores: Path, tmp_path: Path) -> None:
     assert page[2] == "| LLaVA-1.5-7B | MMBench | 64.3 | 66.8 | +2.5 ± 25.0 | +1.0 |"
 
 
-def rows(benchmark: str, columns: list[str], items: list[dict]) -> list[Row]:
+def rows(benchmark: str, columns: list[str], items: list[dict[str, Any]]) -> list[Row]:
     return [Row({"benchmark": benchmark, "columns": dict.fromkeys(columns, 0), "items": items}, "a score file")]
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -246,7 +247,15 @@ def test_photographs_are_turned_upright_and_images_of_a_source_are_read_as_store
     (row,) = read_jsonl(tmp_path / "0.jsonl")
     caption_shard(model, ["photos/sideways.png"], tmp_path, tmp_path / "1.jsonl", ASKING, work, ANYTHING, 1.0)
     assert row["caption"] == next(iter(read_jsonl(tmp_path / "1.jsonl")))["caption"]
-    about = {"source": "photos", "archive": "", "sha256": 64 * "0", "bytes": 0, "width": 0, "height": 0, "mode": ""}
+    about: Any = {
+        "source": "photos",
+        "archive": "",
+        "sha256": 64 * "0",
+        "bytes": 0,
+        "width": 0,
+        "height": 0,
+        "mode": "",
+    }
     about |= {"format": "", "status": "ok", "note": "", "licence": ""}
     write_manifest(tmp_path / "manifests/photos.parquet", [about | {"path": "photos/camera.png"}])
     assert captions(tmp_path / "manifests/photos.parquet")["camera.png"] == found["sideways.png"]
@@ -272,7 +281,7 @@ def test_manifest_of_a_source(world: tuple[Path, list[str], Path], tmp_path: Pat
     from sharegpt4v.images.findings import write_findings
 
     model, images, data = world
-    row = {
+    row: Any = {
         "source": "coco", "archive": "", "sha256": 64 * "0", "bytes": 0, "width": 0, "height": 0, "mode": "",
         "format": "", "note": "", "licence": "",
     }  # fmt: skip

@@ -109,7 +109,8 @@ def test_what_is_no_text_is_never_written(tmp_path: Path) -> None:
     assert load_llava(tmp_path / "biased")[0].generation_config.suppress_tokens == [image, *range(tokens, tokens + 3)]
 
     def written(never: Any) -> set[int]:
-        generator, ids = Generator(tmp_path / "biased", 4), []
+        generator: Any = Generator(tmp_path / "biased", 4)
+        ids: list[int] = []
         generator.never = generator.never if never else generator.never[:0]
         read = generator._read
         generator._read = lambda row: ids.extend(row) or read(row)
@@ -139,6 +140,7 @@ def test_each_request_has_its_own_limit(world: tuple[Path, list[Request]]) -> No
 def test_broken_image_is_an_error_that_names_it(world: tuple[Path, list[Request]], tmp_path: Path) -> None:
     folder, requests = world
     broken = tmp_path / "broken.jpg"
+    assert isinstance(requests[0].image, Path)
     broken.write_bytes(requests[0].image.read_bytes()[:400])
     mixed = [requests[0], Request(requests[0].question, broken, 4), requests[1]]
     generator = Generator(folder, 3)

@@ -25,6 +25,7 @@ from sharegpt4v.endpoint.client import TeacherSettings
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import Completeness
 from sharegpt4v.evaluation.benchmarks import llava_bench, mm_vet
+from sharegpt4v.evaluation.benchmarks.llava_bench_verdicts import read_pair
 from sharegpt4v.evaluation.judging import judge
 from sharegpt4v.evaluation.modules import judged_module_of, module_of
 from sharegpt4v.files import read_json
@@ -161,7 +162,7 @@ def test_a_prompt_of_ones_own_is_not_called_official(wild: Path, vet: Path) -> N
     ],
 )  # fmt: skip
 def test_llava_bench_reads_the_first_line(reply: str, expected: tuple[float, float] | None) -> None:
-    assert llava_bench.read_pair(reply) == expected
+    assert read_pair(reply) == expected
 
 
 @pytest.mark.parametrize(
@@ -307,7 +308,8 @@ def settings_for(url: str, **changes: object) -> TeacherSettings:
 
 def counts(url: str) -> dict[str, int]:
     with urllib.request.urlopen(url.removesuffix("/v1") + "/health") as reply:
-        return json.load(reply)
+        received: dict[str, int] = json.load(reply)
+    return received
 
 
 def mini_folder(folder: Path, name: str, questions: int) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import pytest
@@ -85,7 +85,9 @@ def test_the_papers_table() -> None:
         ("coco", '{"annotations": [{"caption": "x"}]}', "annotation 1, field 'image_id': nothing; expected a whole"),
     ],
 )
-def test_a_wrong_data_set_is_one_line(tmp_path: Path, format: str, text: str, expected: str) -> None:
+def test_a_wrong_data_set_is_one_line(
+    tmp_path: Path, format: Literal["coco", "llava"], text: str, expected: str
+) -> None:
     path = tmp_path / "captions.json"
     if text is not None:
         path.write_text(text)

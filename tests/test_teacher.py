@@ -201,7 +201,8 @@ def test_second_run_asks_nothing_and_another_model_or_setting_asks_again(tmp_pat
         run_stage(tmp_path, images, settings_for(url, concurrency=2, attempts=9))
         assert counts(url)["received"] == 6
         assert (tmp_path / "seed.json").read_bytes() == first
-        for times, change in enumerate([{"temperature": 0.5}, {"image_detail": "low"}, {"max_tokens": 99}], start=2):
+        changes: list[dict[str, Any]] = [{"temperature": 0.5}, {"image_detail": "low"}, {"max_tokens": 99}]
+        for times, change in enumerate(changes, start=2):
             run_stage(tmp_path, images, settings_for(url, **change))
             assert counts(url)["received"] == 6 * times
 
@@ -626,7 +627,7 @@ def test_image_type_is_told_by_content() -> None:
 def test_endpoint_answers_text_only_questions_lists_its_model_and_refuses_nonsense() -> None:
     import openai
 
-    with serve(lambda image, prompt: f"{image} {prompt}") as url:
+    with serve(lambda image, prompt: f"{image!r} {prompt}") as url:
         client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
         reply = client.chat.completions.create(model="mini", messages=[{"role": "user", "content": "two words"}])
         assert reply.choices[0].message.content == "None two words"

@@ -252,7 +252,7 @@ def test_whoever_loads_the_folder_alone_gets_the_trained_ids(
     else:
         tokenizer.chat_template = CHAT_TEMPLATE
         tokenizer.save_pretrained(tmp_path / "out")
-    loaded = AutoTokenizer.from_pretrained(tmp_path / "out")
+    loaded: Any = AutoTokenizer.from_pretrained(tmp_path / "out")
     answers = ["A red circle.", "2", "猫"][:rounds]
     turns = [turn for answer in answers for turn in turns_of("What color is it?", answer)]
     messages: list[dict[str, Any]] = [

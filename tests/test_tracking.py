@@ -145,7 +145,7 @@ def test_provenance_is_the_same_for_the_same_work_and_differs_otherwise(
 
 
 def test_the_record_of_a_job_names_the_commit_and_whether_the_code_was_changed(tmp_path: Path) -> None:
-    package = Path(sys.modules["sharegpt4v"].__file__).parent
+    package = Path(str(sys.modules["sharegpt4v"].__file__)).parent
     code = "import json; from sharegpt4v.provenance import git_state; print(json.dumps(git_state()))"
 
     def state() -> tuple[Any, Any]:
@@ -338,8 +338,8 @@ def test_captions_are_shown_beside_their_pictures(smoke: Path) -> None:
     page = Path(client(uri).download_artifacts(shown["seed/captions"].info.run_id, "captions.html")).read_text()
     assert html.escape(captions[0]["conversations"][1]["value"]) in page
     assert page.count('src="data:image/png;base64,') == page.count("<tr>") == 12
-    page = Path(client(uri).download_artifacts(shown["captions/00000-of-00003"].info.run_id, "captions.html"))
-    assert 'src="data:image/png;base64,' in page.read_text()
+    of_shard = Path(client(uri).download_artifacts(shown["captions/00000-of-00003"].info.run_id, "captions.html"))
+    assert 'src="data:image/png;base64,' in of_shard.read_text()
 
 
 def test_a_job_of_slurm_is_known_by_its_number(smoke: Path, tmp_path: Path) -> None:

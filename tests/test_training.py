@@ -82,9 +82,9 @@ def train(
     from sharegpt4v.training.ranks import ALONE
     from sharegpt4v.training.stages import train_stage
 
-    data, recipe = world[2] / "data", Recipe(**(RECIPE | recipe))
+    data, settings = world[2] / "data", Recipe(**(RECIPE | recipe))
     compute = compute or Compute()
-    train_stage(start, rows, data, out, recipe, 3, out.parent / "work", "finetuning", ALONE, compute)
+    train_stage(start, rows, data, out, settings, 3, out.parent / "work", "finetuning", ALONE, compute)
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -129,8 +129,8 @@ def test_base_models_of_the_drawn_world_are_a_start(tmp_path: Path) -> None:
 
     pictures = write_pictures(tmp_path / "data", 12)
     write_json(tmp_path / "rows.json", [row(image, words) for image, words in pictures.items()])
-    width = {"hidden_size": 32, "layers": 3, "heads": 2, "mlp_size": 64}
-    steps = {"steps": 3, "batch_size": 4, "learning_rate": 1e-3}
+    width: dict[str, Any] = {"hidden_size": 32, "layers": 3, "heads": 2, "mlp_size": 64}
+    steps: Any = {"steps": 3, "batch_size": 4, "learning_rate": 1e-3}
     tower = VisionTower(**width, image_size=24, patch_size=12, training=steps)
     for name in ("one", "two"):
         folder = tmp_path / name
@@ -144,8 +144,8 @@ def test_base_models_of_the_drawn_world_are_a_start(tmp_path: Path) -> None:
         assert not any(work.iterdir())
     for part in ("tokenizer/tokenizer.json", *(f"{part}/model.safetensors" for part in ("tower", "llm", "aligned"))):
         assert (tmp_path / "one" / part).read_bytes() == (tmp_path / "two" / part).read_bytes(), part
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "one/llm")
-    assert len(tokenizer) <= 800 and tokenizer.convert_tokens_to_ids("<image>") > 0
+    loaded: Any = AutoTokenizer.from_pretrained(tmp_path / "one/llm")
+    assert len(loaded) <= 800 and loaded.convert_tokens_to_ids("<image>") > 0
     with pytest.raises(UserError, match=r"no tokenizer\.json"):
         make_llm(Transformer(**width), tmp_path / "llm", TextTraining(), tmp_path / "gone", 0, tmp_path / "work")
 

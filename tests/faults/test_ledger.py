@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -23,7 +24,7 @@ ODD_LINES = st.sampled_from(
 )  # fmt: skip
 
 
-def lines_of(records: list[tuple[str, object]]) -> bytes:
+def lines_of(records: Sequence[tuple[str, object]]) -> bytes:
     return b"".join(orjson.dumps({"key": key, "value": value}) + b"\n" for key, value in records)
 
 
@@ -123,7 +124,7 @@ def test_on_a_full_disk_a_write_is_kept_or_refused_as_a_whole_and_the_same_write
             records = [(key, {"value": value}) for key, value in group]
             before = path.read_bytes()
             with files_of_at_most(limit):
-                kept = outcomes.of(lambda records=records: ledger.extend(records) or True)  # type: ignore[misc]
+                kept = outcomes.of(lambda records=records: ledger.extend(records) or True)
             if kept is None:
                 assert path.read_bytes() == before
                 ledger.extend(records)  # room was made

@@ -121,7 +121,7 @@ def drips_an_error() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("sends", [drips, drips_headers, is_silent, drips_an_error])
-def test_a_reply_that_never_ends_is_given_up_in_time_and_counts(tmp_path: Path, raw: RawEndpoint, sends: Any) -> None:  # type: ignore[no-untyped-def]
+def test_a_reply_that_never_ends_is_given_up_in_time_and_counts(tmp_path: Path, raw: RawEndpoint, sends: Any) -> None:
     raw.sends = lambda path: sends()
     raw.asked.clear()
     start = time.monotonic()
@@ -158,7 +158,7 @@ def test_no_body_and_no_key_goes_to_another_host(
     raw: RawEndpoint,
     status: int,
     mode: str,
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     with raw_endpoint() as other:
         other.sends = lambda path: [WHOLE]
@@ -221,7 +221,7 @@ def test_any_limit_that_is_told_gives_a_pace_at_which_work_ends(
 
 @pytest.mark.parametrize("wait", ["1e9", "inf", "0.001", "-5", "0", "²", "Fri, 31 Dec 9999 23:59:59 GMT"])
 @pytest.mark.parametrize("status", [429, 503, 500])
-def test_an_endpoint_that_always_asks_to_wait_is_given_up(tmp_path: Path, wait: str, status: int) -> None:  # type: ignore[no-untyped-def]
+def test_an_endpoint_that_always_asks_to_wait_is_given_up(tmp_path: Path, wait: str, status: int) -> None:
     with serve(lambda image, prompt: "", lambda *about: Fault(status=status, retry_after=wait)) as url:
         start = time.monotonic()
         skipped = run(questions(1), quick(url, requests_per_minute=None), tmp_path / "ledger.jsonl")
