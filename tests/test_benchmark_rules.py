@@ -651,7 +651,7 @@ def test_vizwiz_score(tmp_path: Path) -> None:
     answers = [answer(0, "cup"), answer(0, "can"), answer(1, "2"), answer(2, "can"), answer(9, "not asked")]
     score = vizwiz.score(tmp_path, answers)
     assert [item["score"] for item in score.items] == [1, pytest.approx(0.9), 0]
-    assert (score.columns, score.n) == ({"VizWiz": pytest.approx(190 / 3)}, {"VizWiz": 3})
+    assert (score.columns, score.n) == ({"VizWiz": pytest.approx(190 / 3)}, {"VizWiz": 3})  # type: ignore[comparison-overlap]  # approx
     assert score.parts == {"answer_type": {"number": pytest.approx(90), "other": 50}}
     assert score.stderr["VizWiz"] == pytest.approx(100 * stdev([1, 0.9, 0]) / math.sqrt(3))
 
@@ -700,7 +700,7 @@ def gqa_folder(folder: Path) -> None:
 def test_gqa_score(tmp_path: Path) -> None:
     gqa_folder(tmp_path)
     score = gqa.score(tmp_path, [answer("1", "Yes."), answer("2", "red"), answer("3", "a blue"), answer("5", "x")])
-    assert (score.columns, score.n) == ({"GQA": pytest.approx(200 / 3)}, {"GQA": 3})
+    assert (score.columns, score.n) == ({"GQA": pytest.approx(200 / 3)}, {"GQA": 3})  # type: ignore[comparison-overlap]  # approx
     assert (score.parts["binary"], score.parts["open"]) == (100, 50)
     assert score.parts["words"] == {"4": pytest.approx(200 / 3)}
     assert score.parts["steps"] == {"1": pytest.approx(200 / 3)}
@@ -718,7 +718,7 @@ def test_gqa_normalises_nothing_else(tmp_path: Path, text: str) -> None:
 def test_gqa_errors(tmp_path: Path) -> None:
     gqa_folder(tmp_path)
     score = gqa.score(tmp_path, [answer("1", "yes"), answer("4", "red")])  # of which 4 is not balanced
-    assert (score.columns["GQA"], score.completeness["GQA"].faults) == (pytest.approx(100 / 3), {"missing": 2})
+    assert (score.columns["GQA"], score.completeness["GQA"].faults) == (pytest.approx(100 / 3), {"missing": 2})  # type: ignore[comparison-overlap]  # approx
     path = tmp_path / "data/testdev_balanced_questions.json"
     path.write_text('{"1": {"isBalanced": "yes"}}')
     with pytest.raises(UserError, match=r"questions.json, 1, field 'isBalanced': 'yes'; expected true or false"):

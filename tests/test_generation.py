@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.engine import Request, texts
+from sharegpt4v.generation.engine import Answer, Request, texts
 from sharegpt4v.generation.local import Generator
 from tiny_llava import write_llava, write_pictures
 
@@ -73,7 +73,7 @@ def test_engine_writes_what_transformers_writes_by_itself(tmp_path: Path, image_
 
     # Nothing of the project but its folder: weights, processor, chat template, generation settings.
     processor = AutoProcessor.from_pretrained(folder, backend="pil")
-    model = AutoModelForImageTextToText.from_pretrained(folder)
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder)
     conversations = [
         [{"role": "user", "content": [{"type": "image", "image": open_rgb(picture)}, {"type": "text", "text": text}]}]
         for text, picture in zip(questions, pictures, strict=True)
@@ -113,7 +113,13 @@ def test_what_is_no_text_is_never_written(tmp_path: Path) -> None:
         ids: list[int] = []
         generator.never = generator.never if never else generator.never[:0]
         read = generator._read
-        generator._read = lambda row: ids.extend(row) or read(row)
+
+        def noted(row: list[int]) -> Answer:
+            ids.extend(row)
+            answer: Answer = read(row)
+            return answer
+
+        generator._read = noted
         list(generator.answer([Request(word, None, 16) for word in WORDS]))
         return set(ids)
 
@@ -161,9 +167,14 @@ def test_end_mark_ends_an_answer_and_no_other(
         generator.tokenizer.eos_token = end or generator.tokenizer.eos_token
         return [answer for _, answer in sorted(generator.answer(requests), key=lambda one: one[0])]
 
-    written = []
+    written: list[list[int]] = []
     read = Generator._read
-    monkeypatch.setattr(Generator, "_read", lambda self, ids: written.append(ids) or read(self, ids))
+
+    def noted(self: Generator, ids: list[int]) -> Answer:
+        written.append(ids)
+        return read(self, ids)
+
+    monkeypatch.setattr(Generator, "_read", noted)
     whole = answered(8)
     word = Generator(folder, 1).tokenizer.convert_ids_to_tokens(written[0][len(written[0]) // 2])
     ended = answered(8, word)  # a word of the answers, taken for the end mark

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -123,9 +124,15 @@ def test_on_a_full_disk_a_write_is_kept_or_refused_as_a_whole_and_the_same_write
         for group in groups:
             records = [(key, {"value": value}) for key, value in group]
             before = path.read_bytes()
+            kept: list[bool] = []
+
+            def keep(records: list[tuple[str, Any]] = records, kept: list[bool] = kept) -> None:
+                ledger.extend(records)
+                kept.append(True)
+
             with files_of_at_most(limit):
-                kept = outcomes.of(lambda records=records: ledger.extend(records) or True)
-            if kept is None:
+                outcomes.of(keep)
+            if not kept:
                 assert path.read_bytes() == before
                 ledger.extend(records)  # room was made
             expected |= {key: {"key": key, **record} for key, record in records}

@@ -36,7 +36,7 @@ PLACES: list[Place] = [
 ]  # fmt: skip
 
 
-def changed(value: Any, place: Place, new: Any) -> Any:
+def changed(value: Any, place: Any, new: Any) -> Any:
     """`value` with `new` at the place; without what is there when `new` is `...`."""
     if not place:
         return new
