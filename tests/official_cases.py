@@ -106,7 +106,7 @@ def _qbench(folder: Path, random: Random) -> None:
     rows, answers = [], ""
     for number in range(QUESTIONS):
         candidates = random.sample(FLAWS, random.randint(2, 4))
-        row = {"img_path": f"{number:05d}.jpg", "question": "How is it?", "candidates": candidates}
+        row: dict[str, Any] = {"img_path": f"{number:05d}.jpg", "question": "How is it?", "candidates": candidates}
         row |= {"correct_ans": random.choice(candidates), "type": 0, "concern": 0}
         response = random.choice(
             (*"ABCD", "A.", "B. ", "b", row["correct_ans"], f"{row['correct_ans']} it is", "Because")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from sharegpt4v.generation.engine import Answer, Engine
 from sharegpt4v.models.templates import SYSTEM
 
 SHORT = "Answer the question using a single word or phrase."
+World = tuple[list[tuple[str, Path, Path]], Path, Path]
 
 
 class CountingEngine(Engine):
@@ -21,7 +24,7 @@ class CountingEngine(Engine):
 
     def __init__(self, killed_after: int | None = None) -> None:
         self.prompts: list[str] = []
-        self.requests: list = []
+        self.requests: list[Any] = []
         self.loads = 0
         self.killed_after = killed_after
 
@@ -29,7 +32,7 @@ class CountingEngine(Engine):
         self.loads += 1
         return self
 
-    def answer(self, requests):
+    def answer(self, requests: Any) -> Iterator[tuple[int, Answer]]:
         for index in reversed(range(len(requests))):
             if self.killed_after is not None and len(self.prompts) == self.killed_after:
                 raise KeyboardInterrupt
@@ -39,7 +42,7 @@ class CountingEngine(Engine):
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     """Two benchmarks' folders and a model folder; returns the arguments of `answer`."""
     model = tmp_path / "checkpoints" / "tiny-7b_v2"
     model.mkdir(parents=True)
@@ -64,7 +67,7 @@ def world(tmp_path):
     return jobs, model, tmp_path / "work"
 
 
-def test_official_rows(world):
+def test_official_rows(world: World) -> None:
     jobs, model, work = world
     engine = CountingEngine()
     answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open)
@@ -85,7 +88,7 @@ def test_official_rows(world):
     assert engine.loads == 1
 
 
-def test_what_the_model_is_given(world):
+def test_what_the_model_is_given(world: World) -> None:
     jobs, model, work = world
     engine = CountingEngine()
     answering.answer(jobs, model, "tiny-7b", work, open_engine=engine.open)
@@ -96,7 +99,7 @@ def test_what_the_model_is_given(world):
     assert text_only.image is None and "<image>" not in text_only.question
 
 
-def test_a_question_may_bring_its_own_system_sentence(world, tmp_path):
+def test_a_question_may_bring_its_own_system_sentence(world: World, tmp_path: Path) -> None:
     _, model, work = world
     data = tmp_path / "eval/qbench"
     (data / "images_llvisionqa").mkdir(parents=True)
@@ -111,7 +114,7 @@ def test_a_question_may_bring_its_own_system_sentence(world, tmp_path):
     assert json.loads((tmp_path / "qbench.jsonl").read_text())["prompt"] == prompt
 
 
-def test_killed_run_goes_on_and_gives_the_same_bytes(world, tmp_path):
+def test_killed_run_goes_on_and_gives_the_same_bytes(world: World, tmp_path: Path) -> None:
     jobs, model, work = world
     answering.answer(jobs, model, "tiny-7b", tmp_path / "other", open_engine=CountingEngine().open)
     expected = [out.read_bytes() for _, _, out in jobs]
@@ -132,7 +135,7 @@ def test_killed_run_goes_on_and_gives_the_same_bytes(world, tmp_path):
     assert third.loads == 0  # nothing left to ask, so the model is not loaded
 
 
-def test_another_model_or_image_is_asked_again(world):
+def test_another_model_or_image_is_asked_again(world: World) -> None:
     jobs, model, work = world
     answering.answer(jobs, model, "tiny-7b", work, open_engine=CountingEngine().open)
     (jobs[0][1] / "images/n1.jpg").write_bytes(b"changed")
@@ -146,7 +149,7 @@ def test_another_model_or_image_is_asked_again(world):
     assert len(engine.prompts) == 7
 
 
-def test_missing_files_are_found_before_the_model_is_loaded(world):
+def test_missing_files_are_found_before_the_model_is_loaded(world: World) -> None:
     jobs, model, work = world
     engine = CountingEngine()
     (jobs[1][1] / "images/test/7/image.png").unlink()
@@ -159,7 +162,7 @@ def test_missing_files_are_found_before_the_model_is_loaded(world):
     assert engine.loads == 0
 
 
-def test_without_missing_files_the_others_are_answered(world, capsys):
+def test_without_missing_files_the_others_are_answered(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     jobs, model, work = world
     (jobs[0][1] / "images/n1.jpg").unlink()
     engine = CountingEngine()
@@ -170,7 +173,7 @@ def test_without_missing_files_the_others_are_answered(world, capsys):
     assert len(engine.prompts) == 2
 
 
-def test_it_stands_beside_the_answers_how_they_came_about(world):
+def test_it_stands_beside_the_answers_how_they_came_about(world: World) -> None:
     jobs, model, work = world
     answering.answer(jobs, model, "tiny-7b", work, open_engine=CountingEngine().open)
     about = json.loads(jobs[0][2].with_name("gqa.provenance.json").read_text())
@@ -181,7 +184,7 @@ def test_it_stands_beside_the_answers_how_they_came_about(world):
         provenance_of(jobs[0][2], "answers")
 
 
-def test_a_broken_question_file_names_file_row_and_field(world):
+def test_a_broken_question_file_names_file_row_and_field(world: World) -> None:
     jobs, model, work = world
     path = jobs[0][1] / "llava_gqa_testdev_balanced.jsonl"
     path.write_text(path.read_text() + '{"question_id": "5", "image": "n1.jpg"}\n')

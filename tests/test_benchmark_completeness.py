@@ -213,7 +213,7 @@ def test_wilsons_interval_at_the_ends() -> None:
     square = 1.959963984540054**2
     low, high = interval_at_the_ends([0.0] * 200) or (None, None)
     assert low == 0 and high == pytest.approx(100 * square / (200 + square)) and f"{high:.1f}" == "1.9"
-    assert interval_at_the_ends([1] * 9) == (pytest.approx(100 - 100 * square / (9 + square)), 100)
+    assert interval_at_the_ends([1] * 9) == (pytest.approx(100 - 100 * square / (9 + square)), 100)  # type: ignore[comparison-overlap]  # approx
     assert interval_at_the_ends([1]) is not None
     assert interval_at_the_ends([0.3, 0.3]) is interval_at_the_ends([0, 1]) is None
 

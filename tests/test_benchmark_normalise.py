@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +50,7 @@ ANSWERS = st.text(st.one_of(st.characters(), st.sampled_from(" .,?!'-aA1\n\t")),
         ("." * 34, ".."),  # only the first 32 periods go
     ],
 )
-def test_both(normalise, text, expected):
+def test_both(normalise: Any, text: str, expected: str) -> None:
     assert normalise(text) == expected
 
 
@@ -64,16 +66,16 @@ def test_both(normalise, text, expected):
         ("1.٣", "1.٣", "1٣"),  # an Arabic digit after the period is a digit to the first only
     ],
 )
-def test_where_they_differ(text, in_m4c, in_vqa_v2):
+def test_where_they_differ(text: str, in_m4c: str, in_vqa_v2: str) -> None:
     assert (m4c(text), vqa_v2(text)) == (in_m4c, in_vqa_v2)
 
 
-def test_the_table_of_contractions_is_complete():
+def test_the_table_of_contractions_is_complete() -> None:
     assert len(CONTRACTIONS) == 114  # the original 120 without four that never match and two that change nothing
 
 
 @given(ANSWERS)
-def test_what_holds_for_every_answer(text):
+def test_what_holds_for_every_answer(text: str) -> None:
     for normalise in (m4c, vqa_v2):
         result = normalise(text)
         assert not set(result) & set(PUNCTUATION)
@@ -82,22 +84,22 @@ def test_what_holds_for_every_answer(text):
 
 
 @given(ANSWERS)
-def test_vqa_v2_twice_is_once(text):
+def test_vqa_v2_twice_is_once(text: str) -> None:
     assert vqa_v2(vqa_v2(text)) == vqa_v2(text)
 
 
 @given(ANSWERS)
-def test_m4c_twice_is_once_without_apostrophes(text):
+def test_m4c_twice_is_once_without_apostrophes(text: str) -> None:
     once = m4c(text)
     assert "'" in once or m4c(once) == once
 
 
 @pytest.mark.parametrize(("equal", "expected"), [(0, 0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1), (10, 1)])
-def test_agreement_with_ten_annotators(equal, expected):
+def test_agreement_with_ten_annotators(equal: int, expected: float) -> None:
     assert annotator_agreement("yes", ["yes"] * equal + ["no"] * (10 - equal)) == pytest.approx(expected)
 
 
 @given(st.text("ab", max_size=1), st.lists(st.text("ab", max_size=1), min_size=1, max_size=12))
-def test_agreement_is_the_mean_of_leaving_each_annotator_out(prediction, answers):
+def test_agreement_is_the_mean_of_leaving_each_annotator_out(prediction: str, answers: list[str]) -> None:
     left_out = [min(1, sum(a == prediction for a in answers[:i] + answers[i + 1 :]) / 3) for i in range(len(answers))]
     assert annotator_agreement(prediction, answers) == pytest.approx(sum(left_out) / len(answers))

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,11 @@ PAPER = CATALOGUE.parent / "paper"
 
 
 @pytest.fixture
-def scores(tmp_path):
+def scores(tmp_path: Path) -> Path:
     """Two models: one with two benchmarks, one with MMBench alone."""
     folder = tmp_path / "scores"
 
-    def put(model, benchmark, columns, stderr, items=(), **more):
+    def put(model: str, benchmark: str, columns: Any, stderr: Any, items: Any = (), **more: Any) -> None:
         (folder / model).mkdir(parents=True, exist_ok=True)
         score = {
             "benchmark": benchmark, "split": "test" if benchmark == "mme" else "dev", "scorer": "by rule",
@@ -45,7 +46,7 @@ def scores(tmp_path):
     return folder
 
 
-def test_table_bytes(scores, tmp_path):
+def test_table_bytes(scores: Path, tmp_path: Path) -> None:
     out = tmp_path / "table.csv"
     write_table(["base", "better, longer", "none"], scores, out)
     assert out.read_bytes() == (
@@ -60,7 +61,7 @@ def test_table_bytes(scores, tmp_path):
     assert out.read_bytes() == first
 
 
-def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
+def test_the_page_sets_a_model_beside_the_paper(scores: Path, tmp_path: Path) -> None:
     paper, out = tmp_path / "paper.csv", tmp_path / "table.md"
     paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\nB-7B,MME-perception,1510.7,zoo\n")
     judge = {"model": "grader", "official": False}
@@ -96,7 +97,7 @@ def test_the_page_sets_a_model_beside_the_paper(scores, tmp_path):
         write_page({"base": "B-7B"}, scores, paper, out)
 
 
-def test_terminal_table_has_a_line_per_column(scores):
+def test_terminal_table_has_a_line_per_column(scores: Path) -> None:
     lines = terminal_text(["base", "better, longer"], scores).splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == list(COLUMNS)
     cells = [cell.strip() for cell in lines[4].split("  ") if cell]
@@ -104,7 +105,7 @@ def test_terminal_table_has_a_line_per_column(scores):
     assert max(len(line) for line in lines) <= 80
 
 
-def test_substitution_bytes(scores, tmp_path):
+def test_substitution_bytes(scores: Path, tmp_path: Path) -> None:
     out = tmp_path / "substitution.csv"
     pairs = [Pair("LLaVA-1.5-7B", "base", "better, longer"), Pair("mini", "base", "base")]
     write_substitution(pairs, scores, PAPER / "substitution.csv", out)
@@ -124,14 +125,14 @@ def test_substitution_bytes(scores, tmp_path):
     assert page[2] == "| LLaVA-1.5-7B | MMBench | 64.3 | 66.8 | +2.5 ± 25.0 | +1.0 |"
 
 
-def rows(benchmark: str, columns: list[str], items: list[dict]) -> list[Row]:
+def rows(benchmark: str, columns: list[str], items: list[dict[str, Any]]) -> list[Row]:
     return [Row({"benchmark": benchmark, "columns": dict.fromkeys(columns, 0), "items": items}, "a score file")]
 
 
-def test_the_error_of_a_gain_is_that_of_the_differences():
+def test_the_error_of_a_gain_is_that_of_the_differences() -> None:
     """Two models that are right and wrong alike but for one question differ by that alone, however hard they are."""
 
-    def graded(values, **more):
+    def graded(values: Any, **more: Any) -> Any:
         return rows("gqa", ["GQA"], [{"question_id": str(n), "score": v} | more for n, v in enumerate(values)])
 
     assert gain_errors(graded([0, 1, 0, 1]), graded([0, 1, 0, 1])) == {"GQA": 0}
@@ -141,8 +142,8 @@ def test_the_error_of_a_gain_is_that_of_the_differences():
     assert gain_errors([], graded([1, 1])) == {}
 
 
-def test_the_unit_of_mme_is_an_image_and_errors_of_subtasks_add_up():
-    def answered(*images):
+def test_the_unit_of_mme_is_an_image_and_errors_of_subtasks_add_up() -> None:
+    def answered(*images: Any) -> Any:
         names = [name for group in mme.SUBTASKS.values() for name in group]
         items = [
             {"question_id": f"{name}/{image}.txt", "question": str(number), "score": score}
@@ -158,14 +159,14 @@ def test_the_unit_of_mme_is_an_image_and_errors_of_subtasks_add_up():
     }  # fmt: skip
 
 
-def test_of_scienceqa_only_questions_with_an_image_count():
+def test_of_scienceqa_only_questions_with_an_image_count() -> None:
     items = [{"question_id": str(n), "with_image": n < 3, "score": float(n == 1)} for n in range(9)]
     none = [item | {"score": 0.0} for item in items]
     errors = gain_errors(rows("scienceqa", ["SQA-image"], none), rows("scienceqa", ["SQA-image"], items))
     assert errors == {"SQA-image": pytest.approx(100 / 3)}
 
 
-def test_cells_hold_all_that_is_known(scores, tmp_path):
+def test_cells_hold_all_that_is_known(scores: Path, tmp_path: Path) -> None:
     write_cells(["base", "none"], scores, tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text() == (
         "model,benchmark,value,stderr,low,high,n,missing,repeated,unknown,failed,split,scorer,judge,answers_sha256,"
@@ -176,7 +177,7 @@ def test_cells_hold_all_that_is_known(scores, tmp_path):
     )
 
 
-def test_table_refuses_what_is_no_score(scores, tmp_path):
+def test_table_refuses_what_is_no_score(scores: Path, tmp_path: Path) -> None:
     path = scores / "base" / "mmbench.json"
     path.write_text(json.dumps({"columns": {"MMBench": "64"}, "stderr": {}}))
     with pytest.raises(UserError, match=r"mmbench.json, columns: 'MMBench': '64'; expected numbers"):
@@ -187,7 +188,7 @@ def test_table_refuses_what_is_no_score(scores, tmp_path):
     assert not (tmp_path / "table.csv").exists()
 
 
-def test_score_file(tmp_path):
+def test_score_file(tmp_path: Path) -> None:
     types = {"Scene Understanding": 1}
     items = [{"question_id": str(n), "question_type_id": 1, "data_type": "image", "answer": "A"} for n in range(4)]
     (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": items, "question_type": types}))
@@ -210,8 +211,8 @@ def test_score_file(tmp_path):
     assert not (tmp_path / "other.json").exists()
 
 
-def test_every_benchmark_of_the_catalogue_has_its_module_and_columns():
-    columns = []
+def test_every_benchmark_of_the_catalogue_has_its_module_and_columns() -> None:
+    columns: list[str] = []
     for benchmark in read_catalogue().values():
         module = module_of(benchmark)
         assert benchmark.scoring in {"local", "judge", "server"}
@@ -223,7 +224,7 @@ def test_every_benchmark_of_the_catalogue_has_its_module_and_columns():
     assert set(columns) <= set(COLUMNS) and len(columns) == len(set(columns))
 
 
-def test_catalogue_errors(tmp_path):
+def test_catalogue_errors(tmp_path: Path) -> None:
     path = tmp_path / "benchmarks.tsv"
     lines = CATALOGUE.read_text().splitlines()
     mme = next(line for line in lines if line.startswith("mme\t"))
@@ -240,7 +241,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_papers_numbers():
+def test_the_papers_numbers() -> None:
     results = {(row["model"], row["benchmark"]): float(row["value"]) for row in rows_of(PAPER / "results.csv")}
     assert len(results) == len(rows_of(PAPER / "results.csv"))
     assert {column for _, column in results} == set(COLUMNS)
@@ -252,11 +253,11 @@ def test_the_papers_numbers():
     assert (round(total, 1), round(total - peer, 1)) == (1943.8, 95.6)
 
 
-def test_the_papers_substitution_gains():
+def test_the_papers_substitution_gains() -> None:
     rows = {(row["model"], row["benchmark"]): row for row in rows_of(PAPER / "substitution.csv")}
     models = ("LLaVA-7B", "LLaVA-1.5-13B", "Qwen-VL-Chat-7B")
 
-    def gains(column):
+    def gains(column: str) -> list[float]:
         return [
             round(float(rows[model, column]["after"]) - float(rows[model, column]["before"]), 1) for model in models
         ]
@@ -266,7 +267,7 @@ def test_the_papers_substitution_gains():
     assert rows["LLaVA-7B", "QBench"]["after"] == rows["LLaVA-7B", "GQA"]["before"] == ""
 
 
-def test_the_papers_ablations():
+def test_the_papers_ablations() -> None:
     rows = rows_of(PAPER / "ablations.csv")
     final = {row["quantity"]: row["value"] for row in rows if row["setting"] == "tuned from block 12"}
     assert final == {"memory in GB": "56.7", "MME-perception": "1567.4", "MMBench": "68.8", "SEED-image": "69.7"}

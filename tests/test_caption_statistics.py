@@ -25,7 +25,7 @@ def numbers_of(*texts: str) -> dict[str, float]:
     return count_captions(("coco", text) for text in texts)["coco"].numbers()
 
 
-def test_words_are_runs_of_letters_and_digits_with_what_joins_them():
+def test_words_are_runs_of_letters_and_digits_with_what_joins_them() -> None:
     text = "A well-lit café’s door; 3.5 m by 1,000 cm.  \n\nThe dogs' bowl (No. 7) isn't “full”…"
     assert words_of(text) == [
         "a", "well-lit", "café's", "door", "3.5", "m", "by", "1,000", "cm", "the", "dogs", "bowl", "no", "7", "isn't",
@@ -43,7 +43,7 @@ def test_words_are_runs_of_letters_and_digits_with_what_joins_them():
         ("", 0),
     ],
 )
-def test_sentences_end_with_a_stop_before_a_capital(text, sentences):
+def test_sentences_end_with_a_stop_before_a_capital(text: str, sentences: int) -> None:
     assert numbers_of(text)["average_sentences"] == sentences
 
 
@@ -59,11 +59,11 @@ def test_sentences_end_with_a_stop_before_a_capital(text, sentences):
         ("other", "the a and it they which that while"),
     ],
 )
-def test_a_word_is_of_its_commonest_kind(name, words):
+def test_a_word_is_of_its_commonest_kind(name: str, words: str) -> None:
     assert {word: class_of(word) for word in words.split()} == dict.fromkeys(words.split(), name)
 
 
-def test_every_number_of_a_few_captions():
+def test_every_number_of_a_few_captions() -> None:
     numbers = numbers_of("A red dog. It sits.", "two dogs in the park", "two dogs in the park two dogs in the park")
     assert numbers == {
         "captions": 3,
@@ -84,25 +84,25 @@ def test_every_number_of_a_few_captions():
     }
 
 
-def test_a_loop_is_eight_words_twice():
+def test_a_loop_is_eight_words_twice() -> None:
     eight = "one two three four five six seven eight"
     assert numbers_of(f"{eight} nine {eight}", f"{eight} nine ten", f"{eight} {eight} {eight}")["looping"] == 200 / 3
 
 
-def test_captions_without_words_are_counted():
+def test_captions_without_words_are_counted() -> None:
     numbers = numbers_of("", "...", " ")
     assert (numbers["captions"], numbers["average_words"], numbers["near_duplicates"]) == (3, 0, 0)
     assert count_captions([]) == {}
 
 
-def test_near_duplicates_are_found_in_other_sources_too():
+def test_near_duplicates_are_found_in_other_sources_too() -> None:
     first, other = (" ".join(f"{word}{number}" for number in range(80)) for word in ("red", "blue"))
     changed = first.replace("red40", "green")
     found = count_captions([("coco", first), ("sam", changed), ("sam", other), ("llava", "A cat."), ("llava", "a cat")])
     assert {source: counts.near_duplicates for source, counts in found.items()} == {"coco": 1, "sam": 1, "llava": 2}
 
 
-def test_counts_are_those_of_the_plainest_computation_however_many_processes(monkeypatch):
+def test_counts_are_those_of_the_plainest_computation_however_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = runpy.run_path(str(PROJECT / "benchmarks" / "caption_statistics.py"))
     sample = list(islice(benchmark["generated"](60), 1100))[500:]
     monkeypatch.setattr(captions, "BATCH", 128)
@@ -114,7 +114,7 @@ def test_counts_are_those_of_the_plainest_computation_however_many_processes(mon
     assert numbers == benchmark["plainly"](sample) and any(those["looping"] for those in numbers.values())
 
 
-def test_a_table_for_each_set_and_its_figure(tmp_path: Path):
+def test_a_table_for_each_set_and_its_figure(tmp_path: Path) -> None:
     rows = [
         {"image": f"{source}/{number}.jpg", "conversations": [{"from": "gpt", "value": text}]}
         for number, (source, text) in enumerate([("sam", "A red dog."), ("coco", "Two dogs."), ("sam", "It sits.")])

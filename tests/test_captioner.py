@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,13 +47,13 @@ caption_shard(model, images, data, out, Asking("What is it?", 2, 40), work, limi
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], Path]:
     folder = tmp_path_factory.mktemp("captioner")
     images = list(write_pictures(folder / "data", 30)) + list(write_pictures(folder / "data", 10, "sam"))
     return write_llava(folder), images, folder / "data"
 
 
-def test_one_instruction_stands_before_every_seed_caption(tmp_path):
+def test_one_instruction_stands_before_every_seed_caption(tmp_path: Path) -> None:
     turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A red circle."}]
     write_json(tmp_path / "seed.json", [{"id": "9", "image": "coco/9.jpg", "conversations": turns}])
     instruction = read_instruction(INSTRUCTION)
@@ -65,7 +66,7 @@ def test_one_instruction_stands_before_every_seed_caption(tmp_path):
         captioner_rows(tmp_path / "seed.json", instruction)
 
 
-def test_shards_hold_every_image_once():
+def test_shards_hold_every_image_once() -> None:
     images = [f"{n}.jpg" for n in range(23)]
     for count in (1, 2, 7, 23, 30):
         shards = [images_of(number, count, images) for number in range(count)]
@@ -73,7 +74,7 @@ def test_shards_hold_every_image_once():
         assert {len(shard) for shard in shards} <= {23 // count, 23 // count + 1}
 
 
-def test_shard_has_a_row_per_image_and_asks_nothing_twice(world, tmp_path):
+def test_shard_has_a_row_per_image_and_asks_nothing_twice(world: tuple[Path, list[str], Path], tmp_path: Path) -> None:
     model, images, data = world
     counts = caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING, 1.0)
     rows = list(read_jsonl(tmp_path / "0.jsonl"))
@@ -87,7 +88,9 @@ def test_shard_has_a_row_per_image_and_asks_nothing_twice(world, tmp_path):
     assert (tmp_path / "work/0.jsonl").read_bytes() == ledger and (tmp_path / "0.jsonl").read_bytes() == before
 
 
-def test_too_many_rejected_captions_fail_the_shard_and_keep_its_work(world, tmp_path):
+def test_too_many_rejected_captions_fail_the_shard_and_keep_its_work(
+    world: tuple[Path, list[str], Path], tmp_path: Path
+) -> None:
     model, images, data = world
     with pytest.raises(UserError, match=r"captions 3: .* of 40 images have no usable caption .*the limit is 5\.0%"):
         caption_shard(model, images, data, tmp_path / "3.jsonl", ASKING, tmp_path / "work", Limits(), 0.05)
@@ -96,7 +99,9 @@ def test_too_many_rejected_captions_fail_the_shard_and_keep_its_work(world, tmp_
     assert all(row["reason"] for row in read_jsonl(tmp_path / "work/3.rejected.jsonl"))
 
 
-def test_missing_and_broken_images_are_rejected_with_their_reason(world, tmp_path):
+def test_missing_and_broken_images_are_rejected_with_their_reason(
+    world: tuple[Path, list[str], Path], tmp_path: Path
+) -> None:
     model, images, data = world
     broken = data / "coco/zzz.jpg"
     broken.write_bytes((data / images[0]).read_bytes()[:400])
@@ -110,11 +115,11 @@ def test_missing_and_broken_images_are_rejected_with_their_reason(world, tmp_pat
     assert "missing" in gone["reason"] and "cannot be decoded" in cut["reason"]
 
 
-def test_killed_shard_continues_and_asks_nothing_twice(world, tmp_path):
+def test_killed_shard_continues_and_asks_nothing_twice(world: tuple[Path, list[str], Path], tmp_path: Path) -> None:
     model, _, data = world
     command = [sys.executable, "-c", CHILD, model, data, tmp_path / "cut/0.jsonl", tmp_path / "cut/work"]
 
-    def run():
+    def run() -> subprocess.Popen[bytes]:
         return subprocess.Popen(list(map(str, command)), env=os.environ | {"OMP_NUM_THREADS": "1"})
 
     cut, ledger = run(), tmp_path / "cut/work/0.jsonl"
@@ -136,7 +141,9 @@ def test_killed_shard_continues_and_asks_nothing_twice(world, tmp_path):
     assert (tmp_path / "cut/0.jsonl").read_bytes() == (tmp_path / "whole/0.jsonl").read_bytes()
 
 
-def test_folder_of_photographs(world, tmp_path, capsys):
+def test_folder_of_photographs(
+    world: tuple[Path, list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, images, data = world
     photos = tmp_path / "photos"
     (photos / "holiday").mkdir(parents=True)
@@ -157,7 +164,12 @@ def test_folder_of_photographs(world, tmp_path, capsys):
         caption_folder(model, tmp_path / "gone", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
 
 
-def test_two_captions_in_one_folder_give_what_one_after_the_other_gives(world, tmp_path, monkeypatch, capsys):
+def test_two_captions_in_one_folder_give_what_one_after_the_other_gives(
+    world: tuple[Path, list[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     model, images, data = world
     preset, commands = tmp_path / "short.yaml", []
     preset.write_text(f"base: {Path(__file__).parents[1] / 'config/config.yaml'}\ncaptions: {{max_new_tokens: 12}}\n")
@@ -200,7 +212,9 @@ def test_two_captions_in_one_folder_give_what_one_after_the_other_gives(world, t
         assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
-def test_photographs_are_turned_upright_and_images_of_a_source_are_read_as_stored(world, tmp_path, monkeypatch):
+def test_photographs_are_turned_upright_and_images_of_a_source_are_read_as_stored(
+    world: tuple[Path, list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cameras store a photograph sideways and say so in its EXIF data."""
     model, images, data = world
     seen = Image.open(data / images[0]).convert("RGB").crop((0, 0, 48, 30))
@@ -233,13 +247,23 @@ def test_photographs_are_turned_upright_and_images_of_a_source_are_read_as_store
     (row,) = read_jsonl(tmp_path / "0.jsonl")
     caption_shard(model, ["photos/sideways.png"], tmp_path, tmp_path / "1.jsonl", ASKING, work, ANYTHING, 1.0)
     assert row["caption"] == next(iter(read_jsonl(tmp_path / "1.jsonl")))["caption"]
-    about = {"source": "photos", "archive": "", "sha256": 64 * "0", "bytes": 0, "width": 0, "height": 0, "mode": ""}
+    about: Any = {
+        "source": "photos",
+        "archive": "",
+        "sha256": 64 * "0",
+        "bytes": 0,
+        "width": 0,
+        "height": 0,
+        "mode": "",
+    }
     about |= {"format": "", "status": "ok", "note": "", "licence": ""}
     write_manifest(tmp_path / "manifests/photos.parquet", [about | {"path": "photos/camera.png"}])
     assert captions(tmp_path / "manifests/photos.parquet")["camera.png"] == found["sideways.png"]
 
 
-def test_training_and_answers_too_see_the_pixels_as_they_are_stored(world, tmp_path):
+def test_training_and_answers_too_see_the_pixels_as_they_are_stored(
+    world: tuple[Path, list[str], Path], tmp_path: Path
+) -> None:
     model, images, data = world
     exif = Image.Exif()
     exif[0x0112] = 8
@@ -253,11 +277,11 @@ def test_training_and_answers_too_see_the_pixels_as_they_are_stored(world, tmp_p
     assert answers[0] == answers[1]
 
 
-def test_manifest_of_a_source(world, tmp_path):
+def test_manifest_of_a_source(world: tuple[Path, list[str], Path], tmp_path: Path) -> None:
     from sharegpt4v.images.findings import write_findings
 
     model, images, data = world
-    row = {
+    row: Any = {
         "source": "coco", "archive": "", "sha256": 64 * "0", "bytes": 0, "width": 0, "height": 0, "mode": "",
         "format": "", "note": "", "licence": "",
     }  # fmt: skip

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,10 +32,10 @@ def test_help_lists_the_verbs() -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_an_example_that_its_parser_takes(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(f"sharegpt4v.verbs.{verb}")
-    text = module.__doc__.partition("Example")[2]
+    text = str(module.__doc__).partition("Example")[2]
     examples = [shlex.split(line.partition("s4v ")[2]) for line in text.splitlines() if "s4v " in line]
     assert examples and all(example[0] == verb for example in examples)
-    called = []
+    called: list[Any] = []
     monkeypatch.setattr(module, "run", called.append)
     assert [main(example) for example in examples] == [0] * len(examples)
     assert len(called) == len(examples)
@@ -48,7 +49,7 @@ def test_help_of_stage_lists_the_stages_in_the_order_of_the_pipeline() -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_every_stage_has_an_example_that_runs_it_with_its_item(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(f"sharegpt4v.stages.{name}")
-    examples = [shlex.split(line.partition("s4v ")[2]) for line in module.__doc__.splitlines() if "  s4v " in line]
+    examples = [shlex.split(line.partition("s4v ")[2]) for line in str(module.__doc__).splitlines() if "  s4v " in line]
     assert examples and all(example[:2] == ["stage", name] for example in examples)
     called: list[tuple[object, ...]] = []
     monkeypatch.setattr(module, "run", lambda config, *items: called.append(items))

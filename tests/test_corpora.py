@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,12 +24,12 @@ from sharegpt4v.layout import PAPER_MIX
 QUESTIONS = ("What is this?", "Describe it.", "Tell me more.")
 
 
-def shard_row(image, caption="A red circle.", reason=None):
+def shard_row(image: str, caption: str = "A red circle.", reason: Any = None) -> dict[str, Any]:
     status = "rejected" if reason else "accepted"
     return {"image": image, "sha256": "0", "caption": caption, "status": status, "reason": reason}
 
 
-def llava(image, *turns):
+def llava(image: str | None, *turns: str) -> dict[str, Any]:
     conversations = [{"from": ("human", "gpt")[n % 2], "value": turn} for n, turn in enumerate(turns)]
     return {"id": image or "text", **({"image": image} if image else {}), "conversations": conversations}
 
@@ -35,7 +37,7 @@ def llava(image, *turns):
 # The pre-training corpus
 
 
-def test_corpus_holds_each_accepted_caption_in_llava_form(tmp_path):
+def test_corpus_holds_each_accepted_caption_in_llava_form(tmp_path: Path) -> None:
     rows = [
         shard_row(f"{source}/{n}.jpg", f"Caption {n} “of” {source}.") for n in range(20) for source in ("sam", "coco")
     ]
@@ -64,7 +66,7 @@ def test_corpus_holds_each_accepted_caption_in_llava_form(tmp_path):
         assert theirs["caption"] == row["conversations"][1]["value"]
 
 
-def test_corpus_depends_on_the_seed_and_not_on_the_shards(tmp_path):
+def test_corpus_depends_on_the_seed_and_not_on_the_shards(tmp_path: Path) -> None:
     rows = [shard_row(f"coco/{n}.jpg", f"Caption {n}.") for n in range(30)]
     write_jsonl(tmp_path / "all.jsonl", rows)
     write_jsonl(tmp_path / "a.jsonl", rows[20:])
@@ -85,7 +87,7 @@ def test_corpus_depends_on_the_seed_and_not_on_the_shards(tmp_path):
         ([json.dumps(shard_row("coco/1.jpg", reason="empty"))], "no accepted caption"),
     ],
 )
-def test_shard_that_is_wrong_is_told(tmp_path, lines, message):
+def test_shard_that_is_wrong_is_told(tmp_path: Path, lines: Any, message: str) -> None:
     (tmp_path / "0.jsonl").write_text("".join(line + "\n" for line in lines))
     with pytest.raises(UserError, match=message):
         pretraining_corpus([tmp_path / "0.jsonl"], tmp_path / "out.json", QUESTIONS, 0)
@@ -95,7 +97,7 @@ def test_shard_that_is_wrong_is_told(tmp_path, lines, message):
 # Equal substitution
 
 
-def write_world(folder, detail=20, captions=60):
+def write_world(folder: Path, detail: Any = 20, captions: Any = 60) -> Any:
     """A mix of conversations, text and detail captions; the detail captions; seed captions of several sources."""
     details = [llava(f"{n:03}.jpg", "<image>\nDescribe.", f"Blind caption {n}.") for n in range(detail)]
     mix = [llava(f"coco/train2017/{n:03}.jpg", "<image>\nRed?", "yes", "Blue?", "no") for n in range(40)]
@@ -112,7 +114,7 @@ def write_world(folder, detail=20, captions=60):
     return mix
 
 
-def run(folder, sources, seed=0, name="out"):
+def run(folder: Path, sources: Any, seed: int = 0, name: str = "out") -> tuple[Any, Any]:
     out = folder / f"{name}.json"
     arithmetic = substitute(
         folder / "mix.json", folder / "detail.json", folder / "seed.json", sources, QUESTIONS, seed, out
@@ -121,7 +123,7 @@ def run(folder, sources, seed=0, name="out"):
     return arithmetic, read_json(out)
 
 
-def test_detail_captions_leave_and_as_many_come_in(tmp_path):
+def test_detail_captions_leave_and_as_many_come_in(tmp_path: Path) -> None:
     mix = write_world(tmp_path)
     arithmetic, made = run(tmp_path, ["coco"])
     assert arithmetic.sources() == {
@@ -143,7 +145,7 @@ def test_detail_captions_leave_and_as_many_come_in(tmp_path):
     assert {one["source"] for one in noted} == {"coco"}
 
 
-def test_quotas_are_scaled_and_small_stands_for_the_rest(tmp_path):
+def test_quotas_are_scaled_and_small_stands_for_the_rest(tmp_path: Path) -> None:
     write_world(tmp_path)
     arithmetic, _ = run(tmp_path, {"coco": 900, "llava": 300, "sam": 450, "small": 200})
     # 20 rows as 9.73, 3.24, 4.86, 2.16
@@ -151,7 +153,7 @@ def test_quotas_are_scaled_and_small_stands_for_the_rest(tmp_path):
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_all_detail_captions_leave_and_as_many_as_are_asked_for_come_in(tmp_path, indent):
+def test_all_detail_captions_leave_and_as_many_as_are_asked_for_come_in(tmp_path: Path, indent: int | None) -> None:
     mix = write_world(tmp_path)
     (tmp_path / "mix.json").write_text(json.dumps(mix, indent=indent))
     arithmetic, made = run(tmp_path, {"coco": 9, "llava": 3, "sam": 4, "small": 1})
@@ -171,7 +173,7 @@ def test_all_detail_captions_leave_and_as_many_as_are_asked_for_come_in(tmp_path
     assert all(made[one["row"]] == mix[one["mix_row"]] for one in noted if "out" not in one)
 
 
-def test_rows_that_leave_at_the_ends_and_beside_each_other(tmp_path):
+def test_rows_that_leave_at_the_ends_and_beside_each_other(tmp_path: Path) -> None:
     write_world(tmp_path)
     details = read_json(tmp_path / "detail.json")
     stays = llava(None, "Hello.", "Good day.")
@@ -180,14 +182,14 @@ def test_rows_that_leave_at_the_ends_and_beside_each_other(tmp_path):
     assert arithmetic.total()["rows_after"] == len(made) == 2 and stays in made
 
 
-def test_what_one_source_lacks_the_others_give(tmp_path):
+def test_what_one_source_lacks_the_others_give(tmp_path: Path) -> None:
     write_world(tmp_path, captions=30)  # 15 of coco, 5 of each other source
     arithmetic, _ = run(tmp_path, {"coco": 1, "llava": 1, "sam": 0, "small": 8})
     assert arithmetic.come.total() == 10  # as many as are asked for
     assert arithmetic.come["wikiart"] == 5 and "sam" not in arithmetic.come
 
 
-def test_too_few_seed_captions_replace_as_many_and_no_image_twice(tmp_path):
+def test_too_few_seed_captions_replace_as_many_and_no_image_twice(tmp_path: Path) -> None:
     mix = write_world(tmp_path, captions=12)
     seeds = read_json(tmp_path / "seed.json")
     write_json(tmp_path / "seed.json", [*seeds, *seeds])
@@ -198,7 +200,7 @@ def test_too_few_seed_captions_replace_as_many_and_no_image_twice(tmp_path):
     assert sum("Blind" in row["conversations"][1]["value"] for row in made) == 14
 
 
-def test_substitution_depends_on_the_seed_alone(tmp_path):
+def test_substitution_depends_on_the_seed_alone(tmp_path: Path) -> None:
     write_world(tmp_path, captions=90)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run(tmp_path, ["coco", "sam"], seed, name)
@@ -206,7 +208,7 @@ def test_substitution_depends_on_the_seed_alone(tmp_path):
     assert a == b != c
 
 
-def test_nothing_to_replace_is_an_error(tmp_path):
+def test_nothing_to_replace_is_an_error(tmp_path: Path) -> None:
     write_world(tmp_path)
     with pytest.raises(UserError, match=r"seed\.json: no captions of vg"):
         run(tmp_path, ["vg"])
@@ -218,7 +220,7 @@ def test_nothing_to_replace_is_an_error(tmp_path):
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1), st.integers(0, 10_000), min_size=1), st.integers(0, 50_000))
-def test_shares_are_proportional_and_complete(counts, total):
+def test_shares_are_proportional_and_complete(counts: dict[str, int], total: int) -> None:
     if not any(counts.values()):
         with pytest.raises(UserError):
             shares(counts, total)
@@ -232,7 +234,7 @@ def test_shares_are_proportional_and_complete(counts, total):
 # The row arithmetic
 
 
-def test_the_mixture_tells_the_rows_of_corpora_that_were_made_and_of_those_that_were_taken(tmp_path):
+def test_the_mixture_tells_the_rows_of_corpora_that_were_made_and_of_those_that_were_taken(tmp_path: Path) -> None:
     mix = write_world(tmp_path)
     run(tmp_path, {"coco": 9, "llava": 3, "sam": 4, "small": 1})
     write_jsonl(tmp_path / "seed.rejected.jsonl", [{"source": "sam"}] * 2)
@@ -261,7 +263,7 @@ def test_the_mixture_tells_the_rows_of_corpora_that_were_made_and_of_those_that_
         write_mixture([(tmp_path / "taken.json", True)], tmp_path / "mixture.csv")
 
 
-def test_the_papers_own_mix_is_of_665058_rows():
+def test_the_papers_own_mix_is_of_665058_rows() -> None:
     mix = load(PROJECT / "config/paper-7b.yaml")
     assert 665_298 - 23_240 + sum(mix.corpora.finetuning_sources.values()) == 665_058
     paper = next(model for model in mix.models if model.name == "sharegpt4v-7b")

@@ -109,7 +109,9 @@ def with_crawler(folder: Path) -> None:
 def planned(folder: Path, *arguments: str) -> set[str]:
     """The rules that Snakemake would carry out in a clone."""
     return set(
-        planned_jobs(done(folder, "snakemake", *arguments, "--dry-run", "--quiet", "rules", "--configfile", CONFIG))
+        planned_jobs(
+            done(folder, "snakemake", *arguments, "--dry-run", "--quiet", "rules", "--configfile", str(CONFIG))
+        )
     )
 
 
@@ -186,7 +188,9 @@ def test_after_a_pull_a_changed_key_makes_again_what_depends_on_it(clones: Clone
 
 def test_a_changed_key_is_made_again_where_it_was_pulled(clones: Clones, tmp_path: Path) -> None:
     folder = shutil.copytree(clones.pulled, tmp_path / "pulled", symlinks=True)
-    told = done(folder, "snakemake", "results/table.csv", "--configfile", CONFIG, "--config", "judge={mm_vet_runs: 2}")
+    told = done(
+        folder, "snakemake", "results/table.csv", "--configfile", str(CONFIG), "--config", "judge={mm_vet_runs: 2}"
+    )
     assert {line.split()[1] for line in told.splitlines() if line.startswith("localrule")} == {
         "judgements:", "scores:", "table:",
     }  # fmt: skip

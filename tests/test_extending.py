@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,9 +97,13 @@ def test_a_family_of_models_is_a_file(project: Path) -> None:
 
     (command,) = example("model_family.md", "models/families/vipllava.py", project)
     llava, processor = build_llava(*write_tower_and_llm(project), seed=1)
-    parts = {"vision_config": llava.config.vision_config, "text_config": llava.config.text_config}
+    parts: dict[str, Any] = {
+        "vision_config": llava.config.vision_config,
+        "text_config": llava.config.text_config,
+        "vision_feature_layers": [-2, -1],
+    }
     image_id = llava.config.image_token_index
-    config = VipLlavaConfig(**parts, image_token_index=image_id, vision_feature_layers=[-2, -1])
+    config: Any = VipLlavaConfig(**parts, image_token_index=image_id)
     torch.manual_seed(3)
     model = VipLlavaForConditionalGeneration(config).eval()
     for parameter in model.model.multi_modal_projector.parameters():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.engine import Request, texts
+from sharegpt4v.generation.engine import Answer, Request, texts
 from sharegpt4v.generation.local import Generator
 from tiny_llava import write_llava, write_pictures
 
@@ -16,7 +18,7 @@ WORDS = ("circle", "square", "red", "night", "small", "top left")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Request]]:
     """A model folder, and requests of many lengths, with and without images."""
     folder = tmp_path_factory.mktemp("generation")
     data = folder / "data"
@@ -34,13 +36,13 @@ def world(tmp_path_factory):
     return settings.parent, requests
 
 
-def answers_of(generator, requests):
+def answers_of(generator: Any, requests: list[Request]) -> list[str]:
     found = list(texts(generator, requests))
     assert len(dict(found)) == len(found) == len(requests)
     return [text for _, text in sorted(found)]
 
 
-def test_answers_in_batches_are_those_alone(world):
+def test_answers_in_batches_are_those_alone(world: tuple[Path, list[Request]]) -> None:
     folder, requests = world
     alone = answers_of(Generator(folder, 1), requests)
     for size in (5, 16):
@@ -48,14 +50,14 @@ def test_answers_in_batches_are_those_alone(world):
     assert len(set(alone)) > len(requests) // 2  # else equal answers would show nothing
 
 
-def test_the_image_decides_the_answer(world):
+def test_the_image_decides_the_answer(world: tuple[Path, list[Request]]) -> None:
     folder, requests = world
     answers = answers_of(Generator(folder, 4), [Request("What is it?", r.image, 16) for r in requests if r.image])
     assert len(set(answers)) > 1
 
 
 @pytest.mark.parametrize("image_aspect_ratio", ["square", "pad"])
-def test_engine_writes_what_transformers_writes_by_itself(tmp_path, image_aspect_ratio):
+def test_engine_writes_what_transformers_writes_by_itself(tmp_path: Path, image_aspect_ratio: str) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from sharegpt4v.images.loading import open_rgb
@@ -71,7 +73,7 @@ def test_engine_writes_what_transformers_writes_by_itself(tmp_path, image_aspect
 
     # Nothing of the project but its folder: weights, processor, chat template, generation settings.
     processor = AutoProcessor.from_pretrained(folder, backend="pil")
-    model = AutoModelForImageTextToText.from_pretrained(folder)
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder)
     conversations = [
         [{"role": "user", "content": [{"type": "image", "image": open_rgb(picture)}, {"type": "text", "text": text}]}]
         for text, picture in zip(questions, pictures, strict=True)
@@ -92,7 +94,7 @@ def test_engine_writes_what_transformers_writes_by_itself(tmp_path, image_aspect
     assert len(set(written)) > 20
 
 
-def test_what_is_no_text_is_never_written(tmp_path):
+def test_what_is_no_text_is_never_written(tmp_path: Path) -> None:
     from sharegpt4v.models.building import load_llava
     from sharegpt4v.models.saving import save_llava
 
@@ -106,11 +108,18 @@ def test_what_is_no_text_is_never_written(tmp_path):
     save_llava(model, processor, tmp_path / "biased")
     assert load_llava(tmp_path / "biased")[0].generation_config.suppress_tokens == [image, *range(tokens, tokens + 3)]
 
-    def written(never):
-        generator, ids = Generator(tmp_path / "biased", 4), []
+    def written(never: Any) -> set[int]:
+        generator: Any = Generator(tmp_path / "biased", 4)
+        ids: list[int] = []
         generator.never = generator.never if never else generator.never[:0]
         read = generator._read
-        generator._read = lambda row: ids.extend(row) or read(row)
+
+        def noted(row: list[int]) -> Answer:
+            ids.extend(row)
+            answer: Answer = read(row)
+            return answer
+
+        generator._read = noted
         list(generator.answer([Request(word, None, 16) for word in WORDS]))
         return set(ids)
 
@@ -118,7 +127,7 @@ def test_what_is_no_text_is_never_written(tmp_path):
     assert written(never=False) & no_text and not written(never=True) & no_text
 
 
-def test_each_request_has_its_own_limit(world):
+def test_each_request_has_its_own_limit(world: tuple[Path, list[Request]]) -> None:
     folder, requests = world
     generator = Generator(folder, 8)
     found = {}
@@ -134,9 +143,10 @@ def test_each_request_has_its_own_limit(world):
     assert {mixed[1, index].finish_reason for index in range(4)} == {"length"}
 
 
-def test_broken_image_is_an_error_that_names_it(world, tmp_path):
+def test_broken_image_is_an_error_that_names_it(world: tuple[Path, list[Request]], tmp_path: Path) -> None:
     folder, requests = world
     broken = tmp_path / "broken.jpg"
+    assert isinstance(requests[0].image, Path)
     broken.write_bytes(requests[0].image.read_bytes()[:400])
     mixed = [requests[0], Request(requests[0].question, broken, 4), requests[1]]
     generator = Generator(folder, 3)
@@ -147,17 +157,24 @@ def test_broken_image_is_an_error_that_names_it(world, tmp_path):
         list(texts(generator, mixed))
 
 
-def test_end_mark_ends_an_answer_and_no_other(world, monkeypatch):
+def test_end_mark_ends_an_answer_and_no_other(
+    world: tuple[Path, list[Request]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, requests = world
 
-    def answered(size, end=None):
+    def answered(size: int, end: Any = None) -> list[Any]:
         generator = Generator(folder, size)
         generator.tokenizer.eos_token = end or generator.tokenizer.eos_token
         return [answer for _, answer in sorted(generator.answer(requests), key=lambda one: one[0])]
 
-    written = []
+    written: list[list[int]] = []
     read = Generator._read
-    monkeypatch.setattr(Generator, "_read", lambda self, ids: written.append(ids) or read(self, ids))
+
+    def noted(self: Generator, ids: list[int]) -> Answer:
+        written.append(ids)
+        return read(self, ids)
+
+    monkeypatch.setattr(Generator, "_read", noted)
     whole = answered(8)
     word = Generator(folder, 1).tokenizer.convert_ids_to_tokens(written[0][len(written[0]) // 2])
     ended = answered(8, word)  # a word of the answers, taken for the end mark
@@ -168,6 +185,6 @@ def test_end_mark_ends_an_answer_and_no_other(world, monkeypatch):
         assert (before == after) == (after.finish_reason == "length")
 
 
-def test_folder_without_a_model(tmp_path):
+def test_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
         Generator(tmp_path)

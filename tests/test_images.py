@@ -34,7 +34,8 @@ from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.manifest import CheckedRow, ManifestRow, manifest_path, read_manifest, write_manifest
-from sharegpt4v.images.stage import FetchSettings, fetch_source
+from sharegpt4v.images.settings import FetchSettings
+from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.images.urls import check_success_rate, fetch_urls
 from sharegpt4v.mini.files_server import serve_folder
 
@@ -46,7 +47,7 @@ SETTINGS = FetchSettings(workers=1, first_wait_s=0.01, crawler=CRAWLER)
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -175,9 +176,9 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
     unpacked = unpack(write_tar(tmp_path / "a.tar", {"link.png/x.png": b"1", "b.png": b"2"}, extra), tmp_path / "out")
     assert unpacked.refused == dict.fromkeys(["link.png", "hard.png", "device.png"], "a link or a device")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        info = zipfile.ZipInfo("link.png")
-        info.external_attr = 0o120777 << 16
-        archive.writestr(info, "/etc/passwd")
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
     assert unpack(tmp_path / "a.zip", tmp_path / "zip").refused == {"link.png": "a link or a device"}
     assert not (tmp_path / "zip").exists()
 
@@ -556,7 +557,8 @@ def test_a_source_killed_while_unpacking_or_decoding_ends_as_if_it_had_not_been(
     archive = write_zip(tmp_path / "a.zip", {f"{number}.png": picture(number, size=(99, 99)) for number in range(1500)})
     script = """if __name__ == "__main__":
     import sys; from pathlib import Path; from sharegpt4v.catalogues.sources import Download, Source
-    from sharegpt4v.images.stage import FetchSettings, fetch_source
+    from sharegpt4v.images.settings import FetchSettings
+from sharegpt4v.images.stage import fetch_source
     one = Source("coco", "zip", "coco/train2017", (Download(sys.argv[1]),), licence="test")
     fetch_source(one, Path(sys.argv[2], "data"), Path(sys.argv[2], "work"), FetchSettings(workers=1))"""
     with subprocess.Popen([sys.executable, "-c", script, archive, tmp_path], stderr=subprocess.DEVNULL) as process:

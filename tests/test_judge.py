@@ -14,6 +14,7 @@ import threading
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import Completeness
 from sharegpt4v.evaluation.benchmarks import llava_bench, mm_vet
+from sharegpt4v.evaluation.benchmarks.llava_bench_verdicts import read_pair
 from sharegpt4v.evaluation.judging import judge
 from sharegpt4v.evaluation.modules import judged_module_of, module_of
 from sharegpt4v.files import read_json
@@ -38,13 +40,13 @@ PREFIX = "Grade.\n\nQuestion | Ground truth | Prediction | Correctness\n--- | --
 FOLDERS = {"llava-bench": "llava-bench-in-the-wild", "mm-vet": "mm-vet"}
 
 
-def jsonl(path: Path, rows: list[dict]) -> Path:
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
-def answers(texts: list[str], model: str = "tiny") -> list[dict]:
+def answers(texts: list[str], model: str = "tiny") -> list[dict[str, Any]]:
     return [{"question_id": n, "prompt": "", "text": text, "model_id": model} for n, text in enumerate(texts)]
 
 
@@ -62,7 +64,10 @@ def wild(tmp_path: Path) -> Path:
             for n, (image, category) in enumerate(asked)
         ],
     )
-    contexts = [{"image": "002.jpg", "caption": ["One.", "Two."]}, {"image": "001.jpg", "caption": "A cat."}]
+    contexts: list[dict[str, Any]] = [
+        {"image": "002.jpg", "caption": ["One.", "Two."]},
+        {"image": "001.jpg", "caption": "A cat."},
+    ]
     jsonl(folder / "context.jsonl", contexts)
     references = [{"question_id": n, "text": f"It is {n}.", "answer_id": f"r{n}"} for n in range(3)]
     jsonl(folder / "answers_gpt4.jsonl", references)
@@ -78,8 +83,8 @@ def vet(tmp_path: Path) -> Path:
     (folder / "images").mkdir(parents=True)
     truths = ["1 <AND> 2", "cat<OR>dog", "blue", "STOP"]
     capabilities = [["math", "ocr"], ["rec"], ["rec"], ["ocr", "math"]]
-    rows = zip(truths, capabilities, strict=True)
-    items = {f"v1_{n}": {"question": f"Q{n}?", "answer": t, "capability": c} for n, (t, c) in enumerate(rows)}
+    pairs = zip(truths, capabilities, strict=True)
+    items = {f"v1_{n}": {"question": f"Q{n}?", "answer": t, "capability": c} for n, (t, c) in enumerate(pairs)}
     (folder / "mm-vet.json").write_text(json.dumps(items))
     rows = [{"question_id": n, "image": f"v1_{n}.png", "text": f"Q{n}?", "category": "conv"} for n in range(4)]
     jsonl(folder / "llava-mm-vet.jsonl", rows)
@@ -158,7 +163,7 @@ def test_a_prompt_of_ones_own_is_not_called_official(wild: Path, vet: Path) -> N
     ],
 )  # fmt: skip
 def test_llava_bench_reads_the_first_line(reply: str, expected: tuple[float, float] | None) -> None:
-    assert llava_bench.read_pair(reply) == expected
+    assert read_pair(reply) == expected
 
 
 @pytest.mark.parametrize(
@@ -303,7 +308,8 @@ def settings_for(url: str, **changes: object) -> ChatSettings:
 
 def counts(url: str) -> dict[str, int]:
     with urllib.request.urlopen(url.removesuffix("/v1") + "/health") as reply:
-        return json.load(reply)
+        received: dict[str, int] = json.load(reply)
+    return received
 
 
 def mini_folder(folder: Path, name: str, questions: int) -> Path:

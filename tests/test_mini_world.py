@@ -20,12 +20,13 @@ from sharegpt4v.catalogues.sources import read_catalogue
 from sharegpt4v.corpora.quality import Limits, reject_reason
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import Question, Score
-from sharegpt4v.evaluation.benchmarks.mmbench import read_tsv
+from sharegpt4v.evaluation.benchmarks.mmbench_file import read_tsv
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.normalise import vqa_v2
 from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.manifest import manifest_path, read_manifest
-from sharegpt4v.images.stage import FetchSettings, fetch_source
+from sharegpt4v.images.settings import FetchSettings
+from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.mini import world as world_module
 from sharegpt4v.mini.annotations import RowCounts
 from sharegpt4v.mini.describe import caption

@@ -12,6 +12,7 @@ from official_cases import RUNS, WILD, replies_of, write_cases
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.cli import main
 from sharegpt4v.evaluation.benchmarks import llava_bench
+from sharegpt4v.evaluation.benchmarks.llava_bench_verdicts import read_pair
 from sharegpt4v.evaluation.reading import answer_file
 from sharegpt4v.files import read_json
 
@@ -83,7 +84,7 @@ def test_the_review_file_of_the_official_script_is_read(cases: Path, tmp_path: P
     """It holds one run, a row per question with the reply and the numbers that were read out of it."""
     rows = []
     for number, reply in enumerate(replies_of(0)):
-        pair = llava_bench.read_pair(reply) or (-1, -1)
+        pair = read_pair(reply) or (-1, -1)
         rows.append({"id": number + 1, "question_id": number, "content": reply, "tuple": list(pair)})
     review = tmp_path / "review.jsonl"
     review.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -14,7 +14,8 @@ from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.images.manifest import read_manifest
-from sharegpt4v.images.stage import FetchSettings, fetch_source
+from sharegpt4v.images.settings import FetchSettings
+from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.layout import sources
 
 CONFIG = PROJECT / "config"

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.training.launch import launch_command
-from test_training import RECIPE, stored, world  # noqa: F401  (a fixture)
+from test_training import RECIPE, World, stored, world  # noqa: F401  (a fixture)
 from tiny_llava import write_llava
 
 
@@ -30,7 +32,13 @@ from tiny_llava import write_llava
         (4, 1, {"batch_of": "samples", "loss_parts": 2, "group_by_modality_length": True}),
     ],
 )
-def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, processes, rows_at_once, more):  # noqa: F811
+def test_the_parts_of_a_batch_add_up_to_it(
+    world: World,  # noqa: F811
+    tmp_path: Path,
+    processes: int,
+    rows_at_once: int | None,
+    more: dict[str, Any],
+) -> None:
     import torch
 
     from sharegpt4v.models.building import image_token_count, load_llava
@@ -48,7 +56,7 @@ def test_the_parts_of_a_batch_add_up_to_it(world, tmp_path, processes, rows_at_o
     pictures = Pictures(samples.images, Squares(24, "pad"), torch.device("cpu"))
     dealer = Dealer.of(samples, recipe, 3, recipe.sequence_length - 1 + tokens)
 
-    def gradients(ranks, rows_at_once=None):
+    def gradients(ranks: Any, rows_at_once: Any = None) -> Iterator[tuple[Any, Any, int]]:
         """Of each batch the loss and the gradients of this part, and how many images it has."""
         for dealt in batches(samples, dealer, 0, dealer.step_count(), 0, ranks, rows_at_once):
             model.zero_grad()

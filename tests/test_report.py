@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import pytest
@@ -30,12 +31,12 @@ LLaVA-1.5-13B,MMBench,67.7,69.0,1.3,67.7,69.0,1.3
 # Table 1
 
 
-def llava_row(caption):
+def llava_row(caption: str) -> dict[str, Any]:
     turns = [{"from": "human", "value": "<image>\nDescribe it."}, {"from": "gpt", "value": caption}]
     return {"id": "1", "image": "coco/train2017/1.jpg", "conversations": turns}
 
 
-def test_datasets_beside_the_paper(tmp_path):
+def test_datasets_beside_the_paper(tmp_path: Path) -> None:
     coco, llava = tmp_path / "captions_train2017.json", tmp_path / "detail_23k.json"
     annotations = [{"image_id": 7, "caption": "a cat "}, {"image_id": 7, "caption": "two cats"}]
     write_json(coco, {"images": [{"id": 7}], "annotations": [*annotations, {"image_id": 9, "caption": "é狗."}]})
@@ -56,7 +57,7 @@ def test_datasets_beside_the_paper(tmp_path):
     assert lines[3].startswith('mine,"COCO, others",yes,me,2,75.5,,,2,')
 
 
-def test_the_papers_table():
+def test_the_papers_table() -> None:
     rows = list(csv.DictReader(PAPER.read_text().splitlines()))
     numbers = {row["name"]: (int(row["samples"]), int(row["average_characters"])) for row in rows}
     assert numbers == {
@@ -84,7 +85,9 @@ def test_the_papers_table():
         ("coco", '{"annotations": [{"caption": "x"}]}', "annotation 1, field 'image_id': nothing; expected a whole"),
     ],
 )
-def test_a_wrong_data_set_is_one_line(tmp_path, format, text, expected):
+def test_a_wrong_data_set_is_one_line(
+    tmp_path: Path, format: Literal["coco", "llava"], text: str, expected: str
+) -> None:
     path = tmp_path / "captions.json"
     if text is not None:
         path.write_text(text)
@@ -97,7 +100,7 @@ def test_a_wrong_data_set_is_one_line(tmp_path, format, text, expected):
 # Figures
 
 
-def test_figures_are_the_same_bytes_twice_and_differ_with_the_numbers(tmp_path):
+def test_figures_are_the_same_bytes_twice_and_differ_with_the_numbers(tmp_path: Path) -> None:
     table = tmp_path / "substitution.csv"
     table.write_text(SUBSTITUTION)
     errors_file(table).write_text("model,benchmark,gain_stderr\nLLaVA-1.5-13B,MMBench,0.9\n")
@@ -115,7 +118,7 @@ def test_figures_are_the_same_bytes_twice_and_differ_with_the_numbers(tmp_path):
     assert first.read_bytes() != other.read_bytes()
 
 
-def test_figure_of_the_papers_own_data_sets(tmp_path):
+def test_figure_of_the_papers_own_data_sets(tmp_path: Path) -> None:
     table, out = tmp_path / "datasets.csv", tmp_path / "figures" / "datasets.svg"
     header, *lines = PAPER.read_text().splitlines()
     numbers = [line.split(",")[-2:] for line in lines]
@@ -139,7 +142,7 @@ def test_figure_of_the_papers_own_data_sets(tmp_path):
         (SUBSTITUTION.splitlines()[0], "no rows in it"),
     ],
 )
-def test_a_figure_without_its_table_is_one_line(tmp_path, text, expected):
+def test_a_figure_without_its_table_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
     table = tmp_path / "substitution.csv"
     if text is not None:
         table.write_text(text)
@@ -153,7 +156,7 @@ def test_a_figure_without_its_table_is_one_line(tmp_path, text, expected):
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
 
-def test_timings_by_stage(tmp_path):
+def test_timings_by_stage(tmp_path: Path) -> None:
     logs = tmp_path / "logs" / "benchmarks"
     (logs / "train").mkdir(parents=True)
     (logs / "table.tsv").write_text(HEADER + "0.4218\t0:00:00\t-\t-\t-\t-\t-\t-\t-\t0\n")
@@ -175,7 +178,7 @@ def test_timings_by_stage(tmp_path):
     ]
 
 
-def test_wrong_timings_are_one_line(tmp_path):
+def test_wrong_timings_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no timings"):
         collect_timings(tmp_path / "nowhere", tmp_path / "out.csv")
     (tmp_path / "a.tsv").write_text("s\tmax_rss\nlong\t1\n")
@@ -183,7 +186,7 @@ def test_wrong_timings_are_one_line(tmp_path):
         collect_timings(tmp_path, tmp_path / "out.csv")
 
 
-def test_curves_of_trainings_of_any_length_have_a_hundred_points(tmp_path):
+def test_curves_of_trainings_of_any_length_have_a_hundred_points(tmp_path: Path) -> None:
     losses = {"short": [3.0, 1.0], "exact": [float(step) for step in range(1, 101)], "long": [2.0, 4.0] * 100}
     for name, values in losses.items():
         write_jsonl(tmp_path / name / "metrics.jsonl", ({"step": i, "loss": v} for i, v in enumerate(values, start=1)))
@@ -198,7 +201,7 @@ def test_curves_of_trainings_of_any_length_have_a_hundred_points(tmp_path):
     assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
 
 
-def test_a_training_without_a_loss_is_named(tmp_path):
+def test_a_training_without_a_loss_is_named(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "captioner" / "metrics.jsonl", [{"step": 1}])
     with pytest.raises(UserError, match=r"captioner/metrics\.jsonl: no loss in it"):
         write_curves({"captioner": tmp_path / "captioner"}, tmp_path / "curves.csv")

@@ -60,7 +60,8 @@ def test_names_on_disk_are_those_of_llava_hf(tied: bool, shard: str, tmp_path: P
 
 def loaded_whole(folder: Path) -> Any:
     """The model as transformers by itself loads it, with nothing missing and nothing over."""
-    model, report = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True)
+    model, report = loaded
     assert not any(report.values()), report
     return model
 

@@ -235,7 +235,7 @@ def test_a_controller_that_is_away_is_waited_for_within_limits(
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
     query = patient(query_job_status, longest_silence=5, pause=1)
     with pytest.raises(UserError, match=r"Slurm has not answered `squeue` for .* seconds"):
-        asyncio.run(query("squeue", logging.getLogger()))
+        asyncio.run(query("squeue", logging.getLogger()))  # type: ignore[arg-type]  # it is a coroutine
     run.until("the run meets the outage", lambda: "Slurm does not answer" in run.said())
     cluster.start_controller()
     for process in frozen:

@@ -19,8 +19,10 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,7 @@ from sharegpt4v.seed_captions.stage import SeedImage, choose, seed_captions
 
 PROMPTS = Path(__file__).parent.parent / "config" / "prompts" / "teacher"
 KEY = "sk-a-secret-that-must-not-be-written"
+Order = Callable[[int, bytes | None, str], Fault | None]
 SENTENCE = "A red circle stands to the left of a tall blue square on a green ground, and a small sign says {}."
 
 
@@ -66,8 +69,8 @@ def settings_for(url: str, **changes: object) -> ChatSettings:
     return chat_settings(url, "mini", **{"concurrency": 4, "back_off_seconds": 0.001, "attempts": 3, **changes})
 
 
-def run_stage(folder: Path, images: list[SeedImage], settings: ChatSettings, **changes: object):  # type: ignore[no-untyped-def]
-    options = {"seed": 0, "aesthetic_fraction": 0.5, "rejected_limit": 0.0, **changes}
+def run_stage(folder: Path, images: list[SeedImage], settings: ChatSettings, **changes: object) -> Any:
+    options: dict[str, Any] = {"seed": 0, "aesthetic_fraction": 0.5, "rejected_limit": 0.0, **changes}
     return seed_captions(
         images,
         folder / "data",
@@ -83,13 +86,14 @@ def run_stage(folder: Path, images: list[SeedImage], settings: ChatSettings, **c
 def counts(url: str) -> dict[str, int]:
     """What the server says it received and answered."""
     with urllib.request.urlopen(url.removesuffix("/v1") + "/health") as reply:
-        return json.load(reply)
+        received: dict[str, int] = json.load(reply)
+    return received
 
 
 # --- prompts -----------------------------------------------------------------------------------------------------
 
 
-def test_prompt_is_base_then_source_block_then_closing():
+def test_prompt_is_base_then_source_block_then_closing() -> None:
     book = PromptBook.load(PROMPTS)
     art = (PROMPTS / "sources" / "art.txt").read_text().strip()
     assert book.render("wikiart", aesthetic=False) == "\n\n".join([book.base, art, book.closing])
@@ -97,7 +101,7 @@ def test_prompt_is_base_then_source_block_then_closing():
     assert len({prompt_hash(book.render(source, False)) for source in book.blocks}) == 5
 
 
-def test_users_own_source_gets_the_default_block_and_without_one_the_file_to_extend_is_named(tmp_path):
+def test_users_own_source_gets_the_default_block_and_without_one_the_file_to_extend_is_named(tmp_path: Path) -> None:
     book = PromptBook.load(PROMPTS)
     assert book.render("my-photos", False) == book.render("coco", False)
     without_default = PromptBook(tmp_path, "base", "closing", "aesthetic", {"coco": "block"}, ("question",))
@@ -115,7 +119,7 @@ def test_users_own_source_gets_the_default_block_and_without_one_the_file_to_ext
         ("\n", "the file is empty"),
     ],
 )
-def test_broken_prompt_folder_is_one_line_with_the_place(tmp_path, table, complaint):
+def test_broken_prompt_folder_is_one_line_with_the_place(tmp_path: Path, table: str, complaint: str) -> None:
     for name in ("base", "closing", "aesthetic", "questions", "sources/general"):
         (tmp_path / f"{name}.txt").parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.txt").write_text("text")
@@ -125,7 +129,7 @@ def test_broken_prompt_folder_is_one_line_with_the_place(tmp_path, table, compla
     assert complaint in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_aesthetic_part_depends_on_seed_and_path_alone_and_has_the_asked_size():
+def test_aesthetic_part_depends_on_seed_and_path_alone_and_has_the_asked_size() -> None:
     paths = [f"coco/{number}.jpg" for number in range(4000)]
     first = [asks_aesthetic(path, 7, 0.25) for path in paths]
     assert first == [asks_aesthetic(path, 7, 0.25) for path in paths]
@@ -145,7 +149,7 @@ def manifest(source: str) -> list[dict[str, str]]:
     ]
 
 
-def test_choice_of_images_ignores_the_order_of_rows_and_grows_with_the_count():
+def test_choice_of_images_ignores_the_order_of_rows_and_grows_with_the_count() -> None:
     rows = manifest("sam")
     chosen = choose(rows, "sam", 10, seed=1)
     assert Counter(image.source for image in chosen) == {"sam": 10}
@@ -156,7 +160,7 @@ def test_choice_of_images_ignores_the_order_of_rows_and_grows_with_the_count():
     assert all(int(image.path.split("/")[1][:-4]) % 5 for image in chosen)
 
 
-def test_too_few_images_is_an_error_and_none_takes_all():
+def test_too_few_images_is_an_error_and_none_takes_all() -> None:
     assert len(choose(manifest("coco"), "coco", None, seed=1)) == 40
     with pytest.raises(UserError, match=r"41 images of source 'coco' are wanted, the manifest has 40"):
         choose(manifest("coco"), "coco", 41, seed=1)
@@ -165,7 +169,7 @@ def test_too_few_images_is_an_error_and_none_takes_all():
 # --- the stage ---------------------------------------------------------------------------------------------------
 
 
-def test_rows_are_in_input_order_in_the_published_form_with_provenance_beside(tmp_path):
+def test_rows_are_in_input_order_in_the_published_form_with_provenance_beside(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 12) + make_images(tmp_path / "data", 5, "wikiart")
     random.Random(3).shuffle(images)
     late = lambda number, image, prompt: Fault(delay_seconds=0.05) if number % 3 == 0 else None  # noqa: E731
@@ -190,7 +194,7 @@ def test_rows_are_in_input_order_in_the_published_form_with_provenance_beside(tm
     assert list(read_jsonl(tmp_path / "seed.rejected.jsonl")) == []
 
 
-def test_second_run_asks_nothing_and_another_model_or_setting_asks_again(tmp_path):
+def test_second_run_asks_nothing_and_another_model_or_setting_asks_again(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 6)
     with serve(describe) as url:
         run_stage(tmp_path, images, settings_for(url))
@@ -198,12 +202,13 @@ def test_second_run_asks_nothing_and_another_model_or_setting_asks_again(tmp_pat
         run_stage(tmp_path, images, settings_for(url, concurrency=2, attempts=9))
         assert counts(url)["received"] == 6
         assert (tmp_path / "seed.json").read_bytes() == first
-        for times, change in enumerate([{"temperature": 0.5}, {"image_detail": "low"}, {"max_tokens": 99}], start=2):
+        changes: list[dict[str, Any]] = [{"temperature": 0.5}, {"image_detail": "low"}, {"max_tokens": 99}]
+        for times, change in enumerate(changes, start=2):
             run_stage(tmp_path, images, settings_for(url, **change))
             assert counts(url)["received"] == 6 * times
 
 
-def test_same_file_under_two_names_is_asked_once_and_gets_two_rows(tmp_path):
+def test_same_file_under_two_names_is_asked_once_and_gets_two_rows(tmp_path: Path) -> None:
     (image,) = make_images(tmp_path / "data", 1)
     (tmp_path / "data" / "coco" / "copy.jpg").write_bytes((tmp_path / "data" / image.path).read_bytes())
     with serve(describe) as url:
@@ -227,7 +232,7 @@ run_stage(folder, make_images(folder / "data", 12), settings_for(sys.argv[3], co
 """
 
 
-def test_after_kill_9_nothing_is_asked_twice_and_the_file_is_the_same(tmp_path):
+def test_after_kill_9_nothing_is_asked_twice_and_the_file_is_the_same(tmp_path: Path) -> None:
     child: list[subprocess.Popen[bytes]] = []
     started = threading.Event()
     with serve(describe, kill_at_the_eighth(child, started)) as url:
@@ -241,7 +246,7 @@ def test_after_kill_9_nothing_is_asked_twice_and_the_file_is_the_same(tmp_path):
     assert [row["image"] for row in read_json(tmp_path / "seed.json")] == [image.path for image in images]
 
 
-def test_rejected_above_the_limit_fails_in_one_line_keeps_the_replies_and_writes_no_captions(tmp_path):
+def test_rejected_above_the_limit_fails_in_one_line_keeps_the_replies_and_writes_no_captions(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 10)
     refuse = lambda number, image, prompt: Fault(text="I'm sorry, I can't help with that.") if number <= 3 else None  # noqa: E731
     with serve(describe, refuse) as url:
@@ -265,7 +270,7 @@ def test_rejected_above_the_limit_fails_in_one_line_keeps_the_replies_and_writes
     assert "<tr><td>coco</td><td>7</td><td>3</td></tr>" in page
 
 
-def test_a_reply_is_examined_anew_when_the_limits_change_or_for_another_image():
+def test_a_reply_is_examined_anew_when_the_limits_change_or_for_another_image() -> None:
     request = Request("coco/000000000009.jpg", Path("data"), "coco", "hash", "Describe.")
     other = dataclasses.replace(request, image="coco/copy.jpg")
     prompts = {prompt_hash("Describe."): "Describe."}
@@ -281,7 +286,7 @@ def test_a_reply_is_examined_anew_when_the_limits_change_or_for_another_image():
 # --- bad days ----------------------------------------------------------------------------------------------------
 
 
-def first_tries_fail(fault: Fault, times: int = 1):  # type: ignore[no-untyped-def]
+def first_tries_fail(fault: Fault, times: int = 1) -> Order:
     """Order the fault for the first tries of every image."""
     seen: Counter[bytes | None] = Counter()
 
@@ -304,7 +309,9 @@ def first_tries_fail(fault: Fault, times: int = 1):  # type: ignore[no-untyped-d
     ],
     ids=["500", "503", "429", "408", "dropped", "late"],
 )
-def test_passing_trouble_is_retried_and_the_attempts_are_recorded(tmp_path, fault, changes):
+def test_passing_trouble_is_retried_and_the_attempts_are_recorded(
+    tmp_path: Path, fault: Fault, changes: dict[str, Any]
+) -> None:
     images = make_images(tmp_path / "data", 4)
     with serve(describe, first_tries_fail(fault)) as url:
         run_stage(tmp_path, images, settings_for(url, **changes))
@@ -313,7 +320,7 @@ def test_passing_trouble_is_retried_and_the_attempts_are_recorded(tmp_path, faul
     assert [row["attempts"] for row in replies] == [2, 2, 2, 2] and all(row["time"] for row in replies)
 
 
-def test_retry_after_holds_everyone_and_takes_no_attempt(tmp_path):
+def test_retry_after_holds_everyone_and_takes_no_attempt(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 4)
     arrivals: dict[bytes | None, list[float]] = {}
 
@@ -330,7 +337,7 @@ def test_retry_after_holds_everyone_and_takes_no_attempt(tmp_path):
     assert [row["attempts"] for row in read_jsonl(tmp_path / "work/replies.jsonl")] == [3, 3, 3, 3]
 
 
-def test_trouble_that_stays_sets_the_image_aside_until_the_next_run(tmp_path):
+def test_trouble_that_stays_sets_the_image_aside_until_the_next_run(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 6)
     unlucky = (tmp_path / "data" / images[2].path).read_bytes()
     bad_day = True
@@ -345,7 +352,7 @@ def test_trouble_that_stays_sets_the_image_aside_until_the_next_run(tmp_path):
         assert counts(url) == {"status": "ok", "received": 5 + 3 + 1, "served": 6}
 
 
-def test_content_policy_is_recorded_once_and_a_bad_file_is_set_aside(tmp_path):
+def test_content_policy_is_recorded_once_and_a_bad_file_is_set_aside(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 6)
     delicate = (tmp_path / "data" / images[0].path).read_bytes()
     (tmp_path / "data" / images[1].path).write_bytes(b"another file")
@@ -372,8 +379,8 @@ def test_content_policy_is_recorded_once_and_a_bad_file_is_set_aside(tmp_path):
     ids=["401", "404", "no-credit", "400-for-all", "500-for-all"],
 )
 def test_what_cannot_succeed_stops_the_run_with_one_line_and_keeps_what_was_paid(
-    tmp_path, monkeypatch, fault, expected
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, expected: str
+) -> None:
     monkeypatch.setenv("TEACHER_TEST_KEY", KEY)
     images = make_images(tmp_path / "data", 40)
     with serve(describe, lambda number, image, prompt: fault if number > 8 else None) as url:
@@ -388,7 +395,7 @@ def test_what_cannot_succeed_stops_the_run_with_one_line_and_keeps_what_was_paid
         assert len(ledger) == 8
 
 
-def test_replies_under_way_when_the_run_stops_are_kept(tmp_path):
+def test_replies_under_way_when_the_run_stops_are_kept(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 8)
 
     def order(number: int, image: bytes | None, prompt: str) -> Fault:
@@ -400,7 +407,7 @@ def test_replies_under_way_when_the_run_stops_are_kept(tmp_path):
         assert counts(url) == {"status": "ok", "received": 4, "served": 3}
 
 
-def test_no_request_is_sent_that_could_pass_the_budget_and_what_earlier_runs_spent_counts(tmp_path):
+def test_no_request_is_sent_that_could_pass_the_budget_and_what_earlier_runs_spent_counts(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 30)
 
     def spent() -> float:
@@ -421,7 +428,9 @@ def test_no_request_is_sent_that_could_pass_the_budget_and_what_earlier_runs_spe
         assert counts(url)["received"] == received  # what is there costs nothing
 
 
-def test_missing_key_and_bad_address_are_named_before_anything_is_asked(tmp_path, monkeypatch):
+def test_missing_key_and_bad_address_are_named_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("TEACHER_TEST_KEY", raising=False)
     images = make_images(tmp_path / "data", 1)
     with pytest.raises(UserError, match=r"\$TEACHER_TEST_KEY is not set"):
@@ -430,7 +439,9 @@ def test_missing_key_and_bad_address_are_named_before_anything_is_asked(tmp_path
         run_stage(tmp_path, images, settings_for("127.0.0.1/v1"))
 
 
-def test_no_file_and_no_line_holds_a_secret(tmp_path, monkeypatch, capfd):
+def test_no_file_and_no_line_holds_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("TEACHER_TEST_KEY", KEY)
     images = make_images(tmp_path / "data", 6)
 
@@ -452,7 +463,7 @@ def test_no_file_and_no_line_holds_a_secret(tmp_path, monkeypatch, capfd):
 # --- pace --------------------------------------------------------------------------------------------------------
 
 
-def test_no_minute_holds_more_requests_than_allowed():
+def test_no_minute_holds_more_requests_than_allowed() -> None:
     now = 0.0
 
     def clock() -> float:
@@ -507,7 +518,7 @@ class Timeless:
         return requests / self.limits[0] / self.now * 60, tokens / self.limits[1] / self.now * 60
 
 
-def test_tokens_are_paced_by_an_estimate_that_replies_correct():
+def test_tokens_are_paced_by_an_estimate_that_replies_correct() -> None:
     server, forecast = Timeless(600, 60_000), Forecast()
     pacer, lengths = server.pacer(600, 60_000), random.Random(0)
     bound = prompt_bound(TextRequest("a", "x" * 240), image_tokens=0) + 1000
@@ -525,7 +536,7 @@ def test_tokens_are_paced_by_an_estimate_that_replies_correct():
     assert 0.95 < server.share()[1] <= 1 and server.refused == 0
 
 
-def test_the_pace_falls_to_what_an_endpoint_of_unknown_limits_bears_and_stays_there():
+def test_the_pace_falls_to_what_an_endpoint_of_unknown_limits_bears_and_stays_there() -> None:
     server = Timeless(60)
     pacer = server.pacer(600)
 
@@ -540,7 +551,7 @@ def test_the_pace_falls_to_what_an_endpoint_of_unknown_limits_bears_and_stays_th
     assert server.share()[0] > 0.85 and server.refused < 40
 
 
-def test_the_limits_that_an_endpoint_tells_are_kept_where_they_are_lower(tmp_path):
+def test_the_limits_that_an_endpoint_tells_are_kept_where_they_are_lower(tmp_path: Path) -> None:
     server = Timeless(60)
     pacer = server.pacer(600)
     pacer.told({"x-ratelimit-limit-requests": "60", "x-ratelimit-limit-tokens": "soon"})
@@ -560,7 +571,7 @@ async def take_turns(pacer: Pacer, count: int) -> None:
         await pacer.turn()
 
 
-def test_rate_limit_holds_for_the_real_client_and_counts_retries(tmp_path):
+def test_rate_limit_holds_for_the_real_client_and_counts_retries(tmp_path: Path) -> None:
     import openai  # noqa: F401 -- loading it takes longer than the waits that are measured
 
     images = make_images(tmp_path / "data", 3)
@@ -570,13 +581,13 @@ def test_rate_limit_holds_for_the_real_client_and_counts_retries(tmp_path):
         assert time.monotonic() - start >= 0.5  # six requests, a tenth of a second apart
 
 
-def test_waits_double_with_jitter_up_to_a_minute():
+def test_waits_double_with_jitter_up_to_a_minute() -> None:
     for failures, longest in ((1, 2.0), (2, 4.0), (3, 8.0), (30, 60.0)):
         waits = {back_off(failures, first=2.0) for _ in range(50)}
         assert len(waits) > 1 and longest / 2 <= min(waits) and max(waits) <= longest
 
 
-def test_retry_after_is_read_as_seconds_milliseconds_or_date():
+def test_retry_after_is_read_as_seconds_milliseconds_or_date() -> None:
     now = datetime(2023, 11, 7, 12, 0, 0, tzinfo=UTC)
     assert retry_after({"retry-after": "2.5"}, 60) == 2.5
     assert retry_after({"retry-after-ms": "250", "retry-after": "1"}, 60) == 0.25
@@ -589,7 +600,7 @@ def test_retry_after_is_read_as_seconds_milliseconds_or_date():
 # --- what is sent ------------------------------------------------------------------------------------------------
 
 
-def test_the_files_own_bytes_are_sent_with_the_type_of_their_content(tmp_path):
+def test_the_files_own_bytes_are_sent_with_the_type_of_their_content(tmp_path: Path) -> None:
     content = b"\x89PNG\r\n\x1a\nreally a png"
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
@@ -607,17 +618,17 @@ def test_the_files_own_bytes_are_sent_with_the_type_of_their_content(tmp_path):
     assert received == [(content, "Describe.")]
 
 
-def test_image_type_is_told_by_content():
+def test_image_type_is_told_by_content() -> None:
     assert image_mime(b"\xff\xd8\xff\xe0") == "image/jpeg"
     assert image_mime(b"RIFF\0\0\0\0WEBPVP8 ") == "image/webp"
     assert image_mime(b"GIF89a") == "image/gif"
     assert image_mime(b"<html>") is None
 
 
-def test_endpoint_answers_text_only_questions_lists_its_model_and_refuses_nonsense():
+def test_endpoint_answers_text_only_questions_lists_its_model_and_refuses_nonsense() -> None:
     import openai
 
-    with serve(lambda image, prompt: f"{image} {prompt}") as url:
+    with serve(lambda image, prompt: f"{image!r} {prompt}") as url:
         client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
         reply = client.chat.completions.create(model="mini", messages=[{"role": "user", "content": "two words"}])
         assert reply.choices[0].message.content == "None two words"
@@ -663,24 +674,24 @@ GOOD = (
         (" ".join(f"{GOOD} Thing {n} is here." for n in range(2)) + " x" + "yz" * 2000, "too long"),
     ],
 )
-def test_gate_names_what_is_wrong_with_a_caption(caption, reason):
+def test_gate_names_what_is_wrong_with_a_caption(caption: Any, reason: str | None) -> None:
     prompt = PromptBook.load(PROMPTS).render("coco", aesthetic=True)
     assert reject_reason(caption, prompt, "sam/images/sa_17478.jpg", Limits()) == reason
     assert reason is None or reason in REASONS
 
 
-def test_gate_without_a_prompt_serves_for_the_captioner():
+def test_gate_without_a_prompt_serves_for_the_captioner() -> None:
     assert reject_reason(GOOD, "", "coco/train2017/000000000009.jpg", Limits()) is None
     echo = GOOD + " No imaginary content is included."
     assert reject_reason(echo, "", "coco/train2017/000000000009.jpg", Limits()) == "prompt echo"
 
 
-def test_gate_knows_cut_off_and_filtered_replies_by_the_finish_reason():
+def test_gate_knows_cut_off_and_filtered_replies_by_the_finish_reason() -> None:
     assert reject_reason(GOOD, "", "a.jpg", Limits(), "length") == "cut off"
     assert reject_reason(GOOD, "", "a.jpg", Limits(), "content_filter") == "refusal"
 
 
-def test_ordinary_words_and_names_are_no_file_names():
+def test_ordinary_words_and_names_are_no_file_names() -> None:
     assert reject_reason(GOOD + " A dog of 2017.", "", "a/dog.jpg", Limits()) is None
     assert reject_reason(GOOD + " A dog of 2017.", "", "a/2017.jpg", Limits()) is None
     assert reject_reason(GOOD + " This is Choi Min-sik.", "", "a/Choi_Min-sik.jpg", Limits()) is None
@@ -688,7 +699,7 @@ def test_ordinary_words_and_names_are_no_file_names():
     assert reject_reason(GOOD + " This is Choi_Min-sik.", "", "a/Choi_Min-sik.jpg", Limits()) == "file name"
 
 
-def test_one_text_on_many_images_is_rejected_everywhere_and_counted_by_source():
+def test_one_text_on_many_images_is_rejected_everywhere_and_counted_by_source() -> None:
     captions = [Caption(f"{n}.jpg", "coco", GOOD) for n in range(4)]
     captions += [Caption(f"other{n}.jpg", "sam", f"{GOOD} Number {n % 2}.") for n in range(6)]
     reasons = examine(captions, Limits(most_copies=3))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,12 @@ def batches_of(url: str) -> list[Any]:
     return list(openai.OpenAI(base_url=url, api_key="none").batches.list())[::-1]
 
 
-def only(event: str, *numbers: int, **fault: Any):  # type: ignore[no-untyped-def]
+def only(event: str, *numbers: int, **fault: Any) -> Callable[[str, int], Fault | None]:
     """Order a fault for the events of these numbers."""
     return lambda happened, number: Fault(**fault) if happened == event and number in numbers else None
 
 
-def test_batches_make_the_same_file_as_single_requests_and_the_mode_may_change(tmp_path):
+def test_batches_make_the_same_file_as_single_requests_and_the_mode_may_change(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 20)
     with serve(describe) as url:
         run_stage(tmp_path, images, settings_for(url))
@@ -60,7 +61,7 @@ def test_batches_make_the_same_file_as_single_requests_and_the_mode_may_change(t
         assert (tmp_path / "seed.provenance.jsonl").read_bytes() == provenance
 
 
-def test_a_file_of_requests_is_no_larger_than_allowed(tmp_path):
+def test_a_file_of_requests_is_no_larger_than_allowed(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 9)
     (tmp_path / "data" / "coco" / "large.jpg").write_bytes(b"\xff\xd8\xff" + bytes(9000))
     large = type(images[0])("coco/large.jpg", "coco", "6" * 64)
@@ -71,7 +72,7 @@ def test_a_file_of_requests_is_no_larger_than_allowed(tmp_path):
     assert summary.counts == {"coco": {"accepted": 9, "unanswered": 1}}
 
 
-def test_each_failure_in_a_batch_is_met_as_in_single_requests(tmp_path):
+def test_each_failure_in_a_batch_is_met_as_in_single_requests(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 8)
     content = [(tmp_path / "data" / image.path).read_bytes() for image in images]
     (tmp_path / "data" / images[3].path).write_bytes(b"another file")
@@ -95,7 +96,7 @@ def test_each_failure_in_a_batch_is_met_as_in_single_requests(tmp_path):
         assert part in text
 
 
-def test_what_an_expired_batch_has_got_is_kept_and_the_rest_is_handed_in_anew(tmp_path):
+def test_what_an_expired_batch_has_got_is_kept_and_the_rest_is_handed_in_anew(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 8)
     with serve(describe, batch_faults=only("run", 1, expires_after=5)) as url:
         assert run_stage(tmp_path, images, settings_for(url)).accepted == 8
@@ -103,7 +104,7 @@ def test_what_an_expired_batch_has_got_is_kept_and_the_rest_is_handed_in_anew(tm
         assert counts(url)["received"] == 8
 
 
-def test_batches_wait_for_each_other_when_the_queue_is_full_and_shrink_when_that_does_not_help(tmp_path):
+def test_batches_wait_for_each_other_when_the_queue_is_full_and_shrink_when_that_does_not_help(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 24)
     full = only("run", 2, 4, status=400, code="token_limit_exceeded", message="enqueued token limit reached")
     slow = lambda number, image, prompt: Fault(delay_seconds=0.02)  # noqa: E731
@@ -120,7 +121,7 @@ def test_batches_wait_for_each_other_when_the_queue_is_full_and_shrink_when_that
         assert [batch.status for batch in batches_of(url)] == ["failed"] * 2 + ["completed"] * 4  # 8, 4, and 2 each
 
 
-def test_a_batch_that_fails_for_another_reason_stops_the_run_in_one_line(tmp_path):
+def test_a_batch_that_fails_for_another_reason_stops_the_run_in_one_line(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 8)
     with serve(describe, batch_faults=only("run", 1, status=400, message="billing\nhard limit")) as url:
         with pytest.raises(UserError) as caught:
@@ -131,7 +132,9 @@ def test_a_batch_that_fails_for_another_reason_stops_the_run_in_one_line(tmp_pat
 
 @pytest.mark.parametrize("event", ["upload", "create", "poll", "content"])
 @pytest.mark.parametrize("fault", [{"drop": True}, {"status": 503}], ids=["dropped", "503"])
-def test_passing_trouble_with_the_endpoint_makes_no_batch_twice(tmp_path, event, fault):
+def test_passing_trouble_with_the_endpoint_makes_no_batch_twice(
+    tmp_path: Path, event: str, fault: dict[str, Any]
+) -> None:
     images = make_images(tmp_path / "data", 12)
     with serve(describe, batch_faults=only(event, 1, 2, **fault)) as url:
         assert run_stage(tmp_path, images, settings_for(url)).accepted == 12
@@ -149,7 +152,7 @@ run_stage(folder, make_images(folder / "data", 16), settings_for(sys.argv[3]))
 
 
 @pytest.mark.parametrize("event", ["create", "poll", "content"])
-def test_after_kill_9_at_any_point_the_same_command_goes_on(tmp_path, event):
+def test_after_kill_9_at_any_point_the_same_command_goes_on(tmp_path: Path, event: str) -> None:
     child: list[subprocess.Popen[bytes]] = []
     started = threading.Event()
 
@@ -170,7 +173,7 @@ def test_after_kill_9_at_any_point_the_same_command_goes_on(tmp_path, event):
         assert len(batches_of(url)) == 2 and counts(url)["received"] == 16
 
 
-def test_asking_directly_cancels_the_batches_under_way_and_keeps_what_they_have_got(tmp_path):
+def test_asking_directly_cancels_the_batches_under_way_and_keeps_what_they_have_got(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 16)
     cancelled = threading.Event()
 
@@ -190,7 +193,7 @@ def test_asking_directly_cancels_the_batches_under_way_and_keeps_what_they_have_
     assert by.count(True) >= 5 and by.count(False) >= 1
 
 
-def test_no_batch_is_handed_in_that_could_pass_the_budget_at_the_batch_price(tmp_path):
+def test_no_batch_is_handed_in_that_could_pass_the_budget_at_the_batch_price(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 30)
     # A request may cost 100 words of half a dollar each; it does cost about 12 dollars.
     budget = budget_of(300.0, 0.0, 1e6)
@@ -204,7 +207,7 @@ def test_no_batch_is_handed_in_that_could_pass_the_budget_at_the_batch_price(tmp
             assert 300 - 50 < sum(BudgetGuard(budget, 0.5).cost(record) for record in ledger.records()) <= 300
 
 
-def test_a_batch_that_is_refused_for_the_name_of_a_parameter_is_asked_again_under_the_other(tmp_path):
+def test_a_batch_that_is_refused_for_the_name_of_a_parameter_is_asked_again_under_the_other(tmp_path: Path) -> None:
     images = make_images(tmp_path / "data", 20)
     with serve(describe, refuses_max_tokens=True) as url:
         summary = run_stage(tmp_path, images, settings_for(url, batch_requests=10))

@@ -69,7 +69,9 @@ def test_a_vocabulary_that_cannot_be_converted_is_refused(tmp_path: Path) -> Non
         read_sentencepiece(tmp_path / "broken.model", IMAGE)
 
 
-def official(original: SentencePieceProcessor, image_id: int, turns: list[dict[str, str]], template: str, image: bool):
+def official(
+    original: SentencePieceProcessor, image_id: int, turns: list[dict[str, str]], template: str, image: bool
+) -> Any:
     """Ids and labels as the released code makes them: piece by piece, and by counting tokens; None when it masks all.
 
     Written after ShareGPT4V's `preprocess`, with the one difference that `USER` after `</s>` is not cut in two.
@@ -77,7 +79,7 @@ def official(original: SentencePieceProcessor, image_id: int, turns: list[dict[s
 
     def piece(text: str) -> list[int]:
         first, *later = text.split("</s>")
-        ids = original.encode(first)
+        ids: list[int] = original.encode(first)
         for one in later:
             ids += [original.eos_id(), *original.encode(f"\n{one}")[2:]]
         return ids
@@ -250,10 +252,12 @@ def test_whoever_loads_the_folder_alone_gets_the_trained_ids(
     else:
         tokenizer.chat_template = CHAT_TEMPLATE
         tokenizer.save_pretrained(tmp_path / "out")
-    loaded = AutoTokenizer.from_pretrained(tmp_path / "out")
+    loaded: Any = AutoTokenizer.from_pretrained(tmp_path / "out")
     answers = ["A red circle.", "2", "猫"][:rounds]
     turns = [turn for answer in answers for turn in turns_of("What color is it?", answer)]
-    messages = [{"role": ("user", "assistant")[n % 2], "content": turn["value"]} for n, turn in enumerate(turns)]
+    messages: list[dict[str, Any]] = [
+        {"role": ("user", "assistant")[n % 2], "content": turn["value"]} for n, turn in enumerate(turns)
+    ]
     messages[0]["content"] = [{"type": "text", "text": "What color is it?"}, {"type": "image"}]
     turns[0]["value"] = f"{IMAGE}\nWhat color is it?"
     text, spans = v1_text(turns)
@@ -294,8 +298,8 @@ def test_the_script_counts_the_rows_that_are_official(
 
     def run(rows: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        script = [sys.executable, "benchmarks/official_tokens.py", tmp_path / "rows.jsonl"]
-        command = [*script, "--vocabulary", tmp_path / "vocabulary"]
+        script = [sys.executable, "benchmarks/official_tokens.py", str(tmp_path / "rows.jsonl")]
+        command = [*script, "--vocabulary", str(tmp_path / "vocabulary")]
         return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
 
     good = run(rows)

@@ -11,12 +11,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import BIN, copy_of, serving, snakemake
 from conftest import run as run_command
-from sharegpt4v.config import load
+from sharegpt4v.config import Config, load
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.files import sha256_of, write_json, write_jsonl
@@ -34,17 +35,17 @@ S4V = (sys.executable, "-m", "sharegpt4v.cli")
 WHOLE = Run(name="mini", stage="pipeline", params={"seed": 0})
 
 
-def rows_of(path):
+def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def client(uri):
+def client(uri: str) -> Any:
     import mlflow
 
     return mlflow.MlflowClient(tracking_uri=uri)
 
 
-def runs_by_name(uri, experiment="test"):
+def runs_by_name(uri: str, experiment: str = "test") -> dict[str, Any]:
     store = client(uri)
     found = store.search_runs([store.get_experiment_by_name(experiment).experiment_id])
     assert len({run.info.run_name for run in found}) == len(found)
@@ -54,14 +55,14 @@ def runs_by_name(uri, experiment="test"):
 # The record
 
 
-def test_record_is_in_the_file_at_once(tmp_path):
+def test_record_is_in_the_file_at_once(tmp_path: Path) -> None:
     with Record(tmp_path / "stage" / "metrics.jsonl") as record:
         record.log({"step": 1, "loss": 2.5})
         assert rows_of(record.path) == [{"step": 1, "loss": 2.5}]
     assert rows_of(record.path) == [{"step": 1, "loss": 2.5}]
 
 
-def test_resumed_run_leaves_the_record_of_one_that_never_stopped(tmp_path):
+def test_resumed_run_leaves_the_record_of_one_that_never_stopped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with Record(path) as record:
         for step in range(1, 11):
@@ -75,14 +76,14 @@ def test_resumed_run_leaves_the_record_of_one_that_never_stopped(tmp_path):
     ]
 
 
-def test_resuming_without_a_step_leaves_the_record_alone(tmp_path):
+def test_resuming_without_a_step_leaves_the_record_alone(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "metrics.jsonl", 3)
     with Record(path):
         pass
     assert len(rows_of(path)) == 3
 
 
-def test_a_killed_run_loses_no_row_and_a_torn_line_goes(tmp_path):
+def test_a_killed_run_loses_no_row_and_a_torn_line_goes(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     code = (
         "import os, signal; from sharegpt4v.record import Record\n"
@@ -99,7 +100,7 @@ def test_a_killed_run_loses_no_row_and_a_torn_line_goes(tmp_path):
     assert [row["step"] for row in rows_of(path)] == list(range(1, 52))
 
 
-def test_broken_record_is_named_and_kept(tmp_path):
+def test_broken_record_is_named_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\nnonsense\n{"step": 3}\n')
     with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: not a row of a record"):
@@ -107,7 +108,7 @@ def test_broken_record_is_named_and_kept(tmp_path):
     assert path.read_text() == '{"step": 1}\nnonsense\n{"step": 3}\n'
 
 
-def write_rows(path, count):
+def write_rows(path: Path, count: int) -> Path:
     write_jsonl(path, ({"step": step, "loss": 1 / step, "note": "text"} for step in range(1, count + 1)))
     return path
 
@@ -115,7 +116,9 @@ def write_rows(path, count):
 # Provenance
 
 
-def test_provenance_is_the_same_for_the_same_work_and_differs_otherwise(tmp_path, monkeypatch):
+def test_provenance_is_the_same_for_the_same_work_and_differs_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("model")
     write_json(folder / "config.json", {"a": 1})
@@ -123,7 +126,7 @@ def test_provenance_is_the_same_for_the_same_work_and_differs_otherwise(tmp_path
     Path("rows.json").write_text("[]")
     inputs = [folder, Path("rows.json")]
 
-    def about(module="sharegpt4v.training.stages", inputs=inputs, **settings):
+    def about(module: str = "sharegpt4v.training.stages", inputs: Any = inputs, **settings: Any) -> dict[str, Any]:
         return provenance("finetuning", settings, 0, inputs, module)
 
     first = about(learning_rate=2e-5, epochs=1)
@@ -141,17 +144,17 @@ def test_provenance_is_the_same_for_the_same_work_and_differs_otherwise(tmp_path
         about(inputs=[Path("nothing")])
 
 
-def test_the_record_of_a_job_names_the_commit_and_whether_the_code_was_changed(tmp_path):
-    package = Path(sys.modules["sharegpt4v"].__file__).parent
+def test_the_record_of_a_job_names_the_commit_and_whether_the_code_was_changed(tmp_path: Path) -> None:
+    package = Path(str(sys.modules["sharegpt4v"].__file__)).parent
     code = "import json; from sharegpt4v.provenance import git_state; print(json.dumps(git_state()))"
 
-    def state():
+    def state() -> tuple[Any, Any]:
         environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         found = json.loads(done.stdout)
         return found["git_commit"], found["git_changed"]
 
-    def git(*command):
+    def git(*command: str) -> Any:
         options = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
         return subprocess.run(
             ["git", *options, *command], cwd=tmp_path, check=True, capture_output=True, text=True
@@ -176,13 +179,13 @@ def test_the_record_of_a_job_names_the_commit_and_whether_the_code_was_changed(t
 # MLflow
 
 
-def test_parameters_are_flat_and_short():
+def test_parameters_are_flat_and_short() -> None:
     flat = flatten({"teacher": {"model": "m", "budget": None, "a+b": True}, "names": ["mme"], "text": "é" * 400})
     assert flat.pop("text") == "é" * 249 + "…"
     assert flat == {"teacher.model": "m", "teacher.budget": "null", "teacher.a_b": "true", "names": '["mme"]'}
 
 
-def test_everything_is_shown_once(tmp_path, capfd):
+def test_everything_is_shown_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     record = write_rows(tmp_path / "metrics.jsonl", 2500)
     table = tmp_path / "table.csv"
@@ -212,7 +215,7 @@ def test_everything_is_shown_once(tmp_path, capfd):
     assert len(client(uri).search_runs([whole.info.experiment_id])) == 4  # one result more, nothing else again
 
 
-def test_a_run_that_was_left_half_written_is_written_anew(tmp_path):
+def test_a_run_that_was_left_half_written_is_written_anew(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = Run("a/finetuning", "finetuning", records=[write_rows(tmp_path / "metrics.jsonl", 5)])
     assert track(uri, "test", WHOLE, []).complete
@@ -223,7 +226,7 @@ def test_a_run_that_was_left_half_written_is_written_anew(tmp_path):
     assert len(store.get_metric_history(runs_by_name(uri)["a/finetuning"].info.run_id, "loss")) == 5
 
 
-def test_eight_processes_on_a_fresh_store_lose_nothing(tmp_path):
+def test_eight_processes_on_a_fresh_store_lose_nothing(tmp_path: Path) -> None:
     write_rows(tmp_path / "metrics.jsonl", 600)
     code = (
         "import sys; from pathlib import Path; from sharegpt4v.tracking.tracker import Run, track\n"
@@ -246,7 +249,7 @@ def test_eight_processes_on_a_fresh_store_lose_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["no database", "no folder", "no server", "no such scheme"])
-def test_a_broken_store_is_one_warning(tmp_path, capfd, broken):
+def test_a_broken_store_is_one_warning(tmp_path: Path, capfd: pytest.CaptureFixture[str], broken: str) -> None:
     (tmp_path / "file").write_text("this is no database, and long enough to be looked at as one " * 20)
     with socket.socket() as listener:  # a port where nobody answers
         listener.bind(("127.0.0.1", 0))
@@ -262,7 +265,7 @@ def test_a_broken_store_is_one_warning(tmp_path, capfd, broken):
     assert len(lines) == 1 and lines[0].startswith("tracking: not shown in MLflow: ")
 
 
-def test_a_warning_holds_no_password(capfd):
+def test_a_warning_holds_no_password(capfd: pytest.CaptureFixture[str]) -> None:
     warn("cannot reach\nhttps://me:secret@host/x", "sqlite:///mlflow.db")
     line = capfd.readouterr().err
     assert "https://host/x" in line and "secret" not in line and line.count("\n") == 1
@@ -271,17 +274,17 @@ def test_a_warning_holds_no_password(capfd):
 # A whole pipeline
 
 
-def shown_by_name(uri, experiment="sharegpt4v"):
+def shown_by_name(uri: str, experiment: str = "sharegpt4v") -> dict[str, Any]:
     store = client(uri)
     found = store.search_runs([store.get_experiment_by_name(experiment).experiment_id], max_results=1000)
     return {run.info.run_name: run for run in found}
 
 
-def config_of(folder, **tracking):
+def config_of(folder: Path, **tracking: object) -> Config:
     return load(folder / ".work/config.json", {"tracking": tracking})
 
 
-def test_a_pipeline_is_a_run_with_a_run_for_each_job(smoke):
+def test_a_pipeline_is_a_run_with_a_run_for_each_job(smoke: Path) -> None:
     uri = f"sqlite:///{smoke}/mlflow.db"
     shown = shown_by_name(uri)
     logs = {path.relative_to(smoke / "logs").with_suffix("").as_posix() for path in (smoke / "logs").rglob("*.log")}
@@ -293,7 +296,7 @@ def test_a_pipeline_is_a_run_with_a_run_for_each_job(smoke):
     assert {"table.csv", "table.md", "datasets.csv", "substitution.svg", "curves.svg"} <= files
 
 
-def test_scores_are_shown_with_their_errors(smoke):
+def test_scores_are_shown_with_their_errors(smoke: Path) -> None:
     shown = shown_by_name(f"sqlite:///{smoke}/mlflow.db")
     score = json.loads((smoke / "results/scores/sharegpt4v-7b/mme.json").read_text())
     for column in ("MME-perception", "MME-cognition"):
@@ -307,7 +310,7 @@ def test_scores_are_shown_with_their_errors(smoke):
     assert shown["scores/sharegpt4v-7b"].data.params["mme.n.MME-perception"] == "40"
 
 
-def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke):
+def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke: Path) -> None:
     uri = f"sqlite:///{smoke}/mlflow.db"
     training = shown_by_name(uri)["finetuning/sharegpt4v-7b"]
     learned = rows_of(smoke / "checkpoints/sharegpt4v-7b/finetuned/metrics.jsonl")
@@ -328,18 +331,18 @@ def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke):
     assert training.data.metrics["seconds"] > 0 and training.info.end_time - training.info.start_time > 1000
 
 
-def test_captions_are_shown_beside_their_pictures(smoke):
+def test_captions_are_shown_beside_their_pictures(smoke: Path) -> None:
     uri = f"sqlite:///{smoke}/mlflow.db"
     shown = shown_by_name(uri)
     captions = json.loads((smoke / "data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json").read_text())
     page = Path(client(uri).download_artifacts(shown["seed/captions"].info.run_id, "captions.html")).read_text()
     assert html.escape(captions[0]["conversations"][1]["value"]) in page
     assert page.count('src="data:image/png;base64,') == page.count("<tr>") == 12
-    page = Path(client(uri).download_artifacts(shown["captions/00000-of-00003"].info.run_id, "captions.html"))
-    assert 'src="data:image/png;base64,' in page.read_text()
+    of_shard = Path(client(uri).download_artifacts(shown["captions/00000-of-00003"].info.run_id, "captions.html"))
+    assert 'src="data:image/png;base64,' in of_shard.read_text()
 
 
-def test_a_job_of_slurm_is_known_by_its_number(smoke, tmp_path):
+def test_a_job_of_slurm_is_known_by_its_number(smoke: Path, tmp_path: Path) -> None:
     environment = os.environ | {"S4V_JOBS": str(tmp_path), "SLURM_JOB_ID": "4711"}
     subprocess.run([*S4V, "table", "--out", str(tmp_path / "table.csv")], cwd=smoke, env=environment, check=True)
     arguments = ["table", "--out", str(tmp_path / "table.csv")]
@@ -349,7 +352,7 @@ def test_a_job_of_slurm_is_known_by_its_number(smoke, tmp_path):
     assert run.time is not None and run.time[1] > run.time[0]
 
 
-def test_what_changed_becomes_a_new_run_and_the_rest_stays(smoke, tmp_path):
+def test_what_changed_becomes_a_new_run_and_the_rest_stays(smoke: Path, tmp_path: Path) -> None:
     folder, uri = copy_of(smoke, tmp_path / "run"), f"sqlite:///{tmp_path}/mlflow.db"
     assert track_all(folder, config_of(folder, uri=uri)).complete
     before = shown_by_name(uri)
@@ -368,7 +371,7 @@ def test_what_changed_becomes_a_new_run_and_the_rest_stays(smoke, tmp_path):
     assert Path(client(uri).download_artifacts(whole, "table.md")).read_text() == "another table\n"
 
 
-def test_one_broken_file_hides_no_other_run(smoke, tmp_path, capfd):
+def test_one_broken_file_hides_no_other_run(smoke: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder, uri = copy_of(smoke, tmp_path / "run"), f"sqlite:///{tmp_path}/mlflow.db"
     (folder / "checkpoints/captioner/provenance.json").write_text("{")
     (folder / "checkpoints/sharegpt4v-7b/finetuned/metrics.jsonl").write_text('{"step": 1}\n{"st')
@@ -379,7 +382,7 @@ def test_one_broken_file_hides_no_other_run(smoke, tmp_path, capfd):
     assert len(lines) == 2 and all(line.startswith("tracking: ") for line in lines)
 
 
-def test_with_tracking_off_there_is_no_store(smoke, tmp_path):
+def test_with_tracking_off_there_is_no_store(smoke: Path, tmp_path: Path) -> None:
     folder = copy_of(smoke, tmp_path / "run")
     (folder / "results/tracked.txt").unlink()
     (folder / "mlflow.db").unlink()
@@ -389,7 +392,9 @@ def test_with_tracking_off_there_is_no_store(smoke, tmp_path):
     assert not (folder / "mlflow.db").exists()
 
 
-def test_a_run_ends_well_without_its_server_and_is_shown_when_that_is_back(smoke, tmp_path, free_port):
+def test_a_run_ends_well_without_its_server_and_is_shown_when_that_is_back(
+    smoke: Path, tmp_path: Path, free_port: int
+) -> None:
     folder, uri = copy_of(smoke, tmp_path / "run"), f"http://127.0.0.1:{free_port}"
     (folder / "results/tracked.txt").unlink()
     ended = run_command(snakemake(folder, config=[f"tracking={{uri: '{uri}'}}"]))
@@ -406,6 +411,6 @@ def test_a_run_ends_well_without_its_server_and_is_shown_when_that_is_back(smoke
         assert "data:image/png" in Path(page).read_text()
 
 
-def test_stages_that_write_records_do_not_import_mlflow():
+def test_stages_that_write_records_do_not_import_mlflow() -> None:
     code = "import sys, sharegpt4v.record; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +22,11 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from tiny_llava import write_llava, write_pictures, write_tower_and_llm
 
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "learning_rate": 2e-3, "batch_size": 2, "batch_of": "rows", "sequence_length": 96, "template": "v1",
     "image_aspect_ratio": "pad", "precision": "float32", "gradient_clip": 1.0,
 }  # fmt: skip
+World = tuple[tuple[Path, Path], list[dict[str, Any]], Path]
 CHILD = """
 import json, sys
 from pathlib import Path
@@ -35,8 +39,8 @@ train_stage(start, Path(rows), Path(data), Path(out), recipe, 3, Path(work), "fi
 """
 
 
-def row(image, *answers, question="What color is it?"):
-    turns = []
+def row(image: str | None, *answers: str, question: str = "What color is it?") -> dict[str, Any]:
+    turns: list[dict[str, str]] = []
     for answer in answers:
         mark = "<image>\n" if image and not turns else ""
         turns += [{"from": "human", "value": mark + question}, {"from": "gpt", "value": answer}]
@@ -44,7 +48,7 @@ def row(image, *answers, question="What color is it?"):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Base models with tied words as the mini preset has them, pictures, rows with and without images."""
     folder = tmp_path_factory.mktemp("training")
     pictures = write_pictures(folder / "data", 24)
@@ -54,35 +58,42 @@ def world(tmp_path_factory):
     return write_tower_and_llm(folder, tied=True), rows, folder
 
 
-def arguments(world, out, work, start=None, **recipe):
+def arguments(world: World, out: Path, work: Path, start: Any = None, **recipe: Any) -> list[Any]:
     parts, _, folder = world
     start = ",".join(map(str, parts)) if start is None else str(start)
     return [start, folder / "rows.json", folder / "data", out, json.dumps(RECIPE | recipe), work]
 
 
-def run(arguments):
+def run(arguments: Iterable[object]) -> subprocess.Popen[bytes]:
     """Start the stage in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, *map(str, arguments)], env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
 
 
-def train(start, rows, world, out, compute=None, **recipe):
+def train(
+    start: Any,
+    rows: Any,
+    world: World,
+    out: Path,
+    compute: Any = None,
+    **recipe: Any,
+) -> None:
     from sharegpt4v.training.ranks import ALONE
     from sharegpt4v.training.stages import train_stage
 
-    data, recipe = world[2] / "data", Recipe(**(RECIPE | recipe))
+    data, settings = world[2] / "data", Recipe(**(RECIPE | recipe))
     compute = compute or SINGLE_PROCESS
-    train_stage(start, rows, data, out, recipe, 3, out.parent / "work", "finetuning", ALONE, compute)
+    train_stage(start, rows, data, out, settings, 3, out.parent / "work", "finetuning", ALONE, compute)
 
 
-def weights(folder):
+def weights(folder: Path) -> dict[str, Any]:
     from sharegpt4v.models.building import load_llava
 
     return dict(load_llava(folder)[0].named_parameters())
 
 
-def test_checkpoint_is_an_ordinary_folder_that_learned(world, tmp_path):
+def test_checkpoint_is_an_ordinary_folder_that_learned(world: World, tmp_path: Path) -> None:
     import torch
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -110,7 +121,7 @@ def test_checkpoint_is_an_ordinary_folder_that_learned(world, tmp_path):
     assert not any((tmp_path / "work").iterdir())
 
 
-def test_base_models_of_the_drawn_world_are_a_start(tmp_path):
+def test_base_models_of_the_drawn_world_are_a_start(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     from sharegpt4v.mini.base_stage import make_llm, make_tokenizer, make_tower
@@ -118,8 +129,8 @@ def test_base_models_of_the_drawn_world_are_a_start(tmp_path):
 
     pictures = write_pictures(tmp_path / "data", 12)
     write_json(tmp_path / "rows.json", [row(image, words) for image, words in pictures.items()])
-    width = {"hidden_size": 32, "layers": 3, "heads": 2, "mlp_size": 64}
-    steps = {"steps": 3, "batch_size": 4, "learning_rate": 1e-3}
+    width: dict[str, Any] = {"hidden_size": 32, "layers": 3, "heads": 2, "mlp_size": 64}
+    steps: Any = {"steps": 3, "batch_size": 4, "learning_rate": 1e-3}
     tower = VisionTower(**width, image_size=24, patch_size=12, training=steps)
     for name in ("one", "two"):
         folder = tmp_path / name
@@ -133,8 +144,8 @@ def test_base_models_of_the_drawn_world_are_a_start(tmp_path):
         assert not any(work.iterdir())
     for part in ("tokenizer/tokenizer.json", *(f"{part}/model.safetensors" for part in ("tower", "llm", "aligned"))):
         assert (tmp_path / "one" / part).read_bytes() == (tmp_path / "two" / part).read_bytes(), part
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "one/llm")
-    assert len(tokenizer) <= 800 and tokenizer.convert_tokens_to_ids("<image>") > 0
+    loaded: Any = AutoTokenizer.from_pretrained(tmp_path / "one/llm")
+    assert len(loaded) <= 800 and loaded.convert_tokens_to_ids("<image>") > 0
     with pytest.raises(UserError, match=r"no tokenizer\.json"):
         make_llm(Transformer(**width), tmp_path / "llm", TextTraining(), tmp_path / "gone", 0, tmp_path / "work")
 
@@ -147,7 +158,7 @@ class TextTraining(Section):
     learning_rate: float = 1e-3
 
 
-def test_only_the_named_parts_learn(world, tmp_path):
+def test_only_the_named_parts_learn(world: World, tmp_path: Path) -> None:
     start = write_llava(tmp_path)
     before = weights(start)
     for name, recipe, learned in (
@@ -163,7 +174,7 @@ def test_only_the_named_parts_learn(world, tmp_path):
         assert all(any(part in key for key in changed) for part in learned)
 
 
-def test_killed_stage_continues_and_ends_with_the_same_bytes(world, tmp_path):
+def test_killed_stage_continues_and_ends_with_the_same_bytes(world: World, tmp_path: Path) -> None:
     recipe = {"epochs": 10, "checkpoint_minutes": 1e-6, "tune_vit_from_layer": 1}
     cut = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", **recipe))
     record = wait_for(lambda: list((tmp_path / "work-cut").glob("*/speeds.jsonl")), cut)[0]
@@ -187,7 +198,7 @@ def test_killed_stage_continues_and_ends_with_the_same_bytes(world, tmp_path):
     assert not any((tmp_path / "work-cut").iterdir())
 
 
-def test_a_second_run_on_a_work_directory_is_told_who_trains(world, tmp_path):
+def test_a_second_run_on_a_work_directory_is_told_who_trains(world: World, tmp_path: Path) -> None:
     first = run(arguments(world, tmp_path / "out", tmp_path / "work"))
     wait_for(lambda: any((tmp_path / "work").glob("*.lock")), first)
     with pytest.raises(UserError, match=f"process {first.pid} on .* is writing it; wait until that has ended"):
@@ -196,7 +207,7 @@ def test_a_second_run_on_a_work_directory_is_told_who_trains(world, tmp_path):
     assert not any((tmp_path / "work").iterdir())
 
 
-def wait_for(condition, process):
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[Any]) -> Any:
     for _ in range(6000):
         if found := condition():
             return found
@@ -205,7 +216,7 @@ def wait_for(condition, process):
     raise AssertionError("nothing happened in a minute")
 
 
-def test_a_step_is_of_so_many_samples_however_they_go_through_the_memory(world, tmp_path):
+def test_a_step_is_of_so_many_samples_however_they_go_through_the_memory(world: World, tmp_path: Path) -> None:
     rows = world[1]
     thrifty = SINGLE_PROCESS.model_copy(update={"rows_at_once": 1, "recompute_activations": True})
     losses = {}
@@ -217,7 +228,7 @@ def test_a_step_is_of_so_many_samples_however_they_go_through_the_memory(world, 
     assert losses["thrifty"] == pytest.approx(losses["all_at_once"], abs=1e-4)
 
 
-def stored(rows, tokenizer, recipe, image_tokens, data, folder):
+def stored(rows: Any, tokenizer: Any, recipe: Any, image_tokens: Any, data: Any, folder: Any) -> Any:
     """The samples of rows, by way of their folder."""
     from sharegpt4v.models.family import family_named
     from sharegpt4v.training.rows import read_rows, tokenise
@@ -231,7 +242,9 @@ def stored(rows, tokenizer, recipe, image_tokens, data, folder):
     return Samples(folder, data)
 
 
-def test_rows_are_tokenised_once_and_every_process_reads_the_same(world, tmp_path, monkeypatch):
+def test_rows_are_tokenised_once_and_every_process_reads_the_same(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from transformers import AutoTokenizer
 
     from sharegpt4v.models.templates import IGNORED, encode, v1_text
@@ -258,7 +271,7 @@ def test_rows_are_tokenised_once_and_every_process_reads_the_same(world, tmp_pat
         samples[len(rows)]
 
 
-def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
+def test_loss_of_packed_rows_is_that_of_separate_ones(world: World, tmp_path: Path) -> None:
     import torch
 
     from sharegpt4v.models.building import image_token_count, load_llava
@@ -276,7 +289,7 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
     everything = list(range(len(samples)))
     weights = {index: 1 / sum(samples.learned) for index in everything}
 
-    def loss(rows, capacity, positions=None):
+    def loss(rows: Any, capacity: Any, positions: Any = None) -> Any:
         batch = collate(samples, rows, capacity, 0, weights)
         batch.positions = batch.positions if positions is None else positions
         return loss_of(model, batch, pictures(batch.images) if batch.images else None).item()
@@ -296,14 +309,16 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world, tmp_path):
         ({"conversations": [{"from": "human"}]}, r"row 2, field 'conversations\[0\]\.value': nothing"),
     ],
 )
-def test_row_that_is_none_is_named(world, tmp_path, change, message):
+def test_row_that_is_none_is_named(world: World, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     rows = [world[1][0], world[1][1] | change]
     with pytest.raises(UserError, match=message):
         train(world[0], rows, world, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_rows_that_are_cut_or_left_out_are_counted(world, tmp_path, capsys):
+def test_rows_that_are_cut_or_left_out_are_counted(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     marks = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "a <image>"}]
     rows = [
         world[1][0],
@@ -321,7 +336,7 @@ def test_rows_that_are_cut_or_left_out_are_counted(world, tmp_path, capsys):
     assert not (tmp_path / "plain").exists()
 
 
-def test_broken_image_is_named(world, tmp_path):
+def test_broken_image_is_named(world: World, tmp_path: Path) -> None:
     import torch
 
     from sharegpt4v.models.pixels import Squares
@@ -333,7 +348,9 @@ def test_broken_image_is_named(world, tmp_path):
         pictures([tmp_path / "broken.jpg"])
 
 
-def test_an_image_that_breaks_later_is_left_out_and_counted(world, tmp_path, capsys):
+def test_an_image_that_breaks_later_is_left_out_and_counted(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its manifest says that it is fine, and so it is only found out when a batch needs it."""
     import torch
 
@@ -346,7 +363,7 @@ def test_an_image_that_breaks_later_is_left_out_and_counted(world, tmp_path, cap
         (data / one["image"]).write_bytes((world[2] / "data" / old["image"]).read_bytes())
     cut = (data / "2.png").read_bytes()[:100]
 
-    def trained(name, answer, images):
+    def trained(name: str, answer: Any, images: Any) -> dict[str, Any]:
         rows[2] = row("2.png", answer)
         recipe, out = Recipe(**(RECIPE | {"epochs": 3})), tmp_path / name
         train_stage(world[0], rows, data, out, recipe, 3, tmp_path / f"{name}-work", "finetuning", images=images)
@@ -372,7 +389,7 @@ def test_an_image_that_breaks_later_is_left_out_and_counted(world, tmp_path, cap
     assert "2.png: the image cannot be decoded" in (said := capsys.readouterr().err) and "its rows are left out" in said
 
 
-def test_pictures_are_the_same_from_memory(world):
+def test_pictures_are_the_same_from_memory(world: World) -> None:
     import torch
 
     from sharegpt4v.models.pixels import Squares

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-STRANGE = [
+STRANGE: list[Any] = [
     None, True, False, -1, 0, 1, 2**31, 2**53 + 1, 2**64, 10**400, 1.5, 1e308, -1e308, float("nan"), float("inf"),
     "", " ", "x", "A", "yes", "nan", "²", "\ud800", "\x00", "\x1b[2J", "../../etc/passwd", "é" * 1000, [], [[]], [None],
     {}, {"a": 1},

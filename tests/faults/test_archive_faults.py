@@ -23,7 +23,8 @@ from harness import CASES, Outcomes
 from mutations import mutated
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import NOT_IN_TEXT
-from sharegpt4v.images.archives import Damaged, Limits, unpack
+from sharegpt4v.images.archives import Damaged, unpack
+from sharegpt4v.images.members import Limits
 from test_images import picture, write_tar, write_zip
 
 LONG = "a folder with a long name/" * 8

@@ -74,7 +74,7 @@ def test_a_training_state_that_is_a_pickle_of_others_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model = torch.nn.Linear(1, 1)
-    engine = TorchEngine(model, torch.optim.SGD(model.parameters(), 0.1), None, tmp_path)
+    engine = TorchEngine(model, torch.optim.SGD(model.parameters(), 0.1), None, tmp_path)  # type: ignore[arg-type]  # none is read here
     engine.save(3)
     assert engine.load() == 3
     for content in (Payload(), {"step": Payload()}, [1], {"step": 1, "model": {}, "optimiser": {}}):

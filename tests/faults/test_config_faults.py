@@ -23,6 +23,7 @@ from conftest import ENVIRONMENT, PROJECT, run
 from damage import places
 from harness import Outcomes, many_cases
 from sharegpt4v.config import Config, load, loading
+from sharegpt4v.config.tree import read_tree
 from sharegpt4v.config.wording import Schema, schema
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.manifest import read_manifest
@@ -72,7 +73,7 @@ def replaced(tree: Any, place: tuple[str | int, ...], value: Any) -> Any:
     """A copy of a tree with another value at a place."""
     if not place:
         return value
-    copied = dict(tree) if isinstance(tree, dict) else list(tree)
+    copied: Any = dict(tree) if isinstance(tree, dict) else list(tree)
     copied[place[0]] = replaced(tree[place[0]], place[1:], value)
     return copied
 
@@ -100,7 +101,6 @@ def read(path: Path, text: str | bytes) -> Config:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the files on which all others build once."""
-    read_tree = loading.read_tree
     kept, files = cache(read_tree), ("config.yaml", "whole.json")
     monkeypatch.setattr(loading, "read_tree", lambda path: (kept if path.name in files else read_tree)(path))
 

@@ -68,7 +68,9 @@ def test_what_was_paid_before_a_disk_was_full_is_kept_or_counted_and_the_same_co
 
 
 @pytest.mark.parametrize("mode", ["wb", "w"])
-def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_other(tmp_path: Path, outcomes: Outcomes, mode: str):
+def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_other(
+    tmp_path: Path, outcomes: Outcomes, mode: str
+) -> None:
     path = tmp_path / "file.json"
     write_text(path, "old")
     for size in range(0, 50 * min(CASES, 2000), 50):

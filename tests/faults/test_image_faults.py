@@ -141,7 +141,7 @@ def peak_of(file: Path, most_pixels: int) -> tuple[str, int]:
 
 
 def written(path: Path, image: Image.Image, kind: str, **options: object) -> Path:
-    image.save(path, kind, **options)  # type: ignore[arg-type]
+    image.save(path, kind, **options)
     return path
 
 

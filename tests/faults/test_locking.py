@@ -47,7 +47,7 @@ def hold(path: Path, *arguments: str) -> subprocess.Popen[str]:
     return child
 
 
-def test_the_second_writer_is_told_who_writes_and_can_write_after_any_end_of_the_first(tmp_path):
+def test_the_second_writer_is_told_who_writes_and_can_write_after_any_end_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     for number in (signal.SIGKILL, signal.SIGTERM):
         child = hold(path, "--out", "a\nb\x1b[31m")
@@ -63,7 +63,7 @@ def test_the_second_writer_is_told_who_writes_and_can_write_after_any_end_of_the
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_excludes_other_locks_of_the_same_process_and_is_given_back_once(tmp_path):
+def test_a_lock_excludes_other_locks_of_the_same_process_and_is_given_back_once(tmp_path: Path) -> None:
     first = WriterLock(tmp_path / "folder")
     with pytest.raises(UserError, match=f"process {os.getpid()} on "):
         WriterLock(tmp_path / "folder")
@@ -75,7 +75,7 @@ def test_a_lock_excludes_other_locks_of_the_same_process_and_is_given_back_once(
     second.release()
 
 
-def test_a_place_that_cannot_hold_a_lock_is_one_line(tmp_path):
+def test_a_place_that_cannot_hold_a_lock_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "taken.lock").mkdir()
     for path in (tmp_path / "file" / "below", tmp_path / "taken"):
@@ -83,7 +83,7 @@ def test_a_place_that_cannot_hold_a_lock_is_one_line(tmp_path):
             WriterLock(path)
 
 
-def test_of_many_processes_one_at_a_time_holds_the_lock(tmp_path, outcomes: Outcomes):
+def test_of_many_processes_one_at_a_time_holds_the_lock(tmp_path: Path, outcomes: Outcomes) -> None:
     command = [sys.executable, "-c", COMPETE, str(tmp_path / "ledger.jsonl"), str(CASES)]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     held = [int(child.communicate()[0]) for child in children]

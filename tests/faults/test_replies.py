@@ -36,16 +36,16 @@ PLACES: list[Place] = [
 ]  # fmt: skip
 
 
-def changed(value: Any, place: Place, new: Any) -> Any:
+def changed(value: Any, place: Any, new: Any) -> Any:
     """`value` with `new` at the place; without what is there when `new` is `...`."""
     if not place:
         return new
-    copy = value.copy()
+    copy: Any = value.copy()
     if new is ... and len(place) == 1:
         if isinstance(copy, list) or place[0] in copy:
             del copy[place[0]]
     elif isinstance(place[0], int) or place[0] in copy or len(place) == 1:
-        copy[place[0]] = changed(copy[place[0]] if len(place) > 1 else None, place[1:], new)  # type: ignore[index]
+        copy[place[0]] = changed(copy[place[0]] if len(place) > 1 else None, place[1:], new)
     return copy
 
 
@@ -170,7 +170,7 @@ STATUSES = st.sampled_from([
 def odd_faults(draw: st.DrawFn) -> Fault:
     names = ("retry-after-ms", "x-ratelimit-limit-requests", "x-ratelimit-limit-tokens")
     headers = draw(st.dictionaries(st.sampled_from(names), ODD_HEADERS))
-    told = {"retry_after": draw(ODD_HEADERS)} if draw(st.booleans()) else {}
+    told: dict[str, Any] = {"retry_after": draw(ODD_HEADERS)} if draw(st.booleans()) else {}
     return Fault(
         status=draw(STATUSES), headers=headers, spoil=draw(spoilers()), drop=draw(st.integers(0, 9)) == 0, **told
     )
@@ -204,7 +204,7 @@ def test_no_status_and_no_header_ends_a_run_in_anything_but_a_reply_a_reason_or_
 def test_a_content_in_parts_a_null_and_a_refusal_are_replies(tmp_path: Path, spoiled: tuple[Spoiled, str]) -> None:
     server, url = spoiled
     requests, settings = questions(3), quick(url)
-    messages = [{"content": PARTS}, {"content": None}, {"content": None, "refusal": "I won't."}]
+    messages: list[dict[str, Any]] = [{"content": PARTS}, {"content": None}, {"content": None, "refusal": "I won't."}]
 
     def spoil(message: dict[str, Any]) -> Callable[[bytes], bytes]:
         return lambda body: json.dumps(changed(json.loads(body), ("choices", 0, "message"), message)).encode()

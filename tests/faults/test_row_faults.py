@@ -186,7 +186,7 @@ def test_any_value_in_any_field_is_used_or_refused_in_one_line(tmp_path: Path, o
     tried()
 
 
-WRONG = [
+WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
     (("id",), 1.5, "field 'id': a number; expected a text"),
     (("id",), None, "field 'id': nothing; expected a text"),
     (("image",), 7, "field 'image': a number; expected a path below data/"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_files_that_no_program_writes(what: str, evaluation: Path, tmp_path: Pat
             for strange in (STRANGE_FILES[what], content + b"\n" + STRANGE_FILES[what]):
                 file.write_bytes(strange)
                 try:
-                    outcomes.of(lambda entry=entry: use(entry, evaluation, tmp_path / "score.json"))
+                    outcomes.of(partial(use, entry, evaluation, tmp_path / "score.json"))
                 finally:
                     file.write_bytes(content)
 
@@ -149,6 +150,6 @@ def test_judges_that_give_absurd_numbers(reply: str, evaluation: Path, tmp_path:
         rows = len(answer_file(evaluation / "answers" / f"{name}.jsonl"))
         file.write_text(json.dumps(replies[:rows] if isinstance(replies, list) else replies))
         try:
-            outcomes.of(lambda name=name: use(CATALOGUE[name], evaluation, tmp_path / "score.json"))
+            outcomes.of(partial(use, CATALOGUE[name], evaluation, tmp_path / "score.json"))
         finally:
             file.write_bytes(content)

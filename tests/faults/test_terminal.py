@@ -49,14 +49,15 @@ def is_text(shown: str) -> bool:
 
 def test_a_terminal_sees_text_alone(tmp_path: Path) -> None:
     not_utf8 = os.fsencode(HOSTILE) + b"\xff"
-    for command in (
+    commands: tuple[list[str | bytes], ...] = (
         [S4V, "config", "--config", HOSTILE],
         [S4V, "config", "--config", not_utf8],
         [S4V, HOSTILE],
         [S4V, "table", f"--{HOSTILE}"],
         [S4V, "score", "gqa", "--answers", HOSTILE, "--out", "x"],
         [sys.executable, "-c", DEFECT, HOSTILE],
-    ):
+    )
+    for command in commands:
         assert is_text(shown_in_terminal(command, tmp_path)), command
         assert is_text(shown_in_terminal(command, tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii"))
 
@@ -117,6 +118,14 @@ def test_the_end_of_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_what_stops_a_run(tmp_path: Path) -> None:
-    command = ["snakemake", "--configfile", "config/smoke.yaml", "--config", f"name={HOSTILE}", "--directory", tmp_path]
+    command = [
+        "snakemake",
+        "--configfile",
+        "config/smoke.yaml",
+        "--config",
+        f"name={HOSTILE}",
+        "--directory",
+        str(tmp_path),
+    ]
     shown = shown_in_terminal([str(BIN / command[0]), *map(str, command[1:])], PROJECT)
     assert is_text(shown) and "command line: " in shown

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -121,7 +122,7 @@ def drips_an_error() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("sends", [drips, drips_headers, is_silent, drips_an_error])
-def test_a_reply_that_never_ends_is_given_up_in_time_and_counts(tmp_path: Path, raw: RawEndpoint, sends) -> None:  # type: ignore[no-untyped-def]
+def test_a_reply_that_never_ends_is_given_up_in_time_and_counts(tmp_path: Path, raw: RawEndpoint, sends: Any) -> None:
     raw.sends = lambda path: sends()
     raw.asked.clear()
     start = time.monotonic()
@@ -151,7 +152,14 @@ def test_a_compressed_reply_is_not_inflated(tmp_path: Path, raw: RawEndpoint) ->
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("mode", ["direct", "batch"])
-def test_no_body_and_no_key_goes_to_another_host(tmp_path, monkeypatch, capfd, raw: RawEndpoint, status, mode) -> None:  # type: ignore[no-untyped-def]
+def test_no_body_and_no_key_goes_to_another_host(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    raw: RawEndpoint,
+    status: int,
+    mode: str,
+) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     with raw_endpoint() as other:
         other.sends = lambda path: [WHOLE]
@@ -214,7 +222,7 @@ def test_any_limit_that_is_told_gives_a_pace_at_which_work_ends(
 
 @pytest.mark.parametrize("wait", ["1e9", "inf", "0.001", "-5", "0", "²", "Fri, 31 Dec 9999 23:59:59 GMT"])
 @pytest.mark.parametrize("status", [429, 503, 500])
-def test_an_endpoint_that_always_asks_to_wait_is_given_up(tmp_path, wait, status) -> None:  # type: ignore[no-untyped-def]
+def test_an_endpoint_that_always_asks_to_wait_is_given_up(tmp_path: Path, wait: str, status: int) -> None:
     with serve(lambda image, prompt: "", lambda *about: Fault(status=status, retry_after=wait)) as url:
         start = time.monotonic()
         skipped = run(questions(1), quick(url, requests_per_minute=None), tmp_path / "ledger.jsonl")
@@ -257,7 +265,7 @@ def test_an_address_with_a_secret_is_refused_and_never_shown(
     address += "&".join(query)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(KEY_VARIABLE, KEY)
-        keys = {"api_key_variable": KEY_VARIABLE, "timeout_seconds": 1, "longest_wait_seconds": 1}
+        keys: dict[str, Any] = {"api_key_variable": KEY_VARIABLE, "timeout_seconds": 1, "longest_wait_seconds": 1}
 
         def connect() -> str:
             try:
