@@ -36,7 +36,7 @@ def pull(with_images: bool) -> None:
     config = ["--configfile", document["vars"][0]["config"]]
     _run("dvc", "pull", *brought)
     if with_images:
-        _run("snakemake", "all_sources", *config, "--forcerun", "mini_world", "source")
+        _run("snakemake", "all_sources", *config, "--forcerun", "synthetic_world", "source")
     if changed := _changed({name: stages[name] for name in brought}):
         told = "; ".join(f"{name}: {what}" for name, what in changed.items())
         raise UserError(f"the images here are not those that were recorded ({told}); `dvc diff` tells more")
