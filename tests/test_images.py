@@ -558,7 +558,7 @@ def test_a_source_killed_while_unpacking_or_decoding_ends_as_if_it_had_not_been(
     script = """if __name__ == "__main__":
     import sys; from pathlib import Path; from sharegpt4v.catalogues.sources import Download, Source
     from sharegpt4v.images.settings import FetchSettings
-from sharegpt4v.images.stage import fetch_source
+    from sharegpt4v.images.stage import fetch_source
     one = Source("coco", "zip", "coco/train2017", (Download(sys.argv[1]),), licence="test")
     fetch_source(one, Path(sys.argv[2], "data"), Path(sys.argv[2], "work"), FetchSettings(workers=1))"""
     with subprocess.Popen([sys.executable, "-c", script, archive, tmp_path], stderr=subprocess.DEVNULL) as process:

@@ -139,12 +139,12 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
 
     # Snakemake killed: its jobs go on, until the next run ends them and takes over.
     run = start()
-    run.until("the teacher is asked", lambda: lines(folder, ".work/seed/replies.jsonl") >= 3)
+    run.until("the teacher is asked", lambda: lines(folder, ".work/seed_captions/replies.jsonl") >= 3)
     run.freeze("seed_captions")
     os.killpg(run.process.pid, signal.SIGKILL)
     run.process.wait()
     assert cluster.jobs("rule_seed_captions", "RUNNING")
-    asked = (folder / ".work/seed/replies.jsonl").read_bytes().rpartition(b"\n")[0]
+    asked = (folder / ".work/seed_captions/replies.jsonl").read_bytes().rpartition(b"\n")[0]
     run = start()
 
     # A job requeued, by an operator or for one of higher rank.
@@ -162,7 +162,7 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
     # A node dead, with all that ran on it.
     run.until("a model is pre-trained", lambda: state_of("pretraining"))
     run.freeze("pretraining")
-    (job,) = cluster.jobs("rule_pretrained", "RUNNING")
+    (job,) = cluster.jobs("rule_pretraining", "RUNNING")
     node = cluster.ask("squeue", "--noheader", "--format=%N", f"--jobs={job}").strip()
     cluster.kill_node(node)
 
@@ -176,15 +176,17 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
         path for path in folder.glob(".work/finetuning/**/speeds.jsonl") if path.with_name("state.pt").exists()
     )
     before = rows(record)
-    (job,) = cluster.jobs("rule_finetuned_wildcards_sharegpt4v-7b", "RUNNING")
+    (job,) = cluster.jobs("rule_finetuning_wildcards_sharegpt4v-7b", "RUNNING")
     cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now")
-    run.until("the time limit", lambda: cluster.jobs("rule_finetuned_wildcards_sharegpt4v-7b", "TIMEOUT", "COMPLETING"))
+    run.until(
+        "the time limit", lambda: cluster.jobs("rule_finetuning_wildcards_sharegpt4v-7b", "TIMEOUT", "COMPLETING")
+    )
 
     said = run.end()
     assert "Slurm jobs of an earlier run in this folder" in said
-    assert cluster.jobs("", "CANCELLED") and cluster.jobs("rule_finetuned_wildcards_sharegpt4v-7b", "TIMEOUT")
+    assert cluster.jobs("", "CANCELLED") and cluster.jobs("rule_finetuning_wildcards_sharegpt4v-7b", "TIMEOUT")
     assert rows(folder / SPEEDS)[: len(before) - 1] == before[:-1]
-    assert (folder / ".work/seed/replies.jsonl").read_bytes().startswith(asked)
+    assert (folder / ".work/seed_captions/replies.jsonl").read_bytes().startswith(asked)
     result = made(folder)
     whole = {name: digest for name, digest in made(smoke).items() if name in result}
     assert result == whole and "results/table.csv" in result
@@ -213,7 +215,7 @@ def test_two_nodes_train_one_model_and_go_on_when_one_dies(smoke: Path, cluster:
     os.kill(ranks[1], signal.SIGCONT)
 
     run.end()
-    assert cluster.jobs("rule_finetuned", "FAILED") and cluster.jobs("rule_finetuned", "COMPLETED")
+    assert cluster.jobs("rule_finetuning", "FAILED") and cluster.jobs("rule_finetuning", "COMPLETED")
     alone = [json.loads(row) for row in rows(smoke / "checkpoints/sharegpt4v-7b/finetuned/metrics.jsonl")]
     together = [json.loads(row) for row in rows(out / "metrics.jsonl")]
     assert [row["step"] for row in together] == [row["step"] for row in alone]
@@ -229,7 +231,7 @@ def test_a_controller_that_is_away_is_waited_for_within_limits(
     folder = copy_of(smoke, tmp_path / "run")
     shutil.rmtree(folder / "results/scores/llava-7b")
     run = Run(cluster, folder, "results/scores/llava-7b/mme.json", config=[])
-    run.until("the job runs", lambda: processes_of("score", folder))
+    run.until("the job runs", lambda: processes_of("scores", folder))
     frozen = run.freeze("scores")
     cluster.stop_controller()
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])

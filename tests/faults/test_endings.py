@@ -92,7 +92,7 @@ def test_neither_nohup_nor_output_that_nobody_reads_stops_a_training(smoke: Path
 
 STAGES = {  # what is taken away from a finished run, the file that is made again, and the verb that is then at work
     "two processes by torchrun": ("checkpoints/sharegpt4v-7b/finetuned/model.safetensors", "finetuning"),
-    "the crawler": ("data/manifests/web-landmark.parquet", "fetch"),
+    "the crawler": ("data/manifests/web-landmark.parquet", "source"),
 }
 
 

@@ -77,6 +77,8 @@ def test_captions_of_files_with_such_names(smoke: Path, tmp_path: Path) -> None:
 def arguments_of(verb: str, parser: argparse.ArgumentParser) -> list[str]:
     """A command line of a verb in which all that is free is hostile."""
     arguments = [verb]
+    if verb == "stage":
+        return [verb, "source", HOSTILE]
     for action in parser._actions:
         if isinstance(action, argparse._StoreAction):
             values = [str(next(iter(action.choices)))] if action.choices else ["1" if action.type is int else HOSTILE]
