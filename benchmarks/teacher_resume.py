@@ -69,7 +69,7 @@ def main() -> None:
         teacher = {"base_url": url, "model": "gpt-4o", "api_key_variable": None, "captions": ASKED}
         Path("preset.json").write_text(json.dumps({"base": str(PROJECT / "config/paper-7b.yaml"), "teacher": teacher}))
         config = load(Path("preset.json"))
-        ledger = layout.WORK / "seed" / "replies.jsonl"
+        ledger = layout.WORK / "seed_captions" / "replies.jsonl"
         ledger.parent.mkdir(parents=True)
         with open(ledger, "wb") as file:
             for record in replies(config, url):

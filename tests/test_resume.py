@@ -31,7 +31,7 @@ def lines(folder: Path, pattern: str) -> int:
 MOMENTS: list[tuple[str, Callable[[Path], bool], Callable[[Path], bool]]] = [
     (
         "the teacher is asked",
-        lambda folder: lines(folder, ".work/seed/replies.jsonl") >= 5,
+        lambda folder: lines(folder, ".work/seed_captions/replies.jsonl") >= 5,
         lambda folder: (folder / "data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json").exists(),
     ),
     (
