@@ -21,12 +21,12 @@ class Compute(Section):
     )
     rows_at_once: Count | None = Field(
         default=2,
-        description="Packed rows that a process takes through a model at a time; it adds up the gradients of its part "
-        "of a batch in so many goes as that needs. null: all in one.",
+        description="Packed rows per process in one forward and backward pass; gradients accumulate over its part of a "
+        "batch. null: all in one pass.",
     )
     recompute_activations: bool = Field(
         default=True,
-        description="Whether the backward pass computes again what it needs, to save memory (paper: yes).",
+        description="Activation checkpointing, to save memory (paper: yes).",
     )
     wait_minutes: Positive = Field(
         default=60,

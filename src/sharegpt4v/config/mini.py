@@ -1,4 +1,4 @@
-"""Section ``mini``: how much of the drawn world is made. Absent (or null) in presets that use real images."""
+"""Section ``mini``: how much of the synthetic world is drawn. Absent (or null) in presets that use real images."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Config(Section):
         description="Seed of everything that is drawn at random. The released scripts set none; 42 is the default of "
         "their library.",
     )
-    mini: Mini | None = Field(default=None, description="The drawn world. null: real images.")
+    mini: Mini | None = Field(default=None, description="The synthetic world. null: real images.")
     sources: Sources = Field(
         default=Sources(), description="Images and annotation files: where from, how many may be bad."
     )

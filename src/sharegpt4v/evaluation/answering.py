@@ -46,7 +46,7 @@ def answer(
     `model` is a transformers folder, `engine` names what asks it, `model_id` is what answer rows call it, `work` holds
     the ledgers, one per model content and benchmark. All questions and images are read before the model is loaded, so
     that a missing file is found at once; the model is not loaded at all when nothing is left to ask. Raises `UserError`
-    for whatever is missing or malformed; but `without_missing`, a benchmark whose files are not at hand is told about
+    for whatever is missing or malformed; but `without_missing`, a benchmark whose files are not at hand is reported
     and gets an empty file.
     """
     model_hash = fingerprint(model)

@@ -26,7 +26,7 @@ PACKAGE = "sharegpt4v.images.kinds"
 class Fetching:
     """Where and how a source is fetched: its files go to `folder`; `work` is for downloads and what lets it resume.
 
-    `mini_base_url` is where the mini world is served, if it is.
+    `mini_base_url` is where the synthetic world is served, if it is.
     """
 
     folder: Path

@@ -28,7 +28,7 @@ class WebList(Kind):
     needs_img2dataset = True
 
     def __init__(self, read: Callable[[Path, str | None], dict[str, str]]) -> None:
-        """`read` turns a list, and the address of the mini world, into URL by image name."""
+        """`read` turns a list, and the address of the synthetic world, into URL by image name."""
         self._read = read
 
     def fetch(self, source: Source, to: Fetching) -> Listing:

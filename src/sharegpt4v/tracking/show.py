@@ -19,7 +19,7 @@ def track_all(root: Path, config: Config) -> Shown:
     """Show the pipeline's run in `root`: a run for the whole, below it one per job.
 
     What is shown already stays as it is; with `tracking.enabled` false there is nothing to show. What keeps the tracker
-    from showing something is told in a line on standard error, and is never an exception.
+    from showing something is reported in a line on standard error, and is never an exception.
     """
     shown = Shown()
     if not config.tracking.enabled:

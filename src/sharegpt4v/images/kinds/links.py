@@ -88,7 +88,7 @@ def _by_link(source: Source, download: Download, to: Fetching) -> File:
         except Refused:
             raise UserError(
                 f"{path}: the link to {name} has expired; get a new file of links, put it there and run the same "
-                "command again, which goes on from what is here"
+                "command again, which resumes from what is here"
             ) from None
 
     return File(name, obtain)
