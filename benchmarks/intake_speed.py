@@ -27,9 +27,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from sharegpt4v import layout
 from sharegpt4v.catalogues.sources import Download, Source
 from sharegpt4v.images import intake, stage
-from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
+from sharegpt4v.images.manifest import ManifestRow, read_manifest
 from sharegpt4v.images.settings import FetchSettings
 
 SIZE = (640, 480)
@@ -146,7 +147,7 @@ def take_all_in(folder: Path, workers: int) -> dict[str, object]:
         stage.fetch_source(SOURCE, folder / "data", Path(work), FetchSettings(workers=workers))
         seconds, used = time.monotonic() - start, _processor_seconds() - used
     memory = _peaks() | {"main after a quarter": quarter["main"]}
-    rows = read_manifest(manifest_path(folder / "data", SOURCE.name))
+    rows = read_manifest(layout.manifest(SOURCE.name, folder / "data"))
     good = sum(row["status"] == "ok" and (row["width"], row["height"]) == SIZE for row in rows)
     return {"images": good, "seconds": seconds, "processor_seconds": used, "memory": memory}
 

@@ -31,7 +31,7 @@ from sharegpt4v.config import Config, load
 from sharegpt4v.corpora.prompts import PromptBook, asks_aesthetic
 from sharegpt4v.endpoint.completion import record_of
 from sharegpt4v.endpoint.request import Request, prompt_hash
-from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest, write_manifest
+from sharegpt4v.images.manifest import ManifestRow, read_manifest, write_manifest
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.seed_captions.gate import Gate
 from sharegpt4v.seed_captions.stage import choose
@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, serve(lambda image, prompt: caption(image or b"")) as url:
         os.chdir(folder)
         for source, count in (IN_ALL if options.all else ASKED).items():
-            write_manifest(manifest_path(layout.DATA, source), rows(source, count))
+            write_manifest(layout.manifest(source), rows(source, count))
         teacher = {"base_url": url, "model": "gpt-4o", "api_key_variable": None, "captions": ASKED}
         Path("preset.json").write_text(json.dumps({"base": str(PROJECT / "config/paper-7b.yaml"), "teacher": teacher}))
         config = load(Path("preset.json"))
@@ -120,7 +120,7 @@ def replies(config: Config, url: str) -> Iterator[dict[str, Any]]:
     prompts = [book.render(source, aesthetic) for source in teacher.captions for aesthetic in (False, True)]
     gate = Gate({prompt_hash(prompt): prompt for prompt in prompts}, limits(teacher.quality))
     for source, count in teacher.captions.items():
-        for image in choose(read_manifest(manifest_path(layout.DATA, source)), source, count, config.seed):
+        for image in choose(read_manifest(layout.manifest(source)), source, count, config.seed):
             prompt = book.render(source, asks_aesthetic(image.path, config.seed, teacher.aesthetic_fraction))
             request = Request(image.path, layout.DATA, source, image.sha256, prompt)
             text = caption(content(image.path))

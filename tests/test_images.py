@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from sharegpt4v import layout
 from sharegpt4v.catalogues.sources import COLUMNS, Download, Source, read_catalogue, resolve
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import safe_name
@@ -33,7 +34,7 @@ from sharegpt4v.images.intake import ingest, look_at
 from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import open_rgb
-from sharegpt4v.images.manifest import CheckedRow, ManifestRow, manifest_path, read_manifest, write_manifest
+from sharegpt4v.images.manifest import CheckedRow, ManifestRow, read_manifest, write_manifest
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.images.urls import check_success_rate, fetch_urls
@@ -536,7 +537,7 @@ def test_a_source_of_two_archives_is_fetched_killed_and_continued(tmp_path: Path
     with serve_folder(served) as base_url:
         with pytest.raises(UserError, match=r"sa_000001\.tar: the server answered 404"):
             fetch_source(one, data, work, SETTINGS, base_url)
-        assert len(tree(data)) == 9 and not manifest_path(data, "coco").exists()
+        assert len(tree(data)) == 9 and not layout.manifest("coco", data).exists()
         write_tar(served / "sam/sa_000001.tar", {"sa_9.jpg": picture(9, "JPEG"), "sa_9.json": b"{}"})
         manifest = fetch_source(one, data, work, SETTINGS, base_url)
         once = manifest.read_bytes()
@@ -565,7 +566,7 @@ def test_a_source_killed_while_unpacking_or_decoding_ends_as_if_it_had_not_been(
         while process.poll() is None and not (tmp_path / sign).exists():
             time.sleep(0.001)
         process.kill()
-    assert process.returncode == -signal.SIGKILL and not manifest_path(tmp_path / "data", "coco").exists()
+    assert process.returncode == -signal.SIGKILL and not layout.manifest("coco", tmp_path / "data").exists()
     resumed = fetch_source(source("zip", str(archive)), tmp_path / "data", tmp_path / "work", SETTINGS)
     clean = fetch_source(source("zip", str(archive)), tmp_path / "clean", tmp_path / "clean", SETTINGS)
     assert resumed.read_bytes() == clean.read_bytes()
@@ -592,7 +593,7 @@ def test_too_many_bad_images_stop_the_run_and_the_findings_say_why(tmp_path: Pat
     one = source("zip", str(write_zip(tmp_path / "a.zip", members)))
     with pytest.raises(UserError, match=r"of 10 files 1 are broken and 1 missing, more than the allowed 2\.0%"):
         fetch_source(one, tmp_path / "data", tmp_path / "work", SETTINGS)
-    manifest = manifest_path(tmp_path / "data", "coco")
+    manifest = layout.manifest("coco", tmp_path / "data")
     assert read_reasons(manifest)[r"coco/train2017/..\u002fe.png"] == "name with '..'"
     assert rows_of(manifest)[r"coco/train2017/..\u002fe.png"]["status"] == "missing"
     lenient = FetchSettings(workers=1, largest_bad_fraction=0.2)

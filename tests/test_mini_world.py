@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from sharegpt4v import layout
 from sharegpt4v.catalogues.benchmarks import read_catalogue as read_benchmarks
 from sharegpt4v.catalogues.sources import read_catalogue
 from sharegpt4v.corpora.quality import Limits, reject_reason
@@ -24,7 +25,7 @@ from sharegpt4v.evaluation.benchmarks.mmbench_file import read_tsv
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.normalise import vqa_v2
 from sharegpt4v.images.kinds.urls import read_url_list
-from sharegpt4v.images.manifest import manifest_path, read_manifest
+from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.mini import world as world_module
@@ -150,7 +151,7 @@ def test_an_impossible_order_is_refused(images: dict[str, int], complaint: str, 
 def test_every_source_arrives_whole_in_its_folder(data: Path) -> None:
     for name, count in IMAGES.items():
         if SOURCES[name].kind != "urls":
-            rows = list(read_manifest(manifest_path(data, name)))
+            rows = list(read_manifest(layout.manifest(name, data)))
             assert Counter(row["status"] for row in rows) == {"ok": count} | ({"broken": 1} if name == "sam" else {})
             assert {row["width"] for row in rows if row["status"] == "ok"} == {96 if name == "sam" else 48}
             assert all((data / row["path"]).is_file() for row in rows)
@@ -172,7 +173,7 @@ def test_the_scenes_are_for_the_teacher_alone(world: Path, data: Path) -> None:
     assert Counter(row["source"] for row in scenes) == Counter(IMAGES)
     assert not [name for name, content in bytes_of(world).items() if b'"things"' in content]
     hashes = {row["sha256"] for row in scenes}
-    manifests = [read_manifest(manifest_path(data, name)) for name in IMAGES if SOURCES[name].kind != "urls"]
+    manifests = [read_manifest(layout.manifest(name, data)) for name in IMAGES if SOURCES[name].kind != "urls"]
     assert {row["sha256"] for rows in manifests for row in rows if row["status"] == "ok"} <= hashes
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from conftest import PROJECT
 from sharegpt4v.catalogues.benchmarks import read_catalogue
-from sharegpt4v.code_hash import files_of
+from sharegpt4v.code_hash import names_in
 from sharegpt4v.config import load
 from sharegpt4v.doctor.profile import read_profile
 from sharegpt4v.pipeline.dvc import rule_files
@@ -42,7 +42,7 @@ def test_rule_command_log_and_timing_carry_the_name_of_the_stage(name: str, stag
 def test_every_rule_and_every_module_is_a_row_of_the_table() -> None:
     rules = set(re.findall(r"^rule (\w+):", RULES, re.MULTILINE))
     assert {name for name in rules if not name.startswith("all_")} == set(STAGES)
-    assert {file.stem for file in files_of("stages")} - NO_STAGES == set(STAGES)
+    assert set(names_in("stages")) - NO_STAGES == set(STAGES)
 
 
 @pytest.mark.parametrize(("name", "stage"), STAGES.items())

@@ -43,9 +43,9 @@ def modules_of(*roots: str) -> set[str]:
     return found
 
 
-def files_of(folder: str) -> list[Path]:
-    """Return the modules in a folder of the package, such as `evaluation.benchmarks`, without its `__init__`."""
-    return sorted(file for file in (PACKAGE / folder.replace(".", "/")).glob("*.py") if file.stem != "__init__")
+def names_in(folder: str) -> list[str]:
+    """Return the names of the modules in a folder of the package, such as `evaluation.benchmarks`: a registry's."""
+    return sorted({file.stem for file in (PACKAGE / folder.replace(".", "/")).glob("*.py")} - {"__init__"})
 
 
 def _without_effect(module: str) -> bool:

@@ -75,9 +75,9 @@ def timing_of(stage: str, item: str = "") -> str:
     return (TIMINGS / stage / item).as_posix() + ".tsv"
 
 
-def manifest(source: str) -> Path:
+def manifest(source: str, data: Path = DATA) -> Path:
     """The images of a source, or its annotation files: path, hash, status."""
-    return DATA / "manifests" / f"{source}.parquet"
+    return data / "manifests" / f"{source}.parquet"
 
 
 def weights(checkpoint: Path) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from sharegpt4v.code_hash import names_in
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_text
 from sharegpt4v.image_paths import plain_name, problem_in
@@ -18,8 +19,7 @@ from sharegpt4v.image_paths import plain_name, problem_in
 COLUMNS = (
     "name", "kind", "folder", "address", "strip_prefix", "images", "bytes", "sha256", "licence", "login", "about",
 )  # fmt: skip
-KIND_FILES = (Path(__file__).parents[1] / "images" / "kinds").glob("*.py")
-KINDS = tuple(sorted(file.stem.replace("_", "-") for file in KIND_FILES if not file.stem.startswith("_")))
+KINDS = tuple(name.replace("_", "-") for name in names_in("images.kinds"))
 DIGESTS = {64: "sha256", 32: "md5"}  # hashes by their number of hexadecimal digits
 MINI = "mini:"
 LONGEST_NUMBER = 18  # digits

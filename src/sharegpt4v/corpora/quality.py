@@ -76,21 +76,27 @@ class Caption:
 
 def examine(captions: Sequence[Caption], limits: Limits) -> list[str | None]:
     """Return for each caption why it is rejected, or None; this also sees texts that stand on too many images."""
-    reasons = [
-        reject_reason(caption.text, caption.prompt, caption.image, limits, caption.finish_reason)
-        for caption in captions
-    ]
-    return with_duplicates([caption.text for caption in captions], reasons, limits)
+    return with_duplicates(
+        (
+            (
+                caption.text,
+                reject_reason(caption.text, caption.prompt, caption.image, limits, caption.finish_reason),
+            )
+            for caption in captions
+        ),
+        limits,
+    )
 
 
-def with_duplicates(texts: Iterable[str], reasons: Sequence[str | None], limits: Limits) -> list[str | None]:
-    """Return the reasons, and "duplicate" for a text without one that more captions have than the limits allow."""
-    hashes = [hash(text.strip()) for text in texts]  # a hundred thousand texts need not be held
-    copies = Counter(hashes)
-    return [
-        reason or ("duplicate" if copies[one] > limits.most_copies else None)
-        for one, reason in zip(hashes, reasons, strict=True)
-    ]
+def with_duplicates(examined: Iterable[tuple[str | None, str | None]], limits: Limits) -> list[str | None]:
+    """Return the reasons of texts with theirs, and "duplicate" for one without that too many captions have.
+
+    An image without a text, None, is nobody's copy.
+    """
+    # A hundred thousand texts need not be held: their hashes are enough.
+    hashed = [(None if text is None else hash(text.strip()), reason) for text, reason in examined]
+    copies: Counter[int | None] = Counter(one for one, _ in hashed if one is not None)
+    return [reason or ("duplicate" if copies[one] > limits.most_copies else None) for one, reason in hashed]
 
 
 def count_reasons(sources: Sequence[str], reasons: Sequence[str | None]) -> dict[str, dict[str, int]]:

@@ -14,11 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
+from sharegpt4v.code_hash import names_in
 from sharegpt4v.errors import UserError
 from sharegpt4v.models import family
 
 DEFAULT = "local"
-ENGINES = tuple(sorted({file.stem for file in Path(__file__).parent.glob("*.py")} - {"__init__", "engine"}))
+ENGINES = tuple(name for name in names_in("generation") if name != "engine")
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,6 @@ class CheckedRow(ManifestRow):
     reason: str
 
 
-def manifest_path(data: Path, name: str) -> Path:
-    """Where the manifest of the source `name` stands."""
-    return data / "manifests" / f"{name}.parquet"
-
-
 def write_manifest(path: Path, rows: Iterable[ManifestRow]) -> Counter[str]:
     """Write the rows, which come in the order of their paths, as a stream; return the number of rows by status."""
     import pyarrow as pa

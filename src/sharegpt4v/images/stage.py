@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sharegpt4v import layout
 from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.intake import ingest
 from sharegpt4v.images.kind import Fetching, kind_of_source
 from sharegpt4v.images.listing import Listing
-from sharegpt4v.images.manifest import CheckedRow, manifest_path, write_manifest
+from sharegpt4v.images.manifest import CheckedRow, write_manifest
 from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.locking import WriterLock
 
@@ -36,7 +37,7 @@ def fetch_source(
 def _fetched(source: Source, data: Path, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Path:
     listing = kind_of_source(source).fetch(source, Fetching(data / source.folder, work, settings, mini_base_url))
     memory = work / ("hashed.jsonl" if source.images == 0 else f"decoded-{settings.most_pixels}.jsonl")
-    manifest = manifest_path(data, source.name)
+    manifest = layout.manifest(source.name, data)
     reasons: dict[str, str] = {}
     rows = ingest(source, listing, data, memory, settings.workers, settings.most_pixels)
     counts = write_manifest(manifest, _noting(rows, reasons))

@@ -16,7 +16,6 @@ from sharegpt4v import layout
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import inside
 from sharegpt4v.images.findings import read_bad
-from sharegpt4v.images.manifest import manifest_path
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -73,7 +72,7 @@ def usable_images(config: Config, data: Path = layout.DATA) -> Usable:
     """Return what the config and the manifests say of images; rows name them relative to `data`."""
     bad: dict[str, str] = {}
     for name, source in layout.sources(config).items():
-        manifest = manifest_path(layout.DATA, name)
+        manifest = layout.manifest(name)
         if source.images != 0 and manifest.exists():
             found = ((layout.DATA / path, why) for path, why in read_bad(manifest))
             bad |= {path.relative_to(data).as_posix(): why for path, why in found if path.is_relative_to(data)}

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sharegpt4v import layout
 from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_csv
 from sharegpt4v.image_paths import inside
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.kind import kind_of_source
-from sharegpt4v.images.manifest import ManifestRow, manifest_path, read_manifest
+from sharegpt4v.images.manifest import ManifestRow, read_manifest
 from sharegpt4v.llava_format.checks import image_of
 from sharegpt4v.llava_format.reading import read_array
 from sharegpt4v.progress import Progress
@@ -100,7 +101,7 @@ def _looked_up(named: set[str], sources: Mapping[str, Source], data: Path, work:
     for name, source in sources.items():
         if source.images == 0:
             continue
-        manifest = manifest_path(data, name)
+        manifest = layout.manifest(name, data)
         if not manifest.exists():
             archives |= _unpacked_so_far(source, work)
             continue
@@ -140,6 +141,6 @@ def _unlisted(path: str, owner: str, data: Path) -> tuple[str, str]:
     if owner == NO_SOURCE:
         return MISSING, "no source of the config has this folder"
     if not inside(data, path).is_file():
-        listed = manifest_path(data, owner).exists()
+        listed = layout.manifest(owner, data).exists()
         return MISSING, "not among what the source brought" if listed else "its source was not fetched yet"
     return FOUND, ""

@@ -1,6 +1,6 @@
 """The protocol of a family of models, and the registry of families: the files of the folder `families`.
 
-Training, generation and the plan know of a model what its family says. The family of a checkpoint is told by the
+Training, generation and the plan know of a model what its family says. The family of a checkpoint is the
 `model_type` of its config.json. Nothing here imports torch, which takes seconds.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
+from sharegpt4v.code_hash import names_in
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
 
 DEFAULT = "llava"
-FAMILIES = tuple(sorted({file.stem for file in (Path(__file__).parent / "families").glob("*.py")} - {"__init__"}))
+FAMILIES = tuple(names_in("models.families"))
 
 Row = Mapping[str, Any]
 Part = Literal["tower", "projector", "llm"]

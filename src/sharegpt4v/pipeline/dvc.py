@@ -80,7 +80,7 @@ def dvc_yaml(config_file: Path, project: Path = layout.PROJECT) -> str:
 
     if shlex.quote(config_file.as_posix()) != config_file.as_posix():
         raise UserError(f"{config_file}: DVC gives this path to a shell; expected one without blanks and other signs")
-    config, graph = load(project / config_file), graph_of(project / config_file)
+    config, graph = load(project / config_file), graph_of(project / config_file, project)
     stages: dict[str, dict[str, Any]] = {"check": _check(config_file, project)}
     makers: dict[str, str] = {}
     for file in rule_files(project):

@@ -13,7 +13,7 @@ from typing import Any
 
 from sharegpt4v import layout
 from sharegpt4v.catalogues.benchmarks import benchmark_named
-from sharegpt4v.code_hash import code_of, files_of
+from sharegpt4v.code_hash import code_of, names_in
 from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.ledger import key_of, key_of_files
@@ -46,7 +46,7 @@ def roots_of(name: str) -> list[str]:
     found = [f"stages.{name}"]
     for module in STAGES[name].code:
         folder = module.removesuffix(".*")
-        found += [module] if folder == module else [f"{folder}.{file.stem}" for file in files_of(folder)]
+        found += [module] if folder == module else [f"{folder}.{name}" for name in names_in(folder)]
     return found
 
 

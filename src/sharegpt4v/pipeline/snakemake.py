@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
@@ -48,7 +49,8 @@ def pending_stages(config: Path, changes: Sequence[str] = ()) -> dict[str, Pendi
 
     `changes` are keys of the config as Snakemake's `--config` takes them, such as ``seed=1``.
     """
-    told = _ask(["--dry-run", "--quiet", "rules"], config, Path.cwd(), changes)
+    ended = _ask(["--dry-run", "--quiet", "rules"], config, Path.cwd(), changes=changes)
+    told = ended.stdout + ended.stderr
     table = told.partition("Job stats:")[2].partition("\ntotal")[0]
     jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
     return {name: Pending(jobs[name], _why(told, name)) for name in STAGES if name in jobs}
@@ -62,13 +64,23 @@ def _why(told: str, rule: str) -> str:
     return "see snakemake --dry-run"
 
 
-def graph_of(config: Path) -> Graph:
-    """Return the jobs of a run with this config that has not begun."""
+def changes_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the keys of the config that texts such as ``seed=1`` change, as Snakemake's `--config` reads them."""
+    from snakemake.cli import parse_config
+
+    try:
+        return dict(parse_config(texts))
+    except ValueError as error:
+        raise UserError(f"--set {' '.join(texts)}: {' '.join(str(error).split())}") from None
+
+
+def graph_of(config: Path, project: Path = layout.PROJECT) -> Graph:
+    """Return the jobs of a run with this config, by the rules of `project`, that has not begun."""
     outputs: dict[str, list[Path]] = {}
     with tempfile.TemporaryDirectory() as empty:
-        for row in _rows(_ask(["--summary"], config, Path(empty))):
+        for row in _rows(_ask(["--summary"], config, Path(empty), project)):
             outputs.setdefault(row["rule"], []).append(Path(row["output_file"]))
-        graph = json.loads(_ask(["--d3dag"], config, Path(empty)))
+        graph = json.loads(_ask(["--d3dag"], config, Path(empty), project).stdout)
     rule_of = {node["id"]: node["value"]["rule"] for node in graph["nodes"]}
     reads: dict[str, set[str]] = {}
     for edge in graph["edges"]:
@@ -83,19 +95,21 @@ def summary_of(folder: Path) -> list[dict[str, str]]:
     return _rows(_ask(["--detailed-summary"], folder / layout.RUN_CONFIG, folder))
 
 
-def _rows(text: str) -> list[dict[str, str]]:
-    header, *lines = text.splitlines()
+def _rows(ended: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
+    header, *lines = ended.stdout.splitlines()
     return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
 
 
-def _ask(what: Sequence[str], config: Path, folder: Path, changes: Sequence[str] = ()) -> str:
+def _ask(
+    what: Sequence[str], config: Path, folder: Path, project: Path = layout.PROJECT, changes: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """Return what Snakemake prints about a run in `folder`; what it complains about is a `UserError`."""
-    command = [sys.executable, "-m", "snakemake", *what, "--snakefile", str(layout.PROJECT / "Snakefile")]
+    command = [sys.executable, "-m", "snakemake", *what, "--snakefile", str(project / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(config.resolve())]
     command += ["--config", *changes] if changes else []
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    ended = subprocess.run(command, cwd=layout.PROJECT, env=environment, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     if ended.returncode:
         lines = [line for line in ended.stderr.splitlines() if line.strip() and "specific profile" not in line]
         raise UserError(*(lines or [f"{shlex.join(command)}: exit code {ended.returncode} without a word"]))
-    return ended.stdout + (ended.stderr if "--dry-run" in what else "")
+    return ended

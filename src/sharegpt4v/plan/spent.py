@@ -13,17 +13,17 @@ from sharegpt4v.endpoint.completion import Bound
 from sharegpt4v.ledger import read_ledger
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.plan.tables import Price
-from sharegpt4v.report.timings import all_timings
+from sharegpt4v.report.timings import Timing
 
 LEDGERS = {"seed_captions": layout.WORK / "seed_captions", "judgements": layout.WORK / "judgements"}
 NO_LEDGERS = (".reservations.jsonl", "rejected.jsonl")  # of the files beside them
 CHECKPOINTS = {"aligned": "alignment", "captioner": "captioner", "pretrained": "pretraining"}
 
 
-def hours_spent(timings: Path, processes: int) -> dict[str, float]:
+def hours_spent(timings: Iterable[Timing], processes: int) -> dict[str, float]:
     """Return the device-hours of each stage: its jobs had one device each, trainings one for each of `processes`."""
     hours: dict[str, float] = defaultdict(float)
-    for timing in all_timings(timings):
+    for timing in timings:
         if timing.stage in STAGES and (device := STAGES[timing.stage].device) != "cpu":
             hours[timing.stage] += timing.seconds / 3600 * (processes if device == "training" else 1)
     return hours

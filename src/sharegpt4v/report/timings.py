@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,19 +44,22 @@ def all_timings(benchmark_dir: Path) -> list[Timing]:
     return [timing for path in sorted(benchmark_dir.rglob("*.tsv")) for timing in read_timings(path, benchmark_dir)]
 
 
-def seconds_per_job(benchmark_dir: Path) -> dict[str, float]:
+def seconds_per_job(timings: Iterable[Timing]) -> dict[str, float]:
     """Return the mean seconds of a job of each stage."""
-    stages: dict[str, list[float]] = {}
-    for timing in all_timings(benchmark_dir):
-        stages.setdefault(timing.stage, []).append(timing.seconds)
-    return {stage: sum(seconds) / len(seconds) for stage, seconds in stages.items()}
+    return {stage: sum(job.seconds for job in jobs) / len(jobs) for stage, jobs in _by_stage(timings).items()}
+
+
+def _by_stage(timings: Iterable[Timing]) -> dict[str, list[Timing]]:
+    stages: dict[str, list[Timing]] = {}
+    for timing in timings:
+        stages.setdefault(timing.stage, []).append(timing)
+    return stages
 
 
 def terminal_text(timings: list[Timing]) -> str:
     """Return a table of the stages, the longest first, and their total. Jobs side by side count each."""
     lines = [("stage", "jobs", "seconds", "", "largest MiB")]
-    stages = {timing.stage: [other for other in timings if other.stage == timing.stage] for timing in timings}
-    by_time = sorted(stages.items(), key=lambda stage: -sum(timing.seconds for timing in stage[1]))
+    by_time = sorted(_by_stage(timings).items(), key=lambda stage: -sum(timing.seconds for timing in stage[1]))
     lines += [_line(name, jobs) for name, jobs in by_time]
     lines.append(_line("total", timings))
     return plain_table(lines, right=range(1, 5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,17 +30,15 @@ class Gate:
 
     def reasons(self, requests: Sequence[Request], replies: Iterable[Mapping[str, Any] | None]) -> list[str | None]:
         """Return why each image has no caption: the gate's reason, or "unanswered"; None when it has one."""
-        reasons: list[str | None] = []
+        pairs = zip(requests, replies, strict=True)
+        return with_duplicates((self._examined(request.image, reply) for request, reply in pairs), self.limits)
 
-        def texts() -> Iterator[str]:  # the replies are read once, and their texts need not be held
-            for request, reply in zip(requests, replies, strict=True):
-                known = reply and reply.get("gate") == self.version and reply["image"] == request.image
-                reasons.append(
-                    UNANSWERED if reply is None else reply["reason"] if known else self._reason(request.image, reply)
-                )
-                yield reply["text"] if reply else ""
-
-        return with_duplicates(texts(), reasons, self.limits)
+    def _examined(self, image: str, reply: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
+        """Return the text of a reply, and why it is rejected by itself."""
+        if reply is None:
+            return None, UNANSWERED
+        known = reply.get("gate") == self.version and reply["image"] == image
+        return reply["text"], reply["reason"] if known else self._reason(image, reply)
 
     def _reason(self, image: str, reply: Mapping[str, Any]) -> str | None:
         prompt = self.prompts[reply["prompt_hash"]]

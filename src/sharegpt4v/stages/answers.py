@@ -7,6 +7,8 @@ Example:  s4v stage answers sharegpt4v-7b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
@@ -17,13 +19,22 @@ if TYPE_CHECKING:
 
 def run(config: Config, model: str) -> None:
     """Write results/answers/MODEL/; a benchmark whose files are not at hand is reported and gets an empty file."""
-    from sharegpt4v.code_hash import code_of
-    from sharegpt4v.evaluation.answering import answer
-    from sharegpt4v.generation.engine import DEFAULT, code_roots
+    from sharegpt4v.generation.engine import DEFAULT
 
     tasks = [
         (name, layout.benchmark_folder(config, name), layout.ANSWERS / model / f"{name}.jsonl")
         for name in config.benchmarks.names
     ]
-    work = layout.work_of("answers", code_of(*code_roots(DEFAULT)))
-    answer(tasks, layout.finetuned(model), model, work, config.benchmarks.batch_size, without_missing=True)
+    answer_tasks(config, tasks, layout.finetuned(model), model, DEFAULT, without_missing=True)
+
+
+def answer_tasks(
+    config: Config, tasks: Sequence[tuple[str, Path, Path]], model: Path, name: str, engine: str, without_missing: bool
+) -> None:
+    """Let a model, which answer rows call `name`, answer each (benchmark, its data folder, answer file)."""
+    from sharegpt4v.code_hash import code_of
+    from sharegpt4v.evaluation.answering import answer
+    from sharegpt4v.generation.engine import code_roots
+
+    work = layout.work_of("answers", code_of(*code_roots(engine)))
+    answer(tasks, model, name, work, config.benchmarks.batch_size, engine, without_missing=without_missing)

@@ -24,10 +24,10 @@ def run(config: Config, shard: str) -> None:
     """Write data/captions/SHARD.jsonl; `shard` says which of how many, such as 00000-of-00002."""
     from sharegpt4v.captions.shards import caption_shard, images_of
     from sharegpt4v.corpora.quality import Limits
-    from sharegpt4v.images.manifest import manifest_path, read_manifest
+    from sharegpt4v.images.manifest import read_manifest
 
     number, count = _parse(shard)
-    manifests = [read_manifest(manifest_path(layout.DATA, name)) for name in config.captions.sources]
+    manifests = [read_manifest(layout.manifest(name)) for name in config.captions.sources]
     images = [row["path"] for rows in manifests for row in rows if row["status"] == "ok"]
     quality = config.captions.quality
     caption_shard(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def run(config: Config) -> None:
     """Choose the images by the manifests and caption them."""
     from sharegpt4v.corpora.prompts import PromptBook
-    from sharegpt4v.images.manifest import manifest_path, read_manifest
+    from sharegpt4v.images.manifest import read_manifest
     from sharegpt4v.mini.endpoint import serve
     from sharegpt4v.mini.endpoint_answers import describe_by_hash
     from sharegpt4v.seed_captions.stage import choose, seed_captions
@@ -30,7 +30,7 @@ def run(config: Config) -> None:
     teacher = config.teacher
     images = []
     for name, count in teacher.captions.items():
-        rows = read_manifest(manifest_path(layout.DATA, name), ("path", "sha256", "status"))
+        rows = read_manifest(layout.manifest(name), ("path", "sha256", "status"))
         images += choose(rows, name, count, config.seed)
     mini = teacher.base_url == "mini"
     with serve(describe_by_hash(layout.SCENES), model=teacher.model) if mini else nullcontext(teacher.base_url) as url:

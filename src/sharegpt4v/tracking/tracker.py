@@ -15,12 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
+from sharegpt4v.code_hash import names_in
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of
 from sharegpt4v.ledger import key_of
 
 DEFAULT = "mlflow"  # whatever MLflow takes as an address
-TRACKERS = {file.stem for file in (Path(__file__).parent / "trackers").glob("*.py")} - {"__init__"}
+TRACKERS = names_in("tracking.trackers")
 LONGEST_WARNING = 250
 
 
@@ -119,8 +120,8 @@ def tracker_of(uri: str) -> type[Tracker]:
 def track(uri: str, experiment: str, parent: Run, runs: Iterable[Run]) -> Shown:
     """Show `runs` below the run `parent` in the store at `uri`; what is shown already is left as it is.
 
-    Several processes may do so at once. A broken store is told in one line on standard error, a broken record in one
-    line each; neither is ever an exception.
+    Several processes may do so at once. A broken store is reported in one line on standard error, and so is each
+    broken record; neither is ever an exception.
     """
     complete = True
     ids: dict[str, str] = {}

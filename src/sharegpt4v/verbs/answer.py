@@ -12,8 +12,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.code_hash import code_of
-from sharegpt4v.generation.engine import code_roots
 from sharegpt4v.verbs.options import add_benchmark_data, add_config, add_engine, config_of
 
 
@@ -33,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Answer one benchmark, or all with one load of the model and without those whose files are not at hand."""
-    from sharegpt4v.evaluation.answering import answer
+    from sharegpt4v.stages.answers import answer_tasks
 
     config = config_of(options)
     name = options.name or options.model.resolve().name
@@ -47,5 +45,4 @@ def run(options: Namespace) -> None:
         )
         for benchmark in (config.benchmarks.names if every else [options.benchmark])
     ]
-    work, batch_size = layout.work_of("answers", code_of(*code_roots(options.engine))), config.benchmarks.batch_size
-    answer(tasks, options.model, name, work, batch_size, options.engine, without_missing=every)
+    answer_tasks(config, tasks, options.model, name, options.engine, without_missing=every)

@@ -75,22 +75,6 @@ def tasks_of(
     return [Task(options.benchmark, data, options.answers, options.out)]
 
 
-def changes_of(texts: Sequence[str]) -> dict[str, object]:
-    """Return the keys of the config that the texts `KEY=VALUE` change; a value is YAML, as for Snakemake's --config."""
-    import yaml
-
-    changes: dict[str, object] = {}
-    for text in texts:
-        key, found, value = text.partition("=")
-        try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            found = ""
-        if not found:
-            raise UserError(f"--set {text}: expected KEY=VALUE with a value in YAML, such as seed=1")
-    return changes
-
-
 def config_of(options: Namespace) -> Config:
     """Read the config that the options name; a `UserError` with one line per mistake."""
     from sharegpt4v.config import load

@@ -17,7 +17,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_config, changes_of
+from sharegpt4v.verbs.options import add_config
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,12 +43,12 @@ def run(options: Namespace) -> int:
     """Print the plan for this folder, and write the table."""
     from sharegpt4v.config import load
     from sharegpt4v.files import read_json, write_text
-    from sharegpt4v.pipeline.snakemake import pending_stages
+    from sharegpt4v.pipeline.snakemake import changes_of, pending_stages
     from sharegpt4v.plan.estimate import Estimate
     from sharegpt4v.plan.missing import missing
     from sharegpt4v.plan.page import costs_csv, plan_text
     from sharegpt4v.plan.spent import gigabytes_spent, hours_spent, usd_spent
-    from sharegpt4v.report.timings import seconds_per_job
+    from sharegpt4v.report.timings import all_timings, seconds_per_job
 
     config = load(options.config, changes_of(options.set))
     estimate = Estimate(config, options.device)
@@ -62,15 +62,16 @@ def run(options: Namespace) -> int:
     ]
     same = not layout.RUN_CONFIG.exists() or read_json(layout.RUN_CONFIG)["name"] == config.name
     own = same and not options.set
+    timings = all_timings(layout.TIMINGS) if same else []
     spent = {}
     if own:
         spent = {
-            "gpu_hours": hours_spent(layout.TIMINGS, config.compute.processes),
+            "gpu_hours": hours_spent(timings, config.compute.processes),
             "usd": usd_spent(estimate.prices),
             "gigabytes": gigabytes_spent(),
         }
     if out := options.out or (layout.RESULTS / "costs.csv" if own else None):
         write_text(out, costs_csv(costs, spent))
     title = f"{config.name}, in {Path.cwd()}, on devices {options.device}"
-    print(plan_text(title, pending, costs, lacks, provided, seconds_per_job(layout.TIMINGS) if same else {}))
+    print(plan_text(title, pending, costs, lacks, provided, seconds_per_job(timings)))
     return 1 if any(one.stops for one in lacks) else 0

@@ -74,9 +74,9 @@ def _found(source: Source) -> str:
     from collections import Counter
 
     from sharegpt4v.images.folder import is_placed
-    from sharegpt4v.images.manifest import manifest_path, read_manifest
+    from sharegpt4v.images.manifest import read_manifest
 
-    manifest = manifest_path(layout.DATA, source.name)
+    manifest = layout.manifest(source.name)
     if not manifest.exists():
         folder = layout.DATA / source.folder
         there = "; something is in its folder" if is_placed(folder) else ""
