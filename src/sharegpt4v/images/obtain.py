@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sharegpt4v.catalogues.sources import MINI, Download, Source, resolve
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.drive import DriveFile, fetch_from_drive, files_on_drive, is_on_drive
-from sharegpt4v.images.fetch import complaint_about, fetch, metadata_path
+from sharegpt4v.images.fetch import Retries, complaint_about, fetch, metadata_path
 from sharegpt4v.images.links import read_links
-from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.transfer import Refused
 
 
@@ -23,18 +23,21 @@ class File(NamedTuple):
     obtain: Callable[[], Path]
 
 
-def files_of(source: Source, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Iterator[File]:
+def files_of(
+    source: Source, work: Path, settings: Sources, retries: Retries, mini_base_url: str | None
+) -> Iterator[File]:
     """Yield the files of a source in the order of its addresses; `work` is the source's own folder for work."""
     downloads = work / "downloads"
     for download in source.downloads:
         if source.kind == "links":
-            yield _by_link(source, download, downloads, settings)
+            yield _by_link(source, download, downloads, settings, retries)
         elif is_on_drive(download.address):
-            yield from _on_drive(download, downloads, settings)
+            yield from _on_drive(download, downloads, settings, retries)
         elif is_local(download) or source.login:
             yield _by_hand(source, download, downloads)
         else:
-            yield _by_http(replace(download, address=resolve(download.address, mini_base_url)), downloads, settings)
+            address = resolve(download.address, mini_base_url)
+            yield _by_http(replace(download, address=address), downloads, settings, retries)
 
 
 def is_local(download: Download) -> bool:
@@ -42,12 +45,9 @@ def is_local(download: Download) -> bool:
     return not download.address.startswith(MINI) and "://" not in download.address
 
 
-def _by_http(download: Download, downloads: Path, settings: FetchSettings) -> File:
+def _by_http(download: Download, downloads: Path, settings: Sources, retries: Retries) -> File:
     def obtain() -> Path:
-        return fetch(
-            download, downloads, tries=settings.tries, timeout_s=settings.timeout_s,
-            first_wait_s=settings.first_wait_s, keep_free_bytes=settings.limits.keep_free_bytes,
-        )  # fmt: skip
+        return fetch(download, downloads, retries=retries, keep_free_bytes=settings.keep_free_bytes)
 
     return File(download.file_name, obtain)
 
@@ -65,7 +65,7 @@ def _by_hand(source: Source, download: Download, downloads: Path) -> File:
     return File(download.file_name, obtain)
 
 
-def _by_link(source: Source, download: Download, downloads: Path, settings: FetchSettings) -> File:
+def _by_link(source: Source, download: Download, downloads: Path, settings: Sources, retries: Retries) -> File:
     """A file that the user's personal link leads to. Once it is here, no link is asked for it again.
 
     A file of new links continues what an old one began: the server's mark of the version decides, not the address.
@@ -85,7 +85,7 @@ def _by_link(source: Source, download: Download, downloads: Path, settings: Fetc
             raise UserError(f"{path}: no link to {name}; expected one, so get the file of links again")
         linked = replace(download, address=links[name], name=name)
         try:
-            return _by_http(linked, downloads, settings).obtain()
+            return _by_http(linked, downloads, settings, retries).obtain()
         except Refused:
             raise UserError(
                 f"{path}: the link to {name} has expired; get a new file of links, put it there and run the same "
@@ -95,12 +95,11 @@ def _by_link(source: Source, download: Download, downloads: Path, settings: Fetc
     return File(name, obtain)
 
 
-def _on_drive(download: Download, downloads: Path, settings: FetchSettings) -> Iterator[File]:
-    for file in files_on_drive(download.address, downloads / f"{download.file_name}.list.json", settings.timeout_s):
+def _on_drive(download: Download, downloads: Path, settings: Sources, retries: Retries) -> Iterator[File]:
+    for file in files_on_drive(download.address, downloads / f"{download.file_name}.list.json", retries.timeout_s):
 
         def obtain(file: DriveFile = file) -> Path:
-            keep_free_bytes = settings.limits.keep_free_bytes
-            fetched = fetch_from_drive(file, downloads, settings.tries, settings.timeout_s, keep_free_bytes)
+            fetched = fetch_from_drive(file, downloads, retries.tries, retries.timeout_s, settings.keep_free_bytes)
             return _checked(fetched, download)
 
         yield File(file.path, obtain)

@@ -12,24 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.catalogues.sources import CRAWLED, Source
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.image_paths import safe_name
 from sharegpt4v.images.archives import Damaged, unpack
-from sharegpt4v.images.fetch import metadata_path
+from sharegpt4v.images.fetch import RETRIES, Retries, metadata_path
 from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.folder import link_folder, placed
 from sharegpt4v.images.intake import ingest
 from sharegpt4v.images.listing import Listing, has_image_suffix, link_or_copy
 from sharegpt4v.images.manifest import CheckedRow, manifest_path, write_manifest
 from sharegpt4v.images.obtain import File, files_of
-from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.urls import check_success_rate, fetch_urls, read_ocr_vqa, read_url_list
 from sharegpt4v.locking import WriterLock
 
 
 def fetch_source(
-    source: Source, data: Path, work: Path, settings: FetchSettings, mini_base_url: str | None = None
+    source: Source,
+    data: Path,
+    work: Path,
+    settings: Sources,
+    mini_base_url: str | None = None,
+    retries: Retries = RETRIES,
 ) -> Path:
     """Bring one source under `data` and return its manifest; `work` holds downloads and what lets the work resume.
 
@@ -37,11 +42,13 @@ def fetch_source(
     is refused with a `UserError`. One process at a time fetches a source; another one's `UserError` says which.
     """
     with WriterLock(work / source.name):
-        return _fetched(source, data, work / source.name, settings, mini_base_url)
+        return _fetched(source, data, work / source.name, settings, mini_base_url, retries)
 
 
-def _fetched(source: Source, data: Path, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Path:
-    listing = _gather(source, data / source.folder, work, settings, mini_base_url)
+def _fetched(
+    source: Source, data: Path, work: Path, settings: Sources, mini_base_url: str | None, retries: Retries
+) -> Path:
+    listing = _gather(source, data / source.folder, work, settings, mini_base_url, retries)
     memory = work / ("hashed.jsonl" if source.images == 0 else f"decoded-{settings.most_pixels}.jsonl")
     manifest = manifest_path(data, source.name)
     reasons: dict[str, str] = {}
@@ -63,18 +70,20 @@ def _noting(rows: Iterable[CheckedRow], reasons: dict[str, str]) -> Iterator[Che
         yield row
 
 
-def _gather(source: Source, folder: Path, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Listing:
+def _gather(
+    source: Source, folder: Path, work: Path, settings: Sources, mini_base_url: str | None, retries: Retries
+) -> Listing:
     """Bring the files of a source into `folder`, in the way of its kind, and list them."""
     first = source.downloads[0]
     if source.kind == "folder":
         return link_folder(Path(first.address).expanduser(), folder)
     if source.kind == "placed":
         return placed(source, folder)
-    files = files_of(source, work, settings, mini_base_url)
+    files = files_of(source, work, settings, retries, mini_base_url)
     if source.kind in CRAWLED:
         listed = next(files).obtain()
         urls = read_ocr_vqa(listed) if source.kind == "ocr-vqa" else read_url_list(listed, mini_base_url)
-        return fetch_urls(urls, folder, work, settings.crawler, mini_base_url)
+        return fetch_urls(urls, folder, work, settings, mini_base_url)
     if source.kind == "file":
         link_or_copy(next(files).obtain(), folder)
         return Listing([""])
@@ -98,7 +107,7 @@ def _add(listing: Listing, archive: str, unpacked: dict[str, Any]) -> None:
     listing.archives |= dict.fromkeys([archive, *unpacked["members"], *unpacked["refused"]], archive)
 
 
-def _unpack_once(source: Source, file: File, folder: Path, work: Path, settings: FetchSettings) -> dict[str, Any]:
+def _unpack_once(source: Source, file: File, folder: Path, work: Path, settings: Sources) -> dict[str, Any]:
     """Unpack one archive unless it was and its files are all there; return its `members`, those `refused`, its
     `damage`."""
     record = work / "unpacked" / f"{file.name}.json"
@@ -116,7 +125,7 @@ def _unpack_once(source: Source, file: File, folder: Path, work: Path, settings:
         try:
             only_images = source.images != 0
             unpacked = unpack(
-                archive, folder, strip_prefix=source.strip_prefix, only_images=only_images, limits=settings.limits
+                archive, folder, strip_prefix=source.strip_prefix, only_images=only_images, limits=settings
             )
         except Damaged as error:
             # Where it is known how many images there should be, those that damage takes count as missing.
@@ -140,7 +149,7 @@ def _has_size(file: Path, size: int) -> bool:
     return file.exists() and file.stat().st_size == size
 
 
-def _refuse_bad(source: Source, listing: Listing, counts: Counter[str], where: Path, settings: FetchSettings) -> None:
+def _refuse_bad(source: Source, listing: Listing, counts: Counter[str], where: Path, settings: Sources) -> None:
     """Raise a `UserError` when more of a source's images are missing or broken than `settings.missing` allows."""
     drop = settings.missing == "drop"
     if source.kind in CRAWLED:

@@ -13,10 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sharegpt4v.catalogues.sources import resolve
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_text
 from sharegpt4v.image_paths import safe_name
-from sharegpt4v.images.crawler import Crawler, collect, crawl
+from sharegpt4v.images.crawler import collect, crawl
 from sharegpt4v.images.crawler_guard import objection
 from sharegpt4v.images.listing import Listing
 
@@ -66,7 +67,7 @@ def read_ocr_vqa(path: Path) -> dict[str, str]:
 
 
 def fetch_urls(
-    urls: Mapping[str, str], folder: Path, work: Path, crawler: Crawler, mini_base_url: str | None = None
+    urls: Mapping[str, str], folder: Path, work: Path, settings: Sources, mini_base_url: str | None = None
 ) -> Listing:
     """Bring the images of `urls` (URL by name) to ``folder/name``, byte for byte as served.
 
@@ -77,10 +78,11 @@ def fetch_urls(
     collect(output, folder)
     allowed = (urlsplit(mini_base_url).netloc,) if mini_base_url else ()
     missing = {name: url for name, url in urls.items() if not (folder / name).exists()}
-    reasons = {name: why for name, url in missing.items() if (why := objection(url, allowed, crawler.private))}
+    private = settings.allow_private_addresses
+    reasons = {name: why for name, url in missing.items() if (why := objection(url, allowed, private))}
     if wanted := {name: url for name, url in missing.items() if name not in reasons}:
         shutil.rmtree(output, ignore_errors=True)
-        crawl(wanted, output, work, crawler, allowed)
+        crawl(wanted, output, work, settings, allowed)
         reasons |= collect(output, folder)
     shutil.rmtree(output, ignore_errors=True)
     failures = {

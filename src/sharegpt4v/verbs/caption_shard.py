@@ -31,14 +31,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Write data/captions/SHARD.jsonl."""
     from sharegpt4v.captions.shards import caption_shard, images_of
-    from sharegpt4v.corpora.quality import Limits
     from sharegpt4v.images.manifest import manifest_path, read_manifest
 
     config = config_of(options)
     number, count = _parse(options.shard)
     manifests = [read_manifest(manifest_path(layout.DATA, name)) for name in config.captions.sources]
     images = [row["path"] for rows in manifests for row in rows if row["status"] == "ok"]
-    quality = config.captions.quality
     caption_shard(
         options.model,
         images_of(number, count, images),
@@ -46,8 +44,7 @@ def run(options: Namespace) -> None:
         layout.caption_shard(options.shard),
         asking(config),
         layout.work_of("captions", code_of("captions.describing")),
-        Limits(**quality.model_dump(exclude={"largest_rejected_fraction"})),
-        quality.largest_rejected_fraction,
+        config.captions.quality,
     )
 
 

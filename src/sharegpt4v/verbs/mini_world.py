@@ -19,19 +19,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Write the world below data/mini/."""
-    from sharegpt4v.mini.annotations import RowCounts
     from sharegpt4v.mini.world import write_world
 
     config = config_of(options)
     if config.mini is None:
         raise UserError(f"{options.config}: there is no section mini, so there is no world to draw")
-    rows = config.mini.instruction_rows
     write_world(
         layout.WORLD,
         layout.SCENES,
         layout.sources(config),
         config.mini.images,
-        RowCounts(rows.conversations, rows.detail, rows.text_only),
+        config.mini.instruction_rows,
         config.seed,
         config.mini.image_pixels,
         config.mini.questions_per_benchmark,
