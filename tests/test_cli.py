@@ -79,7 +79,7 @@ def test_a_wrong_config_is_told_a_line_per_mistake(tmp_path: Path) -> None:
     assert ended.returncode == 1
     lines = ended.stderr.splitlines()
     assert len(lines) == 2
-    assert all(line.startswith(f"{preset}, line ") for line in lines)
+    assert all(line.startswith(f"{preset}:") for line in lines)
 
 
 def test_a_verb_that_there_is_not_is_answered_with_the_nearest(tmp_path: Path) -> None:
