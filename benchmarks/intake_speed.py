@@ -29,9 +29,9 @@ from PIL import Image, ImageDraw
 
 from sharegpt4v import layout
 from sharegpt4v.catalogues.sources import Download, Source
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.images import intake, stage
 from sharegpt4v.images.manifest import ManifestRow, read_manifest
-from sharegpt4v.images.settings import FetchSettings
 
 SIZE = (640, 480)
 SCENES = 250
@@ -144,7 +144,7 @@ def take_all_in(folder: Path, workers: int) -> dict[str, object]:
     stage.ingest = noting  # type: ignore[assignment]
     with tempfile.TemporaryDirectory(dir=folder) as work:
         start, used = time.monotonic(), _processor_seconds()
-        stage.fetch_source(SOURCE, folder / "data", Path(work), FetchSettings(workers=workers))
+        stage.fetch_source(SOURCE, folder / "data", Path(work), Sources(workers=workers))
         seconds, used = time.monotonic() - start, _processor_seconds() - used
     memory = _peaks() | {"main after a quarter": quarter["main"]}
     rows = read_manifest(layout.manifest(SOURCE.name, folder / "data"))

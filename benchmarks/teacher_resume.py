@@ -35,7 +35,7 @@ from sharegpt4v.images.manifest import ManifestRow, read_manifest, write_manifes
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.seed_captions.gate import Gate
 from sharegpt4v.seed_captions.stage import choose
-from sharegpt4v.stages.seed_captions import limits, settings_of
+from sharegpt4v.stages.seed_captions import settings_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 ASKED = {"coco": 50027, "llava": 30000, "sam": 20000, "web-celebrity": 498, "web-landmark": 500, "wikiart": 500,
@@ -118,7 +118,7 @@ def replies(config: Config, url: str) -> Iterator[dict[str, Any]]:
     teacher, settings = config.teacher, settings_of(config.teacher, url)
     book = PromptBook.load(layout.of_project(teacher.prompts))
     prompts = [book.render(source, aesthetic) for source in teacher.captions for aesthetic in (False, True)]
-    gate = Gate({prompt_hash(prompt): prompt for prompt in prompts}, limits(teacher.quality))
+    gate = Gate({prompt_hash(prompt): prompt for prompt in prompts}, teacher.quality)
     for source, count in teacher.captions.items():
         for image in choose(read_manifest(layout.manifest(source)), source, count, config.seed):
             prompt = book.render(source, asks_aesthetic(image.path, config.seed, teacher.aesthetic_fraction))

@@ -19,7 +19,7 @@ from sharegpt4v.captions.folder import caption_folder
 from sharegpt4v.captions.rows import captioner_rows, read_instruction
 from sharegpt4v.captions.shards import caption_shard, images_of
 from sharegpt4v.cli import main
-from sharegpt4v.corpora.quality import Limits
+from sharegpt4v.config.quality import Quality
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of, write_json
 from sharegpt4v.generation.engine import Request
@@ -32,17 +32,17 @@ from tiny_llava import write_llava, write_pictures
 
 INSTRUCTION = Path(__file__).parent.parent / "config/prompts/captioner.txt"
 ASKING = Asking("What is it?", batch_size=8, max_new_tokens=12)
-ANYTHING = Limits(shortest_characters=1, loops=1000, most_copies=1000)
+ANYTHING = Quality(shortest_characters=1, loops=1000, most_copies=1000, largest_rejected_fraction=1)
 CHILD = """
 import sys
 from pathlib import Path
 from sharegpt4v.captions.describing import Asking
 from sharegpt4v.captions.shards import caption_shard
-from sharegpt4v.corpora.quality import Limits
+from sharegpt4v.config.quality import Quality
 model, data, out, work = map(Path, sys.argv[1:])
 images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
-limits = Limits(shortest_characters=1, loops=1000, most_copies=1000)
-caption_shard(model, images, data, out, Asking("What is it?", 2, 40), work, limits, 1.0)
+quality = Quality(shortest_characters=1, loops=1000, most_copies=1000, largest_rejected_fraction=1)
+caption_shard(model, images, data, out, Asking("What is it?", 2, 40), work, quality)
 """
 
 
@@ -76,7 +76,7 @@ def test_shards_hold_every_image_once() -> None:
 
 def test_shard_has_a_row_per_image_and_asks_nothing_twice(world: tuple[Path, list[str], Path], tmp_path: Path) -> None:
     model, images, data = world
-    counts = caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING, 1.0)
+    counts = caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING)
     rows = list(read_jsonl(tmp_path / "0.jsonl"))
     assert [row["image"] for row in rows] == images and counts.get("accepted", 0) + counts.get("cut off", 0) > 30
     assert rows[0]["sha256"] == sha256_of(data / images[0])
@@ -84,7 +84,7 @@ def test_shard_has_a_row_per_image_and_asks_nothing_twice(world: tuple[Path, lis
     assert {row["reason"] for row in rows} >= {"cut off"}  # twelve tokens are few
     ledger = (tmp_path / "work/0.jsonl").read_bytes()
     before = (tmp_path / "0.jsonl").read_bytes()
-    caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING, 1.0)
+    caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING)
     assert (tmp_path / "work/0.jsonl").read_bytes() == ledger and (tmp_path / "0.jsonl").read_bytes() == before
 
 
@@ -93,7 +93,7 @@ def test_too_many_rejected_captions_fail_the_shard_and_keep_its_work(
 ) -> None:
     model, images, data = world
     with pytest.raises(UserError, match=r"captions 3: .* of 40 images have no usable caption .*the limit is 5\.0%"):
-        caption_shard(model, images, data, tmp_path / "3.jsonl", ASKING, tmp_path / "work", Limits(), 0.05)
+        caption_shard(model, images, data, tmp_path / "3.jsonl", ASKING, tmp_path / "work", Quality())
     assert not (tmp_path / "3.jsonl").exists()
     assert len((tmp_path / "work/3.jsonl").read_text().splitlines()) == 30  # the sam pictures are ten of the same
     assert all(row["reason"] for row in read_jsonl(tmp_path / "work/3.rejected.jsonl"))
@@ -107,7 +107,7 @@ def test_missing_and_broken_images_are_rejected_with_their_reason(
     broken.write_bytes((data / images[0]).read_bytes()[:400])
     try:
         names = [images[0], "coco/gone.jpg", "coco/zzz.jpg"]
-        caption_shard(model, names, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING, 1.0)
+        caption_shard(model, names, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING)
     finally:
         broken.unlink()
     good, gone, cut = read_jsonl(tmp_path / "0.jsonl")
@@ -133,7 +133,7 @@ def test_killed_shard_continues_and_asks_nothing_twice(world: tuple[Path, list[s
     again = run()
     images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
     asking = Asking("What is it?", 2, 40)
-    caption_shard(model, images, data, tmp_path / "whole/0.jsonl", asking, tmp_path / "whole/work", ANYTHING, 1.0)
+    caption_shard(model, images, data, tmp_path / "whole/0.jsonl", asking, tmp_path / "whole/work", ANYTHING)
     assert again.wait() == 0
     complete = done[: done.rfind(b"\n") + 1]
     keys = [row["key"] for row in read_jsonl(ledger)]
@@ -243,9 +243,9 @@ def test_photographs_are_turned_upright_and_images_of_a_source_are_read_as_store
 
     # A shard of the corpus, and the same source by its manifest.
     work = tmp_path / "work"
-    caption_shard(model, ["photos/camera.png"], tmp_path, tmp_path / "0.jsonl", ASKING, work, ANYTHING, 1.0)
+    caption_shard(model, ["photos/camera.png"], tmp_path, tmp_path / "0.jsonl", ASKING, work, ANYTHING)
     (row,) = read_jsonl(tmp_path / "0.jsonl")
-    caption_shard(model, ["photos/sideways.png"], tmp_path, tmp_path / "1.jsonl", ASKING, work, ANYTHING, 1.0)
+    caption_shard(model, ["photos/sideways.png"], tmp_path, tmp_path / "1.jsonl", ASKING, work, ANYTHING)
     assert row["caption"] == next(iter(read_jsonl(tmp_path / "1.jsonl")))["caption"]
     about: Any = {
         "source": "photos",

@@ -11,7 +11,7 @@ import pytest
 from sharegpt4v.catalogues.sources import Download
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.connection import redacted
-from sharegpt4v.images.fetch import fetch
+from sharegpt4v.images.fetch import Retries, fetch
 from sharegpt4v.images.transfer import Refused
 from sharegpt4v.mini.files_server import serve_folder
 from troublesome_server import CONTENT, SHA256, Troublesome, troublesome
@@ -24,7 +24,7 @@ def server() -> Iterator[Troublesome]:
 
 
 def fetched(download: Download, folder: Path, tries: int = 3) -> bytes:
-    return fetch(download, folder, tries=tries, first_wait_s=0.01).read_bytes()
+    return fetch(download, folder, retries=Retries(tries, first_wait_s=0.01)).read_bytes()
 
 
 def leftovers(folder: Path) -> set[str]:
@@ -41,7 +41,7 @@ def test_a_cut_download_goes_on_where_it_was_cut(server: Troublesome, tmp_path: 
 def test_a_download_that_was_given_up_goes_on_in_the_next_run(server: Troublesome, tmp_path: Path) -> None:
     server.cuts, server.refusals = [300_000], []
     with pytest.raises(UserError, match="300,000 bytes; they are kept"):
-        fetch(Download(server.address), tmp_path, tries=1)
+        fetch(Download(server.address), tmp_path, retries=Retries(1))
     assert not (tmp_path / "images.zip").exists()
     assert fetched(Download(server.address), tmp_path) == CONTENT
     assert server.ranges[-1] == "bytes=300000-"
@@ -60,7 +60,7 @@ def test_a_server_that_ignores_range_sends_all_again(server: Troublesome, tmp_pa
 def test_two_versions_of_a_file_are_never_joined(server: Troublesome, tmp_path: Path) -> None:
     server.cuts = [300_000]
     with pytest.raises(UserError):
-        fetch(Download(server.address), tmp_path, tries=1)
+        fetch(Download(server.address), tmp_path, retries=Retries(1))
     server.content, server.version = CONTENT[::-1], '"two"'
     assert fetched(Download(server.address), tmp_path) == CONTENT[::-1]
 
@@ -84,7 +84,7 @@ def test_redirects_are_followed_also_to_the_rest_of_a_file(server: Troublesome, 
 def test_a_server_that_falls_silent_is_left_and_asked_for_the_rest(server: Troublesome, tmp_path: Path) -> None:
     server.stalls = [400_000]
     download = Download(server.address, len(CONTENT), SHA256)
-    assert fetch(download, tmp_path, tries=3, timeout_s=0.2, first_wait_s=0.01).read_bytes() == CONTENT
+    assert fetch(download, tmp_path, retries=Retries(3, 0.2, 0.01)).read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=400000-"]
 
 

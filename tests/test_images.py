@@ -14,7 +14,6 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +23,25 @@ from PIL import Image, PngImagePlugin
 
 from sharegpt4v import layout
 from sharegpt4v.catalogues.sources import COLUMNS, Download, Source, read_catalogue, resolve
+from sharegpt4v.config.sources import Img2Dataset, Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import safe_name
-from sharegpt4v.images import intake
+from sharegpt4v.images import crawler, intake
 from sharegpt4v.images.archives import unpack
-from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.intake import ingest, look_at
 from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.manifest import CheckedRow, ManifestRow, read_manifest, write_manifest
-from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.images.urls import check_success_rate, fetch_urls
 from sharegpt4v.mini.files_server import serve_folder
 
 ROOT = Path(__file__).parents[1]
 IMG2DATASET = ROOT / ".venv-img2dataset/bin/img2dataset"
-CRAWLER = Crawler(IMG2DATASET, threads=4, timeout_s=3, retries=0)
-SETTINGS = FetchSettings(workers=1, first_wait_s=0.01, crawler=CRAWLER)
+CRAWLER = Img2Dataset(command=IMG2DATASET, threads=4, timeout_seconds=3, retries=0)
+SETTINGS = Sources(workers=1, img2dataset=CRAWLER)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -439,8 +437,13 @@ def test_dead_urls_are_recorded_and_images_keep_their_names_and_bytes(tmp_path: 
     lines += ["http://127.0.0.1:9/closed.png\tclosed.png", "mini:web/page\tpage.jpg"]
     (served / "celebrity.tsv").write_text("\n".join(["url\tname", *lines]) + "\n")
     one = source("urls", "mini:web/celebrity.tsv", folder="web-celebrity/images")
-    crawler = replace(CRAWLER, private=True)  # one of the URLs is of a port that nobody listens on
-    settings = FetchSettings(1, largest_bad_fraction=0.1, smallest_success_rate=0.7, crawler=crawler)
+    settings = SETTINGS.model_copy(
+        update={
+            "largest_bad_fraction": 0.1,
+            "smallest_success_rate": 0.7,
+            "allow_private_addresses": True,  # one of the URLs is of a port that nobody listens on
+        }
+    )
     with serve_folder(tmp_path / "served") as base_url:
         manifest = fetch_source(one, tmp_path / "data", tmp_path / "work", settings, base_url)
         rows, reasons = rows_of(manifest), read_reasons(manifest)
@@ -468,7 +471,7 @@ def test_another_server_another_folder_and_another_time_give_the_same_manifest(t
     lines = [f"mini:web/{name}\t{name}" for name in ("0.png", "cut.png", "dead.png")]
     (served / "celebrity.tsv").write_text("\n".join(["url\tname", *lines]) + "\n")
     one = source("urls", "mini:web/celebrity.tsv", folder="web-celebrity/images")
-    settings = FetchSettings(1, missing="report", crawler=CRAWLER)
+    settings = Sources(workers=1, missing="report", img2dataset=CRAWLER)
     manifests = []
     for number in range(2):
         folder = tmp_path / ("there/" * number) / "here"
@@ -490,7 +493,7 @@ def test_a_killed_round_of_urls_is_collected_first(tmp_path: Path) -> None:
     (shard / "0000001.json").write_text(f'{{"name": "b.png", "sha256": "{sha256}"}}')
     (shard / "0000002.json").write_text('{"name": ')
     (tmp_path / "work/img2dataset/00000.parquet").write_bytes(b"PAR1 cut")
-    listing = fetch_urls({"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", Crawler())
+    listing = fetch_urls({"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", SETTINGS)
     assert listing == Listing(["a.png"]) and tree(tmp_path / "images") == {"a.png"}
 
 
@@ -513,17 +516,20 @@ def test_an_img2dataset_that_fails_is_told(tmp_path: Path, script: str | None, c
         command.write_text(f"#!/bin/sh\n{script}\n")
         command.chmod(0o755)
     with pytest.raises(UserError, match=complaint):
-        fetch_urls(
-            {"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", Crawler(command, private=True)
-        )
+        fetch_urls({"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", running(command))
 
 
-def test_an_img2dataset_that_hangs_is_stopped(tmp_path: Path) -> None:
+def running(command: Path) -> Sources:
+    """Settings under which a command of the test's own is img2dataset, and may ask this machine."""
+    return Sources(img2dataset=Img2Dataset(command=command), allow_private_addresses=True)
+
+
+def test_an_img2dataset_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crawler, "STALL_S", 0.3)
     command = tmp_path / "img2dataset"
     command.write_text("#!/bin/sh\nsleep 300\n")
     command.chmod(0o755)
-    crawler = Crawler(command, stall_s=0.3, private=True)
-    listing = fetch_urls({"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", crawler)
+    listing = fetch_urls({"a.png": "http://127.0.0.1:9/a"}, tmp_path / "images", tmp_path / "work", running(command))
     assert listing.failures == {"a.png": "img2dataset gave no answer (http://127.0.0.1:9/a)"}
 
 
@@ -558,10 +564,10 @@ def test_a_source_killed_while_unpacking_or_decoding_ends_as_if_it_had_not_been(
     archive = write_zip(tmp_path / "a.zip", {f"{number}.png": picture(number, size=(99, 99)) for number in range(1500)})
     script = """if __name__ == "__main__":
     import sys; from pathlib import Path; from sharegpt4v.catalogues.sources import Download, Source
-    from sharegpt4v.images.settings import FetchSettings
+    from sharegpt4v.config.sources import Sources
     from sharegpt4v.images.stage import fetch_source
     one = Source("coco", "zip", "coco/train2017", (Download(sys.argv[1]),), licence="test")
-    fetch_source(one, Path(sys.argv[2], "data"), Path(sys.argv[2], "work"), FetchSettings(workers=1))"""
+    fetch_source(one, Path(sys.argv[2], "data"), Path(sys.argv[2], "work"), Sources(workers=1))"""
     with subprocess.Popen([sys.executable, "-c", script, archive, tmp_path], stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not (tmp_path / sign).exists():
             time.sleep(0.001)
@@ -576,7 +582,7 @@ def test_a_source_killed_while_unpacking_or_decoding_ends_as_if_it_had_not_been(
 def test_archives_may_go_once_unpacked_and_are_fetched_again_when_an_image_is_lost(tmp_path: Path) -> None:
     write_zip(tmp_path / "served/train2017.zip", {f"train2017/{number}.jpg": picture(number) for number in range(3)})
     one = source("zip", "mini:train2017.zip", strip_prefix="train2017/")
-    settings = FetchSettings(workers=1, keep_archives=False)
+    settings = Sources(workers=1, keep_archives=False)
     with serve_folder(tmp_path / "served") as base_url:
         fetch_source(one, tmp_path / "data", tmp_path / "work", settings, base_url)
     assert not (tmp_path / "work/coco/downloads/train2017.zip").exists()
@@ -591,12 +597,12 @@ def test_archives_may_go_once_unpacked_and_are_fetched_again_when_an_image_is_lo
 def test_too_many_bad_images_stop_the_run_and_the_findings_say_why(tmp_path: Path) -> None:
     members = {f"{number}.png": picture(number) for number in range(8)} | {"cut.png": picture()[:40], "../e.png": b"x"}
     one = source("zip", str(write_zip(tmp_path / "a.zip", members)))
-    with pytest.raises(UserError, match=r"of 10 files 1 are broken and 1 missing, more than the allowed 2\.0%"):
+    with pytest.raises(UserError, match=r"of 10 files 1 are broken and 1 missing, more than the allowed 1\.0%"):
         fetch_source(one, tmp_path / "data", tmp_path / "work", SETTINGS)
     manifest = layout.manifest("coco", tmp_path / "data")
     assert read_reasons(manifest)[r"coco/train2017/..\u002fe.png"] == "name with '..'"
     assert rows_of(manifest)[r"coco/train2017/..\u002fe.png"]["status"] == "missing"
-    lenient = FetchSettings(workers=1, largest_bad_fraction=0.2)
+    lenient = Sources(workers=1, largest_bad_fraction=0.2)
     fetch_source(one, tmp_path / "data", tmp_path / "work", lenient)
     short = source("zip", str(tmp_path / "a.zip"), images=20)
     with pytest.raises(UserError, match="of 20 files 1 are broken and 11 missing"):
@@ -608,7 +614,7 @@ def test_what_missing_images_do_is_the_configs_to_say(tmp_path: Path) -> None:
     one = source("zip", str(write_zip(tmp_path / "a.zip", members)), images=202)
 
     def fetched(**how: object) -> int:
-        settings = FetchSettings(workers=1, **how)  # type: ignore[arg-type]
+        settings = Sources(workers=1, **how)  # type: ignore[arg-type]
         return len(rows_of(fetch_source(one, tmp_path / "data", tmp_path / "work", settings)))
 
     assert fetched() == fetched(missing="drop") == 201
@@ -651,7 +657,7 @@ def test_a_folder_of_photographs_is_read_in_place(tmp_path: Path) -> None:
     shutil.copytree(Path(sklearn.__file__).parent / "datasets/images", mine / "sklearn")
     (mine / "broken.jpg").write_bytes((mine / "sklearn/china.jpg").read_bytes()[:5_000])
     one = source("folder", str(mine), folder="mine/images")
-    settings = FetchSettings(workers=1, largest_bad_fraction=0.1)
+    settings = Sources(workers=1, largest_bad_fraction=0.1)
     manifest = fetch_source(one, tmp_path / "data", tmp_path / "work", settings)
     rows, once = rows_of(manifest), manifest.read_bytes()
     # The second is a TIFF whose layout Pillow does not know.

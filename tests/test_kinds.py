@@ -13,12 +13,12 @@ import pytest
 from drive_server import Drive, serve_drive
 from sharegpt4v.catalogues.sources import Download, Source, read_catalogue
 from sharegpt4v.config import load
+from sharegpt4v.config.sources import Img2Dataset, Sources
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.drive import files_on_drive
+from sharegpt4v.images.fetch import Retries
 from sharegpt4v.images.kinds.links import read_links
 from sharegpt4v.images.manifest import read_manifest
-from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.layout import sources
 from sharegpt4v.mini.files_server import serve_folder
@@ -65,8 +65,9 @@ def write_links(path: Path, server: Troublesome, signature: str) -> Path:
 
 
 def fetch_sam(tmp_path: Path, links: Path, **settings: object) -> list[str]:
-    how = FetchSettings(workers=1, tries=1, first_wait_s=0.01, link_files={"sam": links}, **settings)  # type: ignore[arg-type]
-    return [row["path"] for row in read_manifest(fetch_source(SAM, tmp_path / "data", tmp_path / "work", how))]
+    how, retries = Sources(workers=1, link_files={"sam": links}, **settings), Retries(1)  # type: ignore[arg-type]
+    manifest = fetch_source(SAM, tmp_path / "data", tmp_path / "work", how, retries=retries)
+    return [row["path"] for row in read_manifest(manifest)]
 
 
 def test_new_links_go_on_where_the_old_ones_expired(server: Troublesome, tmp_path: Path) -> None:
@@ -110,14 +111,14 @@ def test_what_lacks_of_the_links_is_told(server: Troublesome, tmp_path: Path) ->
         (tmp_path / "links.txt").write_text(what or "")
         files = {} if what is None else {"sam": tmp_path / ("gone" if what == "gone" else "links.txt")}
         with pytest.raises(UserError, match=complaint):
-            fetch_source(SAM, tmp_path / "data", tmp_path / "work", FetchSettings(link_files=files))
+            fetch_source(SAM, tmp_path / "data", tmp_path / "work", Sources(link_files=files))
 
 
 def test_a_tar_that_a_person_put_there_is_taken_and_stays(tmp_path: Path) -> None:
     for number in (0, 1):
         write_tar(tmp_path / f"work/sam/downloads/sa_00000{number}.tar", {f"sa_{number}.jpg": picture(number, "JPEG")})
     one = Source(**{**vars(SAM), "images": 2})
-    fetch_source(one, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1, keep_archives=False))
+    fetch_source(one, tmp_path / "data", tmp_path / "work", Sources(workers=1, keep_archives=False))
     assert len(list((tmp_path / "work").rglob("*.tar"))) == 2
 
 
@@ -131,13 +132,13 @@ def test_what_lies_behind_damage_in_a_tar_is_found_and_the_rest_counts_as_missin
     archive.write_bytes(content)
 
     def fetched(**settings: object) -> dict[str, str]:
-        how = FetchSettings(workers=1, **settings)  # type: ignore[arg-type]
+        how = Sources(workers=1, **settings)  # type: ignore[arg-type]
         rows = read_manifest(fetch_source(SAM, tmp_path / "data", tmp_path / "work", how))
         return {row["path"].removeprefix("sam/images/"): row["status"] for row in rows}
 
     with pytest.raises(UserError, match=r"sa_000000\.tar: not a whole zip or tar archive .*; 4 members could be read"):
         fetched(missing="fail")
-    with pytest.raises(UserError, match=r"of 6 files 0 are broken and 1 missing, more than the allowed 2\.0%"):
+    with pytest.raises(UserError, match=r"of 6 files 0 are broken and 1 missing, more than the allowed 1\.0%"):
         fetched()
     expected = {f"sa_{number}.jpg": "ok" for number in (1, 3, 4, 5, 6)} | {"sa_000000.tar": "missing"}
     assert fetched(missing="report") == fetched(largest_bad_fraction=0.2) == expected
@@ -176,7 +177,7 @@ def on_drive(address: str, **others: object) -> Source:
 
 
 def fetch_drive(tmp_path: Path, one: Source, tries: int = 3) -> set[str]:
-    fetch_source(one, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1, tries=tries))
+    fetch_source(one, tmp_path / "data", tmp_path / "work", Sources(workers=1), retries=Retries(tries))
     return tree(tmp_path / "data" / one.folder)
 
 
@@ -223,7 +224,8 @@ def test_images_of_ocr_vqa_come_by_its_own_list_and_are_called_jpg(tmp_path: Pat
     for number, kind in enumerate(("JPEG", "GIF", "PNG")):
         (served / f"{number}.{kind.lower()}").write_bytes(picture(number, kind))
     one = Source("ocr_vqa", "ocr-vqa", "ocr_vqa/images", (Download("mini:dataset.json"),), licence="not known")
-    how = FetchSettings(1, smallest_success_rate=0.7, crawler=Crawler(IMG2DATASET, threads=4, timeout_s=3, retries=0))
+    crawler = Img2Dataset(command=IMG2DATASET, threads=4, timeout_seconds=3, retries=0)
+    how = Sources(workers=1, smallest_success_rate=0.7, img2dataset=crawler)
     with serve_folder(served) as base_url:
         names = {"000732": "0.jpeg", "B00A": "1.gif", "97": "2.png", "dead": "3.jpg"}
         books = {id: {"imageURL": f"{base_url}/{name}", "split": 1} for id, name in names.items()}

@@ -18,7 +18,10 @@ from PIL import Image
 from sharegpt4v import layout
 from sharegpt4v.catalogues.benchmarks import read_catalogue as read_benchmarks
 from sharegpt4v.catalogues.sources import read_catalogue
-from sharegpt4v.corpora.quality import Limits, reject_reason
+from sharegpt4v.config.mini import InstructionRows
+from sharegpt4v.config.quality import Quality
+from sharegpt4v.config.sources import Sources
+from sharegpt4v.corpora.quality import reject_reason
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import Question, Score
 from sharegpt4v.evaluation.benchmarks.mmbench_file import read_tsv
@@ -26,10 +29,8 @@ from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.normalise import vqa_v2
 from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.manifest import read_manifest
-from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.mini import world as world_module
-from sharegpt4v.mini.annotations import RowCounts
 from sharegpt4v.mini.describe import caption
 from sharegpt4v.mini.endpoint_answers import NO_IMAGE, UNKNOWN, describe_by_hash
 from sharegpt4v.mini.evaluation import FOLDERS, ONE_IN, mmbench, mmbench_cn, qbench
@@ -46,7 +47,7 @@ IMAGES = {
     "coco": 40, "llava": 40, "sam": 120, "web-celebrity": 50, "web-landmark": 6, "wikiart": 6, "share_textvqa": 6,
     "gqa": 12, "ocr_vqa": 12, "textvqa": 12, "vg": 13,
 }  # fmt: skip
-ROWS = RowCounts(conversations=50, detail=30, text_only=20)
+ROWS = InstructionRows(conversations=50, detail=30, text_only=20)
 QUESTIONS = 44
 NAMES = (*CELEBRITIES, *LANDMARKS, *LANDMARKS.values(), *ART_STYLES, *ART_STYLES.values())
 INSTRUCTIONS = ("llava_instruct_158k", "llava_v1_5_mix665k", "detail_23k", "blip_laion_cc_sbu_558k")
@@ -78,7 +79,7 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with serve_folder(world) as url:
         for source in SOURCES.values():
             if source.kind != "urls":
-                fetch_source(source, room / "data", room / "work", FetchSettings(workers=1), url)
+                fetch_source(source, room / "data", room / "work", Sources(workers=1), url)
     return room / "data"
 
 
@@ -450,6 +451,6 @@ def test_a_hundredth_of_the_replies_is_for_the_gate(tmp_path: Path) -> None:
     lines = [{"sha256": hashlib.sha256(one).hexdigest(), "scene": scene.to_json()} for one in pictures]
     known.write_text("".join(json.dumps(line) + "\n" for line in lines))
     answer = describe_by_hash(known)
-    reasons = Counter(reject_reason(answer(one, ""), "", "a.jpg", Limits(20, 4000)) for one in pictures)
+    reasons = Counter(reject_reason(answer(one, ""), "", "a.jpg", Quality(shortest_characters=20)) for one in pictures)
     assert set(reasons) == {None, "refusal", "prompt echo"}
     assert 10 <= reasons["refusal"] <= 35 and 10 <= reasons["prompt echo"] <= 35

@@ -11,10 +11,10 @@ import pytest
 from conftest import BIN, PROJECT, run
 from sharegpt4v.catalogues.sources import read_catalogue
 from sharegpt4v.config import load
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.images.manifest import read_manifest
-from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.layout import sources
 
@@ -118,12 +118,12 @@ def test_images_that_a_person_places_are_taken_in(tmp_path: Path) -> None:
 
     source = replace(read_catalogue(CONFIG / "sources.tsv")["sam"], kind="placed")
     with pytest.raises(UserError, match=r"sam: no images in .*accept Meta's terms .*ai.meta.com.* and put them there"):
-        fetch_source(source, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1))
+        fetch_source(source, tmp_path / "data", tmp_path / "work", Sources(workers=1))
     (tmp_path / "data/sam/images").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "data/sam/images/sa_1.jpg")
     with pytest.raises(UserError, match="of 570,486 files 0 are broken and 570,485 missing"):
-        fetch_source(source, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1))
+        fetch_source(source, tmp_path / "data", tmp_path / "work", Sources(workers=1))
     one = replace(source, images=1)
-    manifest = fetch_source(one, tmp_path / "data", tmp_path / "work", FetchSettings(workers=1))
+    manifest = fetch_source(one, tmp_path / "data", tmp_path / "work", Sources(workers=1))
     assert [row["path"] for row in read_manifest(manifest)] == ["sam/images/sa_1.jpg"]
     assert (tmp_path / "data/sam/images/sa_1.jpg").is_file()

@@ -28,8 +28,9 @@ import pytest
 
 from chats import budget_of, chat_settings
 from conftest import kill_at_the_eighth
+from sharegpt4v.config.quality import Quality
 from sharegpt4v.corpora.prompts import PromptBook, asks_aesthetic
-from sharegpt4v.corpora.quality import REASONS, Caption, Limits, count_reasons, examine, reject_reason
+from sharegpt4v.corpora.quality import REASONS, Caption, count_reasons, examine, reject_reason
 from sharegpt4v.endpoint.budget import BudgetGuard, Forecast, prompt_bound
 from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.pacing import Pacer, back_off, retry_after
@@ -71,6 +72,7 @@ def settings_for(url: str, **changes: object) -> ChatSettings:
 
 def run_stage(folder: Path, images: list[SeedImage], settings: ChatSettings, **changes: object) -> Any:
     options: dict[str, Any] = {"seed": 0, "aesthetic_fraction": 0.5, "rejected_limit": 0.0, **changes}
+    quality = Quality(largest_rejected_fraction=options.pop("rejected_limit"))
     return seed_captions(
         images,
         folder / "data",
@@ -78,7 +80,7 @@ def run_stage(folder: Path, images: list[SeedImage], settings: ChatSettings, **c
         folder / "work",
         PromptBook.load(PROMPTS),
         settings,
-        Limits(),
+        quality,
         **options,
     )
 
@@ -275,12 +277,12 @@ def test_a_reply_is_examined_anew_when_the_limits_change_or_for_another_image() 
     other = dataclasses.replace(request, image="coco/copy.jpg")
     prompts = {prompt_hash("Describe."): "Describe."}
     reply = {**request.about(), "text": f"This is 000000000009. {GOOD}", "finish_reason": "stop"}
-    gate = Gate(prompts, Limits())
+    gate = Gate(prompts, Quality())
     reply |= gate.remarks(reply)
     assert reply["reason"] == "file name"
     assert gate.reasons([request, other], [reply, reply]) == ["file name", None]
     assert gate.reasons([request], [reply | {"reason": "what was found then"}]) == ["what was found then"]
-    assert Gate(prompts, Limits(loops=5)).reasons([request], [reply | {"reason": None}]) == ["file name"]
+    assert Gate(prompts, Quality(loops=5)).reasons([request], [reply | {"reason": None}]) == ["file name"]
 
 
 # --- bad days ----------------------------------------------------------------------------------------------------
@@ -676,33 +678,33 @@ GOOD = (
 )
 def test_gate_names_what_is_wrong_with_a_caption(caption: Any, reason: str | None) -> None:
     prompt = PromptBook.load(PROMPTS).render("coco", aesthetic=True)
-    assert reject_reason(caption, prompt, "sam/images/sa_17478.jpg", Limits()) == reason
+    assert reject_reason(caption, prompt, "sam/images/sa_17478.jpg", Quality()) == reason
     assert reason is None or reason in REASONS
 
 
 def test_gate_without_a_prompt_serves_for_the_captioner() -> None:
-    assert reject_reason(GOOD, "", "coco/train2017/000000000009.jpg", Limits()) is None
+    assert reject_reason(GOOD, "", "coco/train2017/000000000009.jpg", Quality()) is None
     echo = GOOD + " No imaginary content is included."
-    assert reject_reason(echo, "", "coco/train2017/000000000009.jpg", Limits()) == "prompt echo"
+    assert reject_reason(echo, "", "coco/train2017/000000000009.jpg", Quality()) == "prompt echo"
 
 
 def test_gate_knows_cut_off_and_filtered_replies_by_the_finish_reason() -> None:
-    assert reject_reason(GOOD, "", "a.jpg", Limits(), "length") == "cut off"
-    assert reject_reason(GOOD, "", "a.jpg", Limits(), "content_filter") == "refusal"
+    assert reject_reason(GOOD, "", "a.jpg", Quality(), "length") == "cut off"
+    assert reject_reason(GOOD, "", "a.jpg", Quality(), "content_filter") == "refusal"
 
 
 def test_ordinary_words_and_names_are_no_file_names() -> None:
-    assert reject_reason(GOOD + " A dog of 2017.", "", "a/dog.jpg", Limits()) is None
-    assert reject_reason(GOOD + " A dog of 2017.", "", "a/2017.jpg", Limits()) is None
-    assert reject_reason(GOOD + " This is Choi Min-sik.", "", "a/Choi_Min-sik.jpg", Limits()) is None
-    assert reject_reason(GOOD + " This is dog.jpg.", "", "a/dog.jpg", Limits()) == "file name"
-    assert reject_reason(GOOD + " This is Choi_Min-sik.", "", "a/Choi_Min-sik.jpg", Limits()) == "file name"
+    assert reject_reason(GOOD + " A dog of 2017.", "", "a/dog.jpg", Quality()) is None
+    assert reject_reason(GOOD + " A dog of 2017.", "", "a/2017.jpg", Quality()) is None
+    assert reject_reason(GOOD + " This is Choi Min-sik.", "", "a/Choi_Min-sik.jpg", Quality()) is None
+    assert reject_reason(GOOD + " This is dog.jpg.", "", "a/dog.jpg", Quality()) == "file name"
+    assert reject_reason(GOOD + " This is Choi_Min-sik.", "", "a/Choi_Min-sik.jpg", Quality()) == "file name"
 
 
 def test_one_text_on_many_images_is_rejected_everywhere_and_counted_by_source() -> None:
     captions = [Caption(f"{n}.jpg", "coco", GOOD) for n in range(4)]
     captions += [Caption(f"other{n}.jpg", "sam", f"{GOOD} Number {n % 2}.") for n in range(6)]
-    reasons = examine(captions, Limits(most_copies=3))
+    reasons = examine(captions, Quality(most_copies=3))
     assert reasons == ["duplicate"] * 4 + [None] * 6
     table = count_reasons([caption.source for caption in captions], reasons)
     assert table == {"coco": {"duplicate": 4}, "sam": {"accepted": 6}}

@@ -13,11 +13,10 @@ from conftest import PROJECT, copy_of
 from sharegpt4v import layout
 from sharegpt4v.catalogues.sources import Download, Source
 from sharegpt4v.cli import main
-from sharegpt4v.config.sources import Policy
+from sharegpt4v.config.sources import Policy, Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.findings import findings_path, read_bad
 from sharegpt4v.images.manifest import read_manifest
-from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.images.verify import lines, verify
@@ -43,7 +42,7 @@ def test_what_is_found_missing_and_corrupt_is_told_per_source_and_per_tar(tmp_pa
     sam = Source("sam", "tar", "sam/images", tuple(Download(str(tar)) for tar in tars), licence="Meta's")
     coco = Source("coco", "zip", "coco/train2017", (Download("mini:train2017.zip"),), licence="Flickr's")
     data, work, out = tmp_path / "data", tmp_path / "work", tmp_path / "missing.csv"
-    fetch_source(sam, data, work, FetchSettings(workers=1, largest_bad_fraction=0.5))
+    fetch_source(sam, data, work, Sources(workers=1, largest_bad_fraction=0.5))
     (data / "sam/images/sa_2.jpg").unlink()
     (data / "sam/images/sa_3.jpg").write_bytes(b"another")
     (data / "coco/train2017").mkdir(parents=True)
@@ -132,7 +131,7 @@ def test_what_is_broken_repaired_or_there_twice_is_listed_for_a_person(
     (folder / "a copy.png").write_bytes(picture())
     (folder / "z copy.png").write_bytes(picture())
     (folder / "other.png").write_bytes(encoded(Image.new("RGB", (3, 3))))
-    settings = FetchSettings(workers=1, missing="report")
+    settings = Sources(workers=1, missing="report")
     manifest = fetch_source(source("placed", "here"), tmp_path / "data", tmp_path / "work", settings)
     rows = [
         (Path(row["path"]).name, row["finding"], row["why"]) for row in csv.DictReader(findings_path(manifest).open())
@@ -159,7 +158,7 @@ def test_rows_without_their_image_are_left_out_as_far_as_the_config_allows(
 
     data = tmp_path / "data"
     odd_images(data / "coco/train2017")
-    fetch_source(source("placed", "here"), data, tmp_path / "work", FetchSettings(workers=1, missing="report"))
+    fetch_source(source("placed", "here"), data, tmp_path / "work", Sources(workers=1, missing="report"))
     named = [f"coco/train2017/{name}" for name in ("plain.png", "grey.jpg", "turned.jpg", "cut.jpg", "gone.jpg")]
     rows = json.loads(corpus(tmp_path / "rows.json", named).read_text())
 
@@ -177,6 +176,6 @@ def test_rows_without_their_image_are_left_out_as_far_as_the_config_allows(
     with pytest.raises(UserError, match=r"row 4 \(id coco/.*cut\.jpg\): image .*cut\.jpg cannot be used \("):
         read("fail")
     (data / "coco/train2017/cut.jpg").write_bytes(picture())
-    fetch_source(source("placed", "here"), data, tmp_path / "work", FetchSettings(workers=1, missing="report"))
+    fetch_source(source("placed", "here"), data, tmp_path / "work", Sources(workers=1, missing="report"))
     with pytest.raises(UserError, match=r"row 5 \(id coco/.*gone\.jpg\): no image .*; expected a file there"):
         read("fail")

@@ -21,10 +21,10 @@ import pytest
 
 from harness import CASES, Outcomes
 from mutations import mutated
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import NOT_IN_TEXT
 from sharegpt4v.images.archives import Damaged, unpack
-from sharegpt4v.images.members import Limits
 from test_images import picture, write_tar, write_zip
 
 LONG = "a folder with a long name/" * 8
@@ -115,7 +115,7 @@ def test_the_archives_that_are_damaged_here_are_whole(tmp_path: Path) -> None:
 
 # Claims
 
-SMALL = Limits(ratio=2)
+SMALL = Sources(largest_unpacking_ratio=2)
 
 
 def bomb_of_zeros(path: Path, size: int) -> Path:
@@ -139,7 +139,8 @@ def test_a_small_archive_of_much_content_is_refused_before_anything_is_written(t
         ):
             unpack(tmp_path / name, tmp_path / "out", limits=SMALL)
         assert not (tmp_path / "out").exists()
-        assert unpack(tmp_path / name, tmp_path / name.replace(".", ""), limits=Limits(10_000)).written == 1
+        enough = Sources(largest_unpacking_ratio=10_000)
+        assert unpack(tmp_path / name, tmp_path / name.replace(".", ""), limits=enough).written == 1
 
 
 def test_members_that_share_their_bytes_count_each(tmp_path: Path) -> None:
@@ -167,16 +168,16 @@ def test_a_sparse_file_counts_by_what_it_claims(tmp_path: Path, size: int) -> No
 def test_the_number_of_entries_is_limited(tmp_path: Path, write: Callable[[Path, dict[str, bytes]], Path]) -> None:
     archive = write(tmp_path / "archive", {f"{number}.png": b"" for number in range(200)})
     with pytest.raises(UserError, match=r"more than 199 entries; .*sources\.largest_archive_entries"):
-        unpack(archive, tmp_path / "out", limits=Limits(entries=199))
+        unpack(archive, tmp_path / "out", limits=Sources(largest_archive_entries=199))
     # A zip's directory, whose entries take 46 bytes and their name, is judged by its size before it is read.
-    assert unpack(archive, tmp_path / "all", limits=Limits(entries=1_000)).written == 200
+    assert unpack(archive, tmp_path / "all", limits=Sources(largest_archive_entries=1_000)).written == 200
 
 
 def test_what_would_fill_the_disk_is_not_written(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "a.zip", {"a.png": picture()})
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(UserError, match=r"are free and .* are to stay so; make room, or lower sources\.keep_free_gig"):
-        unpack(archive, tmp_path / "out", limits=Limits(keep_free_bytes=2 * free))
+        unpack(archive, tmp_path / "out", limits=Sources(keep_free_gigabytes=2 * free / 1e9))
     assert not list(tmp_path.glob("out/*"))
 
 

@@ -22,12 +22,12 @@ from harness import CASES, Outcomes
 from mutations import mutated
 from raw_server import RawServer, raw_server
 from sharegpt4v.catalogues.sources import COLUMNS, Download, read_catalogue
+from sharegpt4v.config.sources import Img2Dataset, Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.images import crawler as crawler_module
 from sharegpt4v.images import transfer
-from sharegpt4v.images.crawler import Crawler
 from sharegpt4v.images.crawler_guard import is_public, objection
-from sharegpt4v.images.fetch import fetch
+from sharegpt4v.images.fetch import Retries, fetch
 from sharegpt4v.images.kinds.ocr_vqa import read_ocr_vqa
 from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.transfer import Refused
@@ -48,7 +48,7 @@ def whole(body: bytes, *headers: str) -> bytes:
 
 
 def quickly(download: Download, folder: Path, tries: int = 2, timeout_s: float = 0.3) -> Path:
-    return fetch(download, folder, tries=tries, timeout_s=timeout_s, first_wait_s=0.001)
+    return fetch(download, folder, retries=Retries(tries, timeout_s, 0.001))
 
 
 # Names
@@ -230,7 +230,7 @@ import sys
 from pathlib import Path
 from sharegpt4v.errors import UserError
 from sharegpt4v.catalogues.sources import Download
-from sharegpt4v.images.fetch import fetch
+from sharegpt4v.images.fetch import Retries, fetch
 try:
     print(fetch(Download(sys.argv[1]), Path(sys.argv[2])).stat().st_size)
 except UserError as error:
@@ -285,6 +285,7 @@ def test_addresses_that_are_not_public_are_known() -> None:
 def test_a_list_reaches_no_private_address_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by its own words, nor by names that resolve to one, nor by redirects of the server that it may ask."""
     monkeypatch.setattr(crawler_module, "SLOWEST", 3)
+    monkeypatch.setattr(crawler_module, "MOST_BYTES", 1_000_000)
     image = picture()
     (tmp_path / "secret.png").write_bytes(image)
 
@@ -302,7 +303,7 @@ def test_a_list_reaches_no_private_address_and_no_file(tmp_path: Path, monkeypat
             connection, b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location.encode() + b"\r\n\r\n"
         )
 
-    crawler = Crawler(IMG2DATASET, threads=16, timeout_s=3, retries=0, most_bytes=1_000_000, stall_s=60)
+    settings = Sources(img2dataset=Img2Dataset(command=IMG2DATASET, threads=16, timeout_seconds=3, retries=0))
     with raw_server(answer(whole(image))) as canary, raw_server(serve) as server:
         port = canary.server_address[1]
         hosts = ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
@@ -312,7 +313,7 @@ def test_a_list_reaches_no_private_address_and_no_file(tmp_path: Path, monkeypat
         urls |= {"file.png": f"file://{tmp_path}/secret.png", "data.png": "data:image/png;base64,AAAA"}
         urls |= {"good.png": f"{server.base_url}/good.png"}
         began = time.monotonic()
-        listing = fetch_urls(urls, tmp_path / "images", tmp_path / "work", crawler, server.base_url)
+        listing = fetch_urls(urls, tmp_path / "images", tmp_path / "work", settings, server.base_url)
         assert listing.found == ["good.png"], listing
         assert (tmp_path / "images/good.png").read_bytes() == image
         assert canary.paths == [] and time.monotonic() - began < 60
@@ -344,11 +345,12 @@ def test_what_a_list_says_is_one_line_or_a_url(tmp_path: Path, outcomes: Outcome
 CRAWL = """
 import sys
 from pathlib import Path
-from sharegpt4v.images.crawler import Crawler
+from sharegpt4v.config.sources import Img2Dataset, Sources
 from sharegpt4v.images.urls import fetch_urls
-crawler = Crawler(Path(sys.argv[1]), threads=2, timeout_s=600, private=True)
+img2dataset = Img2Dataset(command=Path(sys.argv[1]), threads=2, timeout_seconds=600)
+settings = Sources(img2dataset=img2dataset, allow_private_addresses=True)
 work = Path(sys.argv[3])
-fetch_urls({f"{n}.png": f"{sys.argv[2]}/{n}" for n in range(9)}, work / "images", work, crawler)
+fetch_urls({f"{n}.png": f"{sys.argv[2]}/{n}" for n in range(9)}, work / "images", work, settings)
 """
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from asking import questions, quick
+from sharegpt4v.config.quality import Quality
 from sharegpt4v.corpora.prompts import PromptBook
-from sharegpt4v.corpora.quality import Limits
 from sharegpt4v.endpoint.account import reservations_path
 from sharegpt4v.endpoint.client import ask
 from sharegpt4v.errors import UserError
@@ -97,8 +97,8 @@ def test_a_second_stage_on_a_work_directory_is_told_who_writes_before_anything_i
 
     def seed(url: str) -> None:
         seed_captions(
-            [], tmp_path / "data", tmp_path / "out.json", tmp_path / "work", book, quick(url), Limits(),
-            seed=1, aesthetic_fraction=0.0, rejected_limit=1.0,
+            [], tmp_path / "data", tmp_path / "out.json", tmp_path / "work", book, quick(url), Quality(),
+            seed=1, aesthetic_fraction=0.0,
         )  # fmt: skip
 
     with serve(lambda image, prompt: "", lambda number, image, prompt: asked.append(prompt)) as url:

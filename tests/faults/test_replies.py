@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from asking import KEY, KEY_VARIABLE, clear, many_runs, questions, quick, run
 from harness import Outcomes
-from sharegpt4v.corpora.quality import Limits, reject_reason
+from sharegpt4v.config.quality import Quality
+from sharegpt4v.corpora.quality import reject_reason
 from sharegpt4v.endpoint.account import reservations_path
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.ledger import Ledger
@@ -146,7 +147,7 @@ def test_each_question_ends_with_a_reply_or_a_reason_and_every_answer_is_kept(
     for row in replies.values():
         assert isinstance(row["text"], str) and isinstance(row["answered_by"], str | None)
         assert 1 <= row["prompt_tokens"] <= 1000 and 0 <= row["completion_tokens"] <= settings.max_tokens
-        reject_reason(row["text"], "prompt", "image.jpg", Limits(), row["finish_reason"])
+        reject_reason(row["text"], "prompt", "image.jpg", Quality(), row["finish_reason"])
     for file in files_of(path):
         text = file.read_text(encoding="utf-8")
         assert KEY not in text and KEY not in text.replace("\\/", "/").replace("\\u0073", "s")

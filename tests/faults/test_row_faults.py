@@ -19,6 +19,7 @@ from harness import CASES, Outcomes, many_cases
 from mutations import mutated
 from sharegpt4v import layout
 from sharegpt4v.captions.rows import captioner_rows
+from sharegpt4v.config.quality import Quality
 from sharegpt4v.corpora.arithmetic import write_mixture
 from sharegpt4v.corpora.drawing import read_seed_captions
 from sharegpt4v.corpora.pretraining import pretraining_corpus
@@ -321,13 +322,12 @@ def test_no_path_leads_out_of_the_data(tmp_path: Path, path: str) -> None:
     """Not to a teacher, a page or MLflow, nor to what is read for training and captions, whoever wrote it."""
     from sharegpt4v.captions.describing import Asking
     from sharegpt4v.captions.shards import caption_shard
-    from sharegpt4v.corpora.quality import Limits
 
     data, secret = tmp_path / "data", tmp_path / "secret.png"
     data.mkdir()
     secret.write_bytes(picture())
     path = str(secret) if path == "ABSOLUTE" else path
-    out, limits = tmp_path / "out", Limits()
+    out, quality = tmp_path / "out", Quality()
     row = {"path": path, "sha256": "0", "status": "ok", "image": path, "reason": "x", "text": "x"}
     for action in (
         lambda: choose([row], "coco", 1, 0),
@@ -336,7 +336,7 @@ def test_no_path_leads_out_of_the_data(tmp_path: Path, path: str) -> None:
         lambda: write_review(out, [row], data, {}),
         lambda: caption_page([(path, "x")], data),
         lambda: Usable(data, missing="report").takes(path, "row 1"),
-        lambda: caption_shard(tmp_path, [path], data, out, Asking("x", 1, 1), tmp_path, limits, 1.0),
+        lambda: caption_shard(tmp_path, [path], data, out, Asking("x", 1, 1), tmp_path, quality),
     ):
         with pytest.raises(UserError, match="expected a path below"):
             action()

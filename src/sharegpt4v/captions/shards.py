@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.captions.describing import Asking, Described, describe
-from sharegpt4v.corpora.quality import Caption, Limits, count_reasons, examine, print_counts, refuse_too_many
+from sharegpt4v.config.quality import Quality
+from sharegpt4v.corpora.quality import Caption, count_reasons, examine, print_counts, refuse_too_many
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.files import write_jsonl
 from sharegpt4v.image_paths import inside
@@ -29,18 +30,17 @@ def caption_shard(
     out: Path,
     asking: Asking,
     work: Path,
-    limits: Limits,
-    rejected_limit: float,
+    quality: Quality,
 ) -> dict[str, int]:
     """Describe `images` (paths below `data`) with the checkpoint `model`; return "accepted" or the reason → images.
 
     `out` becomes JSON lines {image, sha256, caption, status, reason}, in the order of `images`; status is "accepted"
-    or "rejected". Captions are kept in `<work>/<stem of out>.jsonl`. `UserError` when more than the fraction
-    `rejected_limit` is rejected: then `out` is not written, and the rows are in `<work>/<stem of out>.rejected.jsonl`.
+    or "rejected". Captions are kept in `<work>/<stem of out>.jsonl`. `UserError` when more are rejected than
+    `quality` allows: then `out` is not written, and the rows are in `<work>/<stem of out>.rejected.jsonl`.
     """
     files = {image: inside(data, image) for image in images}
     described = describe(model, files, asking, work / f"{out.stem}.jsonl", f"captions {out.stem}")
-    reasons = _reasons(described, asking.instruction, limits)
+    reasons = _reasons(described, asking.instruction, quality)
     rows: list[dict[str, Any]] = [
         {
             "image": image,
@@ -54,14 +54,14 @@ def caption_shard(
     rejected = (row for row in rows if row["reason"])
     path, remedy = work / f"{out.stem}.rejected.jsonl", "train the captioner longer or change captions.quality"
     told = [row["reason"] for row in rows]
-    refuse_too_many(f"captions {out.stem}", told, rejected, rejected_limit, path, remedy)
+    refuse_too_many(f"captions {out.stem}", told, rejected, quality.largest_rejected_fraction, path, remedy)
     write_jsonl(out, rows)
     counts = count_reasons([source_of(image) for image in images], [reasons[image] for image in images])
     print_counts(f"captions {out.stem}", counts)
     return dict(Counter(row["reason"] or "accepted" for row in rows))
 
 
-def _reasons(described: dict[str, Described], instruction: str, limits: Limits) -> dict[str, str | None]:
+def _reasons(described: dict[str, Described], instruction: str, limits: Quality) -> dict[str, str | None]:
     """Return why each caption must not be used, or None."""
     readable = [image for image, one in described.items() if one.error is None]
     captions = [

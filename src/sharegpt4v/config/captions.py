@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from sharegpt4v.config.quality import Quality
 from sharegpt4v.config.section import Count, Section, SourceName
-from sharegpt4v.config.teacher import Quality
 
 
 class Captions(Section):

@@ -87,3 +87,13 @@ class Sources(Section):
         default={},
         description="Your own images: a name for each source, and its folder. They join as `data/<name>/images`.",
     )
+
+    @property
+    def most_pixels(self) -> int:
+        """Pixels of the largest image that is decoded."""
+        return round(self.largest_image_megapixels * 1e6)
+
+    @property
+    def keep_free_bytes(self) -> int:
+        """Bytes of the disk that stay free."""
+        return round(self.keep_free_gigabytes * 1e9)

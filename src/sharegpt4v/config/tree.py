@@ -13,22 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.resolver import VersionedResolver
 
+from sharegpt4v.config.composing import DEEPEST, compose
 from sharegpt4v.errors import UserError
 
 COMMAND_LINE = "command line"
 MOST_BYTES = 20_000
-MOST_NODES = 4_000  # of a file
 MOST_VALUES = 4_000  # with the aliases
-DEEPEST = 20
 MOST_DIGITS = 18  # of a whole number, which then fits into 64 bits
 TAG = "tag:yaml.org,2002:"
-PLAIN_TAGS = {TAG + "str", TAG + "seq", TAG + "map"}  # what _WordsAreText gives to all that bears no tag
+PLAIN_TAGS = {TAG + "str", TAG + "seq", TAG + "map"}  # what `compose` gives to all that bears no tag
 # Control characters, line ends, marks of direction and halves of characters.
 NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -51,7 +48,7 @@ def read_tree(path: Path) -> Entry:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise UserError(f"{path}: more than {MOST_BYTES:,} bytes; expected a config such as config/config.yaml")
-        node = _compose(content.decode())
+        node = compose(content.decode())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a config such as config/config.yaml") from None
     except UnicodeDecodeError:
@@ -107,37 +104,6 @@ def place_of(tree: Entry, location: Location) -> str:
         else:
             break
     return tree.place
-
-
-class _WordsAreText(VersionedResolver):
-    """Takes every plain word for text; `_scalar` reads it."""
-
-    versioned_resolver: dict[str, list[Any]] = {}  # noqa: RUF012 - of no version of YAML
-
-
-class _Bounded(Composer):
-    """Composes no more nodes than a config has, so that a file of many small ones takes no time."""
-
-    nodes = 0
-
-    def compose_node(self, parent: Node | None, index: Any) -> Node:
-        """Compose a node as ruamel.yaml does, unless there are too many."""
-        self.nodes += 1
-        if self.nodes > MOST_NODES:
-            mark = self.parser.peek_event().start_mark
-            raise ComposerError(None, None, f"more than {MOST_NODES:,} keys and values; expected a plain config", mark)
-        node: Node = super().compose_node(parent, index)
-        return node
-
-
-def _compose(text: str) -> Node | None:
-    """Return the node at the top of a YAML text, None for an empty one; no value is worked out."""
-    yaml = YAML(typ="base", pure=True)
-    yaml.Composer, yaml.Resolver = _Bounded, _WordsAreText
-    yaml.max_depth = DEEPEST + 1
-    yaml.composer.warn_double_anchors = False
-    node: Node | None = yaml.compose(text)
-    return node
 
 
 def _too_deep(place: str) -> UserError:

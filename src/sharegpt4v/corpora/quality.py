@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sharegpt4v.config.quality import Quality
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_jsonl
 
@@ -53,17 +54,6 @@ REPEATED_WORDS = 8
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Where the gate draws its lines."""
-
-    shortest_characters: int = 80
-    longest_characters: int = 4000
-    overlap_words: int = 12  # this many words in a row from the prompt are an echo
-    loops: int = 4  # the same words this many times (in a row, or eight of them anywhere) are a loop
-    most_copies: int = 3  # more images than this with exactly the same text lose it
-
-
-@dataclass(frozen=True)
 class Caption:
     """A text to be examined. `prompt` may be empty (captioner), `finish_reason` is the endpoint's."""
 
@@ -74,7 +64,7 @@ class Caption:
     finish_reason: str | None = "stop"
 
 
-def examine(captions: Sequence[Caption], limits: Limits) -> list[str | None]:
+def examine(captions: Sequence[Caption], limits: Quality) -> list[str | None]:
     """Return for each caption why it is rejected, or None; this also sees texts that stand on too many images."""
     return with_duplicates(
         (
@@ -88,7 +78,7 @@ def examine(captions: Sequence[Caption], limits: Limits) -> list[str | None]:
     )
 
 
-def with_duplicates(examined: Iterable[tuple[str | None, str | None]], limits: Limits) -> list[str | None]:
+def with_duplicates(examined: Iterable[tuple[str | None, str | None]], limits: Quality) -> list[str | None]:
     """Return the reasons of texts with theirs, and "duplicate" for one without that too many captions have.
 
     An image without a text, None, is nobody's copy.
@@ -141,7 +131,7 @@ def refuse_too_many(
 
 
 def reject_reason(
-    caption: str, prompt: str, image_path: str, limits: Limits, finish_reason: str | None = "stop"
+    caption: str, prompt: str, image_path: str, limits: Quality, finish_reason: str | None = "stop"
 ) -> str | None:
     """Return one of `REASONS` when the text must not be used as the caption of the image, else None.
 

@@ -13,17 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import FULL
 from sharegpt4v.image_paths import refused_name, safe_name
 from sharegpt4v.images.listing import has_image_suffix, is_litter
-from sharegpt4v.images.members import Limits, Member, Unreadable, members_of
+from sharegpt4v.images.members import Member, Unreadable, members_of
 from sharegpt4v.images.transfer import check_free
 from sharegpt4v.progress import Progress
 
 ALL_FOLDERS = "*/"
 IN_THE_WAY = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ)
-LIMITS = Limits()
+LIMITS = Sources()
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Damaged(UserError):
 
 
 def unpack(
-    archive: Path, folder: Path, *, strip_prefix: str = "", only_images: bool = True, limits: Limits = LIMITS
+    archive: Path, folder: Path, *, strip_prefix: str = "", only_images: bool = True, limits: Sources = LIMITS
 ) -> Unpacked:
     """Unpack `archive` (zip, or tar under any compression) into `folder`.
 

@@ -16,41 +16,26 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json
 from sharegpt4v.image_paths import inside
 from sharegpt4v.images import crawler_guard
 from sharegpt4v.images.listing import link_or_copy
 from sharegpt4v.progress import Progress
+from sharegpt4v.project import of_project
 
 URLS_PER_SHARD = 1_000
-SLOWEST = 20
+SLOWEST = 20  # times the seconds to wait that one image may take
+MOST_BYTES = 100_000_000  # of one image
+STALL_S = 900.0  # without a file written, after which it is stopped: it can hang at the very end
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
-@dataclass(frozen=True)
-class Crawler:
-    """How img2dataset is run: its command, threads, and per URL the seconds to wait and the further tries.
-
-    It is stopped when for `stall_s` seconds it has written nothing: it can hang at the very end. One image may have
-    `most_bytes`, and take `SLOWEST` times the seconds to wait. `private`: whether this machine and private networks may
-    be asked.
-    """
-
-    command: Path = Path("img2dataset")
-    threads: int = 16
-    timeout_s: int = 10
-    retries: int = 2
-    stall_s: float = 900.0
-    most_bytes: int = 100_000_000
-    private: bool = False
-
-
-def crawl(wanted: Mapping[str, str], output: Path, work: Path, crawler: Crawler, allowed: tuple[str, ...]) -> None:
+def crawl(wanted: Mapping[str, str], output: Path, work: Path, settings: Sources, allowed: tuple[str, ...]) -> None:
     """Run img2dataset over the `wanted` URLs (by name); it writes shards of images into `output`.
 
     `allowed` are hosts with their port that it may ask although they are private. A `UserError` when it fails.
@@ -58,6 +43,7 @@ def crawl(wanted: Mapping[str, str], output: Path, work: Path, crawler: Crawler,
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    crawler = settings.img2dataset
     output.mkdir(parents=True)
     # Parquet, because its reader guesses types of text files: names such as 000123 would become numbers.
     table = work / "wanted.parquet"
@@ -67,10 +53,10 @@ def crawl(wanted: Mapping[str, str], output: Path, work: Path, crawler: Crawler,
         "save_additional_columns": '["name"]', "output_folder": output.absolute(), "output_format": "files",
         "resize_mode": "no", "disable_all_reencoding": True, "extract_exif": False, "compute_hash": "sha256",
         "processes_count": 1, "thread_count": crawler.threads, "number_sample_per_shard": URLS_PER_SHARD,
-        "timeout": crawler.timeout_s, "retries": crawler.retries, "enable_wandb": False,
+        "timeout": crawler.timeout_seconds, "retries": crawler.retries, "enable_wandb": False,
     }  # fmt: skip
-    command = [str(crawler.command), *(f"--{name}={value}" for name, value in options.items())]
-    environment = _guarded(work, crawler, allowed)
+    command = [str(of_project(crawler.command)), *(f"--{name}={value}" for name, value in options.items())]
+    environment = _guarded(work, settings, allowed)
     log = work / "img2dataset.log"
     with open(log, "wb") as log_file:
         try:
@@ -83,7 +69,7 @@ def crawl(wanted: Mapping[str, str], output: Path, work: Path, crawler: Crawler,
                 f"cannot run {command[0]} ({error.strerror}); expected the command img2dataset of its own environment"
             ) from None
         try:
-            stalled = not _ends(process, output, Progress("URLs", len(wanted), "URLs"), crawler.stall_s)
+            stalled = not _ends(process, output, Progress("URLs", len(wanted), "URLs"), STALL_S)
         finally:
             _stop(process)
     if process.returncode != 0 and not stalled:
@@ -91,17 +77,17 @@ def crawl(wanted: Mapping[str, str], output: Path, work: Path, crawler: Crawler,
         raise UserError(f"img2dataset ended with code {process.returncode} ({last}); see {log}")
 
 
-def _guarded(work: Path, crawler: Crawler, allowed: tuple[str, ...]) -> dict[str, str]:
+def _guarded(work: Path, settings: Sources, allowed: tuple[str, ...]) -> dict[str, str]:
     """Return the environment in which Python runs the guard before img2dataset; `work` takes its copy."""
     folder = work / "guard"
     folder.mkdir(exist_ok=True)
     shutil.copy(crawler_guard.__file__, folder / "sitecustomize.py")
-    limits = {"bytes": crawler.most_bytes, "seconds": SLOWEST * crawler.timeout_s}
+    limits = {"bytes": MOST_BYTES, "seconds": SLOWEST * settings.img2dataset.timeout_seconds}
     loopback = "127.0.0.1,localhost"
     no_proxy = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), loopback]))
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder.absolute()), os.environ.get("PYTHONPATH")])),
-        crawler_guard.VARIABLE: json.dumps({"allowed": allowed, "private": crawler.private, **limits}),
+        crawler_guard.VARIABLE: json.dumps({"allowed": allowed, "private": settings.allow_private_addresses, **limits}),
         "no_proxy": no_proxy,
         "NO_PROXY": no_proxy,
         # Its augmentation library would ask the network for a newer version of itself.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
@@ -21,37 +22,45 @@ from sharegpt4v.images.transfer import Transfer, called, is_etag, read_metadata,
 from sharegpt4v.locking import WriterLock
 
 
+class Retries(NamedTuple):
+    """When a download is given up: after `tries` attempts in a row that brought nothing new, with a doubling wait
+    between them that begins at `first_wait_s` seconds. `timeout_s` is the silence that ends an attempt, in seconds."""
+
+    tries: int = 5
+    timeout_s: float = 30.0
+    first_wait_s: float = 1.0
+
+
+RETRIES = Retries()
+
+
 def fetch(
     download: Download,
     folder: Path,
     *,
-    tries: int = 5,
-    timeout_s: float = 30.0,
-    first_wait_s: float = 1.0,
+    retries: Retries = RETRIES,
     keep_free_bytes: int = 0,
 ) -> Path:
     """Bring one file into `folder` and return its path; a file already there is kept unless the server has a newer one.
 
-    `tries` counts attempts in a row that brought nothing new, with a doubling wait between them that begins at
-    `first_wait_s` seconds; `timeout_s` is the silence after which an attempt is given up. What the server or the
-    catalogue say about the file and it does not keep is a `UserError`, and the wrong file is removed. So are a disk
-    that would have less than `keep_free_bytes` left, and a file that another process is fetching.
+    What the server or the catalogue say about the file and it does not keep is a `UserError`, and the wrong file is
+    removed. So are a disk that would have less than `keep_free_bytes` left, and a file that another process fetches.
     """
     try:
         target = folder / download.file_name
     except ValueError as error:
         raise UserError(f"{called(download)}: {error}; expected an address that ends in a file name") from None
     part, metadata = target.with_name(f"{target.name}.part"), metadata_path(target)
-    with WriterLock(target), Connection(download.address, timeout_s) as connection:
+    with WriterLock(target), Connection(download.address, retries.timeout_s) as connection:
         # A part beside the file is of a newer version, which what is known then tells of.
         if target.exists() and not part.exists() and _is_current(connection, download, target, metadata):
             return target
         transfer = Transfer(connection, download, part, metadata, keep_free_bytes)
-        resumed = transfer.complete(tries, first_wait_s)
+        resumed = transfer.complete(retries.tries, retries.first_wait_s)
         complaint = complaint_about(part, download)
         if complaint and resumed:  # the pieces may be of two versions: once more, in one piece
             part.unlink()
-            transfer.complete(tries, first_wait_s)
+            transfer.complete(retries.tries, retries.first_wait_s)
             complaint = complaint_about(part, download)
         if complaint:
             transfer.discard()

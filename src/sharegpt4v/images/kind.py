@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from sharegpt4v.catalogues.sources import Source
+from sharegpt4v.config.sources import Sources
+from sharegpt4v.images.fetch import RETRIES, Retries
 from sharegpt4v.images.listing import Listing
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
-    from sharegpt4v.images.settings import FetchSettings
 
 PACKAGE = "sharegpt4v.images.kinds"
 
@@ -26,13 +27,14 @@ PACKAGE = "sharegpt4v.images.kinds"
 class Fetching:
     """Where and how a source is fetched: its files go to `folder`; `work` is for downloads and what lets it resume.
 
-    `mini_base_url` is where the synthetic world is served, if it is.
+    `mini_base_url` is where the synthetic world is served, if it is. `retries` says when a download is given up.
     """
 
     folder: Path
     work: Path
-    settings: FetchSettings
+    settings: Sources
     mini_base_url: str | None = None
+    retries: Retries = RETRIES
 
 
 class Need(NamedTuple):
@@ -84,7 +86,7 @@ class Kind(ABC):
         """Return a key of what the source holds now, beside its row; the source is fetched again when it changes."""
         return ""
 
-    def allowed_failures(self, source: Source, listing: Listing, settings: FetchSettings) -> int:
+    def allowed_failures(self, source: Source, listing: Listing, settings: Sources) -> int:
         """Return how many failures of a `listing` do not count as missing images.
 
         A `UserError` when there are more than the kind allows.

@@ -19,22 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError, one_line
 
 BLOCK = 1 << 20
 LARGEST_READ = 16 << 20  # bytes at once: a header that asks for more is none
 SMALL = 16 << 20  # bytes that any archive may unpack to
 ENTRY = 46  # bytes, at least, of an entry in the directory of a zip
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What unpacking may take: `ratio` times the size of the archive, so many `entries`, and all but `keep_free_bytes`
-    of the disk."""
-
-    ratio: float = 100.0
-    entries: int = 2_000_000
-    keep_free_bytes: int = 0
 
 
 class Unreadable(Exception):
@@ -70,7 +61,7 @@ class Member:
 
 
 @contextmanager
-def members_of(archive: Path, limits: Limits) -> Iterator[tuple[Iterator[Member], int | None]]:
+def members_of(archive: Path, limits: Sources) -> Iterator[tuple[Iterator[Member], int | None]]:
     """Open a zip or a tar under any compression; give its members, and their number where it is known beforehand.
 
     `Unreadable` for what is neither or is damaged. A `UserError` for an archive that goes beyond `limits`.
@@ -79,7 +70,7 @@ def members_of(archive: Path, limits: Limits) -> Iterator[tuple[Iterator[Member]
         start = file.read(6)
         file.seek(0)
         size = archive.stat().st_size
-        count = _Count(archive, max(SMALL, int(limits.ratio * size)), limits)
+        count = _Count(archive, max(SMALL, int(limits.largest_unpacking_ratio * size)), limits)
         if start[:2] == b"PK":  # zipfile's own test looks at the end, where a tar may hold a zip
             with _reading():
                 if directory := zipfile._EndRecData(file):  # type: ignore[attr-defined]
@@ -100,7 +91,7 @@ def members_of(archive: Path, limits: Limits) -> Iterator[tuple[Iterator[Member]
 class _Count:
     """How much an archive holds so far; a `UserError` when it is more than the limits allow."""
 
-    def __init__(self, archive: Path, most: int, limits: Limits) -> None:
+    def __init__(self, archive: Path, most: int, limits: Sources) -> None:
         self.archive, self.most, self.limits = archive, most, limits
         self.bytes = self.members = 0
 
@@ -111,16 +102,17 @@ class _Count:
         self.entries(self.members)
         if self.bytes > self.most:
             raise UserError(
-                f"{self.archive}: unpacks to more than {self.most:,} bytes, {self.limits.ratio:g} times its size; "
-                "fetch it again, or allow more by sources.largest_unpacking_ratio"
+                f"{self.archive}: unpacks to more than {self.most:,} bytes, "
+                f"{self.limits.largest_unpacking_ratio:g} times its size; fetch it again, or allow more by "
+                "sources.largest_unpacking_ratio"
             )
 
     def entries(self, number: int) -> None:
         """Check a number of members."""
-        if number > self.limits.entries:
+        if number > self.limits.largest_archive_entries:
             raise UserError(
-                f"{self.archive}: more than {self.limits.entries:,} entries; fetch it again, or allow more by "
-                "sources.largest_archive_entries"
+                f"{self.archive}: more than {self.limits.largest_archive_entries:,} entries; fetch it again, or "
+                "allow more by sources.largest_archive_entries"
             )
 
 

@@ -48,13 +48,9 @@ def is_local(download: Download) -> bool:
 
 def by_http(download: Download, to: Fetching) -> File:
     """Return a file that a server gives."""
-    settings = to.settings
 
     def obtain() -> Path:
-        return fetch(
-            download, to.work / "downloads", tries=settings.tries, timeout_s=settings.timeout_s,
-            first_wait_s=settings.first_wait_s, keep_free_bytes=settings.limits.keep_free_bytes,
-        )  # fmt: skip
+        return fetch(download, to.work / "downloads", retries=to.retries, keep_free_bytes=to.settings.keep_free_bytes)
 
     return File(download.file_name, obtain)
 
@@ -81,12 +77,12 @@ def _by_hand(source: Source, download: Download, to: Fetching) -> File:
 
 
 def _on_drive(download: Download, to: Fetching) -> Iterator[File]:
-    downloads, settings = to.work / "downloads", to.settings
-    for file in files_on_drive(download.address, downloads / f"{download.file_name}.list.json", settings.timeout_s):
+    downloads, retries = to.work / "downloads", to.retries
+    for file in files_on_drive(download.address, downloads / f"{download.file_name}.list.json", retries.timeout_s):
 
         def obtain(file: DriveFile = file) -> Path:
-            keep_free_bytes = settings.limits.keep_free_bytes
-            fetched = fetch_from_drive(file, downloads, settings.tries, settings.timeout_s, keep_free_bytes)
+            free = to.settings.keep_free_bytes
+            fetched = fetch_from_drive(file, downloads, retries.tries, retries.timeout_s, free)
             return checked(fetched, download)
 
         yield File(file.path, obtain)

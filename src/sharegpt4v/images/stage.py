@@ -12,18 +12,24 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.catalogues.sources import Source
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
+from sharegpt4v.images.fetch import RETRIES, Retries
 from sharegpt4v.images.findings import findings_path, write_findings
 from sharegpt4v.images.intake import ingest
 from sharegpt4v.images.kind import Fetching, kind_of_source
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.manifest import CheckedRow, write_manifest
-from sharegpt4v.images.settings import FetchSettings
 from sharegpt4v.locking import WriterLock
 
 
 def fetch_source(
-    source: Source, data: Path, work: Path, settings: FetchSettings, mini_base_url: str | None = None
+    source: Source,
+    data: Path,
+    work: Path,
+    settings: Sources,
+    mini_base_url: str | None = None,
+    retries: Retries = RETRIES,
 ) -> Path:
     """Bring one source under `data` and return its manifest; `work` holds downloads and what lets the work resume.
 
@@ -31,12 +37,13 @@ def fetch_source(
     is refused with a `UserError`. One process at a time fetches a source; another one's `UserError` says which.
     """
     with WriterLock(work / source.name):
-        return _fetched(source, data, work / source.name, settings, mini_base_url)
+        to = Fetching(data / source.folder, work / source.name, settings, mini_base_url, retries)
+        return _fetched(source, data, to)
 
 
-def _fetched(source: Source, data: Path, work: Path, settings: FetchSettings, mini_base_url: str | None) -> Path:
-    listing = kind_of_source(source).fetch(source, Fetching(data / source.folder, work, settings, mini_base_url))
-    memory = work / ("hashed.jsonl" if source.images == 0 else f"decoded-{settings.most_pixels}.jsonl")
+def _fetched(source: Source, data: Path, to: Fetching) -> Path:
+    settings, listing = to.settings, kind_of_source(source).fetch(source, to)
+    memory = to.work / ("hashed.jsonl" if source.images == 0 else f"decoded-{settings.most_pixels}.jsonl")
     manifest = layout.manifest(source.name, data)
     reasons: dict[str, str] = {}
     rows = ingest(source, listing, data, memory, settings.workers, settings.most_pixels)
@@ -57,7 +64,7 @@ def _noting(rows: Iterable[CheckedRow], reasons: dict[str, str]) -> Iterator[Che
         yield row
 
 
-def _refuse_bad(source: Source, listing: Listing, counts: Counter[str], where: Path, settings: FetchSettings) -> None:
+def _refuse_bad(source: Source, listing: Listing, counts: Counter[str], where: Path, settings: Sources) -> None:
     """Raise a `UserError` when more of a source's images are missing or broken than `settings.missing` allows."""
     drop = settings.missing == "drop"
     counts["missing"] -= kind_of_source(source).allowed_failures(source, listing, settings)

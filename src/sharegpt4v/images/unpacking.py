@@ -73,7 +73,7 @@ def _unpack_once(source: Source, file: File, to: Fetching) -> dict[str, Any]:
         try:
             only_images = source.images != 0
             unpacked = unpack(
-                archive, folder, strip_prefix=source.strip_prefix, only_images=only_images, limits=settings.limits
+                archive, folder, strip_prefix=source.strip_prefix, only_images=only_images, limits=settings
             )
         except Damaged as error:
             # Where it is known how many images there should be, those that damage takes count as missing.

@@ -13,13 +13,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sharegpt4v.catalogues.sources import Source
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
-from sharegpt4v.images.crawler import Crawler, collect, crawl
+from sharegpt4v.images.crawler import collect, crawl
 from sharegpt4v.images.crawler_guard import objection
 from sharegpt4v.images.kind import Fetching, Kind
 from sharegpt4v.images.listing import Listing
 from sharegpt4v.images.obtain import only_file
-from sharegpt4v.images.settings import FetchSettings
 
 
 class WebList(Kind):
@@ -34,16 +34,16 @@ class WebList(Kind):
     def fetch(self, source: Source, to: Fetching) -> Listing:
         """Fetch the list, then what it names."""
         urls = self._read(only_file(source, to).obtain(), to.mini_base_url)
-        return fetch_urls(urls, to.folder, to.work, to.settings.crawler, to.mini_base_url)
+        return fetch_urls(urls, to.folder, to.work, to.settings, to.mini_base_url)
 
-    def allowed_failures(self, source: Source, listing: Listing, settings: FetchSettings) -> int:
+    def allowed_failures(self, source: Source, listing: Listing, settings: Sources) -> int:
         """Dead links have a limit of their own."""
         check_success_rate(source.name, listing, settings.smallest_success_rate if settings.missing == "drop" else 1.0)
         return len(listing.failures)
 
 
 def fetch_urls(
-    urls: Mapping[str, str], folder: Path, work: Path, crawler: Crawler, mini_base_url: str | None = None
+    urls: Mapping[str, str], folder: Path, work: Path, settings: Sources, mini_base_url: str | None = None
 ) -> Listing:
     """Bring the images of `urls` (URL by name) to ``folder/name``, byte for byte as served.
 
@@ -54,10 +54,11 @@ def fetch_urls(
     collect(output, folder)
     allowed = (urlsplit(mini_base_url).netloc,) if mini_base_url else ()
     missing = {name: url for name, url in urls.items() if not (folder / name).exists()}
-    reasons = {name: why for name, url in missing.items() if (why := objection(url, allowed, crawler.private))}
+    private = settings.allow_private_addresses
+    reasons = {name: why for name, url in missing.items() if (why := objection(url, allowed, private))}
     if wanted := {name: url for name, url in missing.items() if name not in reasons}:
         shutil.rmtree(output, ignore_errors=True)
-        crawl(wanted, output, work, crawler, allowed)
+        crawl(wanted, output, work, settings, allowed)
         reasons |= collect(output, folder)
     shutil.rmtree(output, ignore_errors=True)
     failures = {

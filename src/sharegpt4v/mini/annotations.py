@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from random import Random
 from typing import Any
 
+from sharegpt4v.config.mini import InstructionRows
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.mini.describe import alt_text, blind_caption, caption, short_caption
@@ -35,20 +36,8 @@ class Drawn:
     scene: Scene
 
 
-@dataclass(frozen=True)
-class RowCounts:
-    """How many instruction rows there are on COCO (conversations, detail captions), and without an image.
-
-    Each picture of GQA, OCR-VQA, TextVQA and Visual Genome has one row beside these.
-    """
-
-    conversations: int
-    detail: int
-    text_only: int
-
-
 def write_annotations(
-    folder: Path, drawn: Mapping[str, Sequence[Drawn]], counts: RowCounts, seed: int, pixels: int
+    folder: Path, drawn: Mapping[str, Sequence[Drawn]], counts: InstructionRows, seed: int, pixels: int
 ) -> None:
     """Write all annotation files under `folder`; `drawn` holds pictures by source, COCO's `pixels` wide and high."""
     coco = drawn.get("coco", [])

@@ -16,9 +16,10 @@ from typing import Any
 import orjson
 
 from sharegpt4v.catalogues.sources import MINI, Source
+from sharegpt4v.config.mini import InstructionRows
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_jsonl, write_text
-from sharegpt4v.mini.annotations import Drawn, RowCounts, write_annotations
+from sharegpt4v.mini.annotations import Drawn, write_annotations
 from sharegpt4v.mini.draw import draw, jpeg_bytes
 from sharegpt4v.mini.evaluation import write_benchmarks
 from sharegpt4v.mini.packing import Member, write_tar, write_zip
@@ -36,7 +37,7 @@ def write_world(
     scenes: Path,
     sources: Mapping[str, Source],
     images: Mapping[str, int],
-    rows: RowCounts,
+    rows: InstructionRows,
     seed: int,
     pixels: int,
     questions_per_benchmark: int,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sharegpt4v.code_hash import code_of
-from sharegpt4v.corpora.quality import Limits, reject_reason, with_duplicates
+from sharegpt4v.config.quality import Quality
+from sharegpt4v.corpora.quality import reject_reason, with_duplicates
 from sharegpt4v.endpoint.request import Request
 from sharegpt4v.ledger import key_of
 
@@ -17,10 +17,10 @@ UNANSWERED = "unanswered"
 class Gate:
     """What the gate finds is kept with the reply, and holds for as long as its limits and its code stay the same."""
 
-    def __init__(self, prompts: Mapping[str, str], limits: Limits) -> None:
+    def __init__(self, prompts: Mapping[str, str], limits: Quality) -> None:
         """`prompts` are the rendered prompts by their hash."""
         self.prompts, self.limits = dict(sorted(prompts.items())), limits
-        self.version = key_of(asdict(limits), code_of("corpora.quality"))
+        self.version = key_of(limits.model_dump(exclude={"largest_rejected_fraction"}), code_of("corpora.quality"))
 
     def remarks(self, reply: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is to be kept with a reply that has just come; nothing if it is to a prompt of another time."""

@@ -17,8 +17,9 @@ from typing import Any
 import orjson
 
 from sharegpt4v import layout
+from sharegpt4v.config.quality import Quality
 from sharegpt4v.corpora.prompts import PromptBook, asks_aesthetic, hash_fraction
-from sharegpt4v.corpora.quality import Limits, count_reasons, print_counts, refuse_too_many, too_many
+from sharegpt4v.corpora.quality import count_reasons, print_counts, refuse_too_many, too_many
 from sharegpt4v.corpora.rows import caption_row, choose_question, write_array
 from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.request import Request, prompt_hash
@@ -79,18 +80,17 @@ def seed_captions(
     work: Path,
     prompts: PromptBook,
     settings: ChatSettings,
-    limits: Limits,
+    quality: Quality,
     *,
     seed: int,
     aesthetic_fraction: float,
-    rejected_limit: float,
 ) -> SeedSummary:
     """Caption `images` (files below `data`) and write `out`, the rows in the order of `images`.
 
     Beside `out` come `<stem>.provenance.jsonl` (how each row came about), `<stem>.rejected.jsonl`, a page of the same
     with the pictures `<stem>.rejected.html`, and `<stem>.prompts.json`. Replies are kept in `<work>/replies.jsonl`; the
-    same call again asks only for what is missing. `UserError` when more than the fraction `rejected_limit` of the
-    images is set aside: then `out` is not written, and the rejected are in `rejected.jsonl` and `.html` below `work`.
+    same call again asks only for what is missing. `UserError` when more of the images are set aside than `quality`
+    allows: then `out` is not written, and the rejected are in `rejected.jsonl` and `.html` below `work`.
     """
 
     def beside(ending: str) -> Path:
@@ -102,7 +102,7 @@ def seed_captions(
         for image in images
         for aesthetic in [asks_aesthetic(image.path, seed, aesthetic_fraction)]
     ]
-    gate = Gate({prompt_hash(request.prompt): request.prompt for request in requests}, limits)
+    gate = Gate({prompt_hash(request.prompt): request.prompt for request in requests}, quality)
     with Ledger(work / "replies.jsonl") as ledger:
         unanswered = asyncio.run(ask(requests, settings, ledger, remarks=gate.remarks))
         keys = [settings.key(request) for request in requests]
@@ -115,10 +115,10 @@ def seed_captions(
                     yield {"image": request.image, "source": request.source, "reason": reason, "text": text}
 
         counts = count_reasons([image.source for image in images], reasons)
-        remedy = "change the prompts, the teacher or the limit"
-        if too_many(reasons, rejected_limit):
+        remedy, limit = "change the prompts, the teacher or the limit", quality.largest_rejected_fraction
+        if too_many(reasons, limit):
             write_review(work / "rejected.html", rejected(), data, counts)
-        refuse_too_many("seed captions", reasons, rejected(), rejected_limit, work / "rejected.jsonl", remedy)
+        refuse_too_many("seed captions", reasons, rejected(), limit, work / "rejected.jsonl", remedy)
 
         write_jsonl(beside("rejected.jsonl"), rejected())
         write_review(beside("rejected.html"), rejected(), data, counts)

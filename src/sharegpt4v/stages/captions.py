@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 def run(config: Config, shard: str) -> None:
     """Write data/captions/SHARD.jsonl; `shard` says which of how many, such as 00000-of-00002."""
     from sharegpt4v.captions.shards import caption_shard, images_of
-    from sharegpt4v.corpora.quality import Limits
     from sharegpt4v.images.manifest import read_manifest
 
     number, count = _parse(shard)
     manifests = [read_manifest(layout.manifest(name)) for name in config.captions.sources]
     images = [row["path"] for rows in manifests for row in rows if row["status"] == "ok"]
-    quality = config.captions.quality
     caption_shard(
         layout.CAPTIONER,
         images_of(number, count, images),
@@ -37,8 +35,7 @@ def run(config: Config, shard: str) -> None:
         layout.caption_shard(shard),
         asking(config),
         layout.work_of("captions", code_of("captions.describing", *code_roots(DEFAULT))),
-        Limits(**quality.model_dump(exclude={"largest_rejected_fraction"})),
-        quality.largest_rejected_fraction,
+        config.captions.quality,
     )
 
 

@@ -14,8 +14,7 @@ from sharegpt4v import layout
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
-    from sharegpt4v.config.teacher import Quality, Teacher
-    from sharegpt4v.corpora.quality import Limits
+    from sharegpt4v.config.teacher import Teacher
     from sharegpt4v.endpoint.settings import ChatSettings
 
 
@@ -41,10 +40,9 @@ def run(config: Config) -> None:
             layout.WORK / "seed_captions",
             PromptBook.load(layout.of_project(teacher.prompts)),
             settings_of(teacher, url),
-            limits(teacher.quality),
+            teacher.quality,
             seed=config.seed,
             aesthetic_fraction=teacher.aesthetic_fraction,
-            rejected_limit=teacher.quality.largest_rejected_fraction,
         )
 
 
@@ -54,10 +52,3 @@ def settings_of(teacher: Teacher, base_url: str) -> ChatSettings:
 
     names = ("temperature", "max_tokens", "image_detail", "mode")
     return endpoint_settings(teacher, base_url, **{name: getattr(teacher, name) for name in names})
-
-
-def limits(quality: Quality) -> Limits:
-    """Turn a section `quality` into what the gate takes."""
-    from sharegpt4v.corpora.quality import Limits
-
-    return Limits(**quality.model_dump(exclude={"largest_rejected_fraction"}))

@@ -16,18 +16,16 @@ if TYPE_CHECKING:
 
 def run(config: Config) -> None:
     """Write data/mini/. A `UserError` where the config has no section `mini`."""
-    from sharegpt4v.mini.annotations import RowCounts
     from sharegpt4v.mini.world import write_world
 
     if config.mini is None:
         raise UserError("mini: null in the config; expected the section of a synthetic world, or another stage")
-    rows = config.mini.instruction_rows
     write_world(
         layout.WORLD,
         layout.SCENES,
         layout.sources(config),
         config.mini.images,
-        RowCounts(rows.conversations, rows.detail, rows.text_only),
+        config.mini.instruction_rows,
         config.seed,
         config.mini.image_pixels,
         config.mini.questions_per_benchmark,
