@@ -240,7 +240,7 @@ def test_commands_of_the_readme_work(clones: Clones, tmp_path: Path) -> None:
 def test_dvc_yaml_that_does_not_fit_stops_dvc_repro(clones: Clones, tmp_path: Path) -> None:
     folder = clone(clones.recorded, tmp_path / "fresh")
     rules = folder / "workflow/rules/report.smk"
-    rules.write_text(rules.read_text().replace('layout.DATASETS', '"results/data_sets.csv"'))
+    rules.write_text(rules.read_text().replace("layout.DATASETS", '"results/data_sets.csv"'))
     config = folder / "src/sharegpt4v/pipeline/targets.py"
     config.write_text(config.read_text().replace('["datasets", "curves"', '["data_sets", "curves"'))
     ended = attempt(folder, "dvc", "repro", "check")
