@@ -215,10 +215,10 @@ def test_scores_and_parameters_are_shown_by_name(clones: Clones, tmp_path: Path)
     path = folder / "results/metrics/sharegpt4v-7b.json"
     path.write_text(json.dumps(scores | {"GQA": scores["GQA"] + 1}))
     assert "GQA" in done(folder, "dvc", "metrics", "diff") and "MMBench" not in done(folder, "dvc", "metrics", "diff")
-    config = (folder / CONFIG).read_text().replace("finetuning:\n  epochs: 2", "finetuning:\n  epochs: 3")
+    config = (folder / CONFIG).read_text().replace("finetuning:\n  batch_size: 2", "finetuning:\n  batch_size: 3")
     (folder / CONFIG).write_text(config)
     line = next(line for line in done(folder, "dvc", "params", "diff").splitlines() if "finetuning" in line)
-    assert line.split() == ["config/smoke.yaml", "finetuning.epochs", "2", "3"]
+    assert line.split() == ["config/smoke.yaml", "finetuning.batch_size", "2", "3"]
     done(folder, "dvc", "plots", "show", "--out", str(tmp_path / "plots"))
     page = (tmp_path / "plots/index.html").read_text()
     assert "loss of captioner" in page and "results_figures_curves.svg" in page
@@ -240,7 +240,7 @@ def test_commands_of_the_readme_work(clones: Clones, tmp_path: Path) -> None:
 def test_dvc_yaml_that_does_not_fit_stops_dvc_repro(clones: Clones, tmp_path: Path) -> None:
     folder = clone(clones.recorded, tmp_path / "fresh")
     rules = folder / "workflow/rules/report.smk"
-    rules.write_text(rules.read_text().replace('"results/datasets.csv"', '"results/data_sets.csv"'))
+    rules.write_text(rules.read_text().replace("layout.DATASETS", '"results/data_sets.csv"'))
     config = folder / "src/sharegpt4v/pipeline/targets.py"
     config.write_text(config.read_text().replace('["datasets", "curves"', '["data_sets", "curves"'))
     ended = attempt(folder, "dvc", "repro", "check")

@@ -335,7 +335,7 @@ def test_captions_are_shown_beside_their_pictures(smoke: Path) -> None:
     uri = f"sqlite:///{smoke}/mlflow.db"
     shown = shown_by_name(uri)
     captions = json.loads((smoke / "data/sharegpt4v/sharegpt4v_instruct_gpt4-vision_cap100k.json").read_text())
-    page = Path(client(uri).download_artifacts(shown["seed/captions"].info.run_id, "captions.html")).read_text()
+    page = Path(client(uri).download_artifacts(shown["seed_captions"].info.run_id, "captions.html")).read_text()
     assert html.escape(captions[0]["conversations"][1]["value"]) in page
     assert page.count('src="data:image/png;base64,') == page.count("<tr>") == 12
     of_shard = Path(client(uri).download_artifacts(shown["captions/00000-of-00003"].info.run_id, "captions.html"))
@@ -347,7 +347,7 @@ def test_a_job_of_slurm_is_known_by_its_number(smoke: Path, tmp_path: Path) -> N
     subprocess.run([*S4V, "table", "--out", str(tmp_path / "table.csv")], cwd=smoke, env=environment, check=True)
     arguments = ["table", "--out", str(tmp_path / "table.csv")]
     record = read_record(tmp_path, arguments)
-    run = job_run(Job("report/table", "table", arguments, [], [Path("results/table.csv")], record), smoke, load(CONFIG))
+    run = job_run(Job("table", "table", arguments, [], [Path("results/table.csv")], record), smoke, load(CONFIG))
     assert flatten(run.settings())["provenance.slurm_job"] == "4711"
     assert run.time is not None and run.time[1] > run.time[0]
 
@@ -364,8 +364,8 @@ def test_what_changed_becomes_a_new_run_and_the_rest_stays(smoke: Path, tmp_path
     found = client(uri).search_runs([experiment], max_results=1000)
     known = {run.info.run_id for run in before.values()}
     assert sorted(run.info.run_name for run in found if run.info.run_id not in known) == [
-        "captioner/captioner",
-        "report/table",
+        "captioner",
+        "table",
     ]
     whole = before["smoke"].info.run_id  # one run as long as config and commit are the same
     assert Path(client(uri).download_artifacts(whole, "table.md")).read_text() == "another table\n"
@@ -376,7 +376,7 @@ def test_one_broken_file_hides_no_other_run(smoke: Path, tmp_path: Path, capfd: 
     (folder / "checkpoints/captioner/provenance.json").write_text("{")
     (folder / "checkpoints/sharegpt4v-7b/finetuned/metrics.jsonl").write_text('{"step": 1}\n{"st')
     assert not track_all(folder, config_of(folder, uri=uri)).complete
-    hidden = {"captioner/captioner", "finetuning/sharegpt4v-7b"}
+    hidden = {"captioner", "finetuning/sharegpt4v-7b"}
     assert set(shown_by_name(uri)) == set(shown_by_name(f"sqlite:///{smoke}/mlflow.db")) - hidden
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2 and all(line.startswith("tracking: ") for line in lines)
@@ -407,7 +407,7 @@ def test_a_run_ends_well_without_its_server_and_is_shown_when_that_is_back(
         assert (folder / "results/tracked.txt").read_text() == f"shown in MLflow at {uri}\n"
         shown = shown_by_name(uri)
         assert set(shown) == set(shown_by_name(f"sqlite:///{smoke}/mlflow.db"))
-        page = client(uri).download_artifacts(shown["seed/captions"].info.run_id, "captions.html", str(tmp_path))
+        page = client(uri).download_artifacts(shown["seed_captions"].info.run_id, "captions.html", str(tmp_path))
         assert "data:image/png" in Path(page).read_text()
 
 

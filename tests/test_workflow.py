@@ -160,7 +160,7 @@ def test_the_reasons_outlive_a_refused_source(smoke: Path, photographs: Path, tm
     join = f"sources={{folder_sources: {{photographs: {photographs}}}, largest_bad_fraction: 0.0}}"
     ended = run(snakemake(folder, "data/manifests/photographs.parquet", config=[join]))
     assert ended.returncode == 1
-    assert "photographs: of 3 files 1 are broken" in (folder / "logs/sources/photographs.log").read_text()
+    assert "photographs: of 3 files 1 are broken" in (folder / "logs/source/photographs.log").read_text()
     with open(folder / "data/manifests/photographs.csv", newline="") as file:
         assert [row["path"] for row in csv.DictReader(file) if row["finding"] == "broken"] == [
             "photographs/images/broken.jpg"
