@@ -110,7 +110,9 @@ def loss_of_text(dealer: Dealer) -> float:
 
     def share(step: Step) -> float:
         weights = dealer.weights(step)
-        return sum(weight * dealer.learned[index] for index, weight in weights.items() if not dealer.with_image[index])
+        return sum(
+            weight * dealer.supervised[index] for index, weight in weights.items() if not dealer.with_image[index]
+        )
 
     return sum(map(share, dealer.steps(0, dealer.step_count()))) / dealer.step_count()
 

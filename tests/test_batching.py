@@ -23,7 +23,7 @@ TEXT_ALONE = 40_688 / 665_058  # of the fine-tuning mix
 OFFICIAL_SHARE_OF_TEXT = (0.0763, 0.0777)
 """The share of text alone in the loss of the lengths of `drawn`: least and most over 20 seeds of the released sampler,
 `get_modality_length_grouped_indices(lengths, 8, world_size=16)` with the loss as the mean over 16 GPUs of each GPU's
-mean over its learned tokens. Of the samples it is 0.0624; the last two batches are mixed and hold much of it."""
+mean over its supervised tokens. Of the samples it is 0.0624; the last two batches are mixed and hold much of it."""
 
 
 def drawn(count: int = 8000) -> list[int]:
@@ -38,17 +38,17 @@ def drawn(count: int = 8000) -> list[int]:
 
 
 def dealer_of(words: list[int], **recipe: Any) -> Dealer:
-    """With no visual tokens, as the released sampler counts; of text alone 80 % is learned, else 30 %."""
-    learned = [max(1, round((0.8 if one < 0 else 0.3) * abs(one))) for one in words]
+    """With no visual tokens, as the released sampler counts; of text alone 80 % is supervised, else 30 %."""
+    supervised = [max(1, round((0.8 if one < 0 else 0.3) * abs(one))) for one in words]
     with_image = [one > 0 for one in words]
-    return Dealer([abs(one) for one in words], learned, with_image, Recipe(**(FINETUNING | recipe)), 0, 10_000)
+    return Dealer([abs(one) for one in words], supervised, with_image, Recipe(**(FINETUNING | recipe)), 0, 10_000)
 
 
 def share_of_text(dealer: Dealer) -> float:
     total = 0.0
     for step in dealer.steps(0, dealer.step_count()):
         weights = dealer.weights(step)
-        counted = {index: weight * dealer.learned[index] for index, weight in weights.items()}
+        counted = {index: weight * dealer.supervised[index] for index, weight in weights.items()}
         assert sum(counted.values()) == pytest.approx(1)
         total += sum(share for index, share in counted.items() if not dealer.with_image[index])
     return total / dealer.step_count()

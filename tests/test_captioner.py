@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sharegpt4v.captions.describing import Asking
+from sharegpt4v.captions.captioning import GenerationSettings
 from sharegpt4v.captions.folder import caption_folder
 from sharegpt4v.captions.rows import captioner_rows, read_instruction
 from sharegpt4v.captions.shards import caption_shard, images_of
@@ -31,18 +31,18 @@ from sharegpt4v.training.pictures import Pictures
 from tiny_llava import write_llava, write_pictures
 
 INSTRUCTION = Path(__file__).parent.parent / "config/prompts/captioner.txt"
-ASKING = Asking("What is it?", batch_size=8, max_new_tokens=12)
+SETTINGS = GenerationSettings("What is it?", batch_size=8, max_new_tokens=12)
 ANYTHING = Quality(shortest_characters=1, loops=1000, most_copies=1000, largest_rejected_fraction=1)
 CHILD = """
 import sys
 from pathlib import Path
-from sharegpt4v.captions.describing import Asking
+from sharegpt4v.captions.captioning import GenerationSettings
 from sharegpt4v.captions.shards import caption_shard
 from sharegpt4v.config.quality import Quality
 model, data, out, work = map(Path, sys.argv[1:])
 images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
 quality = Quality(shortest_characters=1, loops=1000, most_copies=1000, largest_rejected_fraction=1)
-caption_shard(model, images, data, out, Asking("What is it?", 2, 40), work, quality)
+caption_shard(model, images, data, out, GenerationSettings("What is it?", 2, 40), work, quality)
 """
 
 
@@ -76,7 +76,7 @@ def test_shards_hold_every_image_once() -> None:
 
 def test_shard_has_a_row_per_image_and_asks_nothing_twice(world: tuple[Path, list[str], Path], tmp_path: Path) -> None:
     model, images, data = world
-    counts = caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING)
+    counts = caption_shard(model, images, data, tmp_path / "0.jsonl", SETTINGS, tmp_path / "work", ANYTHING)
     rows = list(read_jsonl(tmp_path / "0.jsonl"))
     assert [row["image"] for row in rows] == images and counts.get("accepted", 0) + counts.get("cut off", 0) > 30
     assert rows[0]["sha256"] == sha256_of(data / images[0])
@@ -84,7 +84,7 @@ def test_shard_has_a_row_per_image_and_asks_nothing_twice(world: tuple[Path, lis
     assert {row["reason"] for row in rows} >= {"cut off"}  # twelve tokens are few
     ledger = (tmp_path / "work/0.jsonl").read_bytes()
     before = (tmp_path / "0.jsonl").read_bytes()
-    caption_shard(model, images, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING)
+    caption_shard(model, images, data, tmp_path / "0.jsonl", SETTINGS, tmp_path / "work", ANYTHING)
     assert (tmp_path / "work/0.jsonl").read_bytes() == ledger and (tmp_path / "0.jsonl").read_bytes() == before
 
 
@@ -93,7 +93,7 @@ def test_too_many_rejected_captions_fail_the_shard_and_keep_its_work(
 ) -> None:
     model, images, data = world
     with pytest.raises(UserError, match=r"captions 3: .* of 40 images have no usable caption .*the limit is 5\.0%"):
-        caption_shard(model, images, data, tmp_path / "3.jsonl", ASKING, tmp_path / "work", Quality())
+        caption_shard(model, images, data, tmp_path / "3.jsonl", SETTINGS, tmp_path / "work", Quality())
     assert not (tmp_path / "3.jsonl").exists()
     assert len((tmp_path / "work/3.jsonl").read_text().splitlines()) == 30  # the sam pictures are ten of the same
     assert all(row["reason"] for row in read_jsonl(tmp_path / "work/3.rejected.jsonl"))
@@ -107,7 +107,7 @@ def test_missing_and_broken_images_are_rejected_with_their_reason(
     broken.write_bytes((data / images[0]).read_bytes()[:400])
     try:
         names = [images[0], "coco/gone.jpg", "coco/zzz.jpg"]
-        caption_shard(model, names, data, tmp_path / "0.jsonl", ASKING, tmp_path / "work", ANYTHING)
+        caption_shard(model, names, data, tmp_path / "0.jsonl", SETTINGS, tmp_path / "work", ANYTHING)
     finally:
         broken.unlink()
     good, gone, cut = read_jsonl(tmp_path / "0.jsonl")
@@ -132,8 +132,8 @@ def test_killed_shard_continues_and_asks_nothing_twice(world: tuple[Path, list[s
     assert not (tmp_path / "cut/0.jsonl").exists()
     again = run()
     images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
-    asking = Asking("What is it?", 2, 40)
-    caption_shard(model, images, data, tmp_path / "whole/0.jsonl", asking, tmp_path / "whole/work", ANYTHING)
+    settings = GenerationSettings("What is it?", 2, 40)
+    caption_shard(model, images, data, tmp_path / "whole/0.jsonl", settings, tmp_path / "whole/work", ANYTHING)
     assert again.wait() == 0
     complete = done[: done.rfind(b"\n") + 1]
     keys = [row["key"] for row in read_jsonl(ledger)]
@@ -151,17 +151,17 @@ def test_folder_of_photographs(
     (photos / "holiday/b ü.png").write_bytes((data / images[1]).read_bytes())
     (photos / "holiday/cut.jpg").write_bytes((data / images[2]).read_bytes()[:400])
     (photos / "notes.txt").write_text("no image")
-    assert caption_folder(model, photos, tmp_path / "out.jsonl", ASKING, tmp_path / "work") == (2, 1)
+    assert caption_folder(model, photos, tmp_path / "out.jsonl", SETTINGS, tmp_path / "work") == (2, 1)
     rows = list(read_jsonl(tmp_path / "out.jsonl"))
     assert [row["image"] for row in rows] == ["a.JPG", "holiday/b ü.png", "holiday/cut.jpg"]
     assert rows[0]["caption"] and rows[1]["caption"] and "cannot be decoded" in rows[2]["error"]
     assert "holiday/cut.jpg" in capsys.readouterr().err
     with pytest.raises(UserError, match="no images in it"):
-        caption_folder(model, tmp_path / "work", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
-    assert caption_folder(model, photos / "a.JPG", tmp_path / "one.jsonl", ASKING, tmp_path / "work") == (1, 0)
+        caption_folder(model, tmp_path / "work", tmp_path / "out.jsonl", SETTINGS, tmp_path / "work")
+    assert caption_folder(model, photos / "a.JPG", tmp_path / "one.jsonl", SETTINGS, tmp_path / "work") == (1, 0)
     assert list(read_jsonl(tmp_path / "one.jsonl")) == rows[:1]
     with pytest.raises(UserError, match="no such file or folder"):
-        caption_folder(model, tmp_path / "gone", tmp_path / "out.jsonl", ASKING, tmp_path / "work")
+        caption_folder(model, tmp_path / "gone", tmp_path / "out.jsonl", SETTINGS, tmp_path / "work")
 
 
 def test_two_captions_in_one_folder_give_what_one_after_the_other_gives(
@@ -243,9 +243,9 @@ def test_photographs_are_turned_upright_and_images_of_a_source_are_read_as_store
 
     # A shard of the corpus, and the same source by its manifest.
     work = tmp_path / "work"
-    caption_shard(model, ["photos/camera.png"], tmp_path, tmp_path / "0.jsonl", ASKING, work, ANYTHING)
+    caption_shard(model, ["photos/camera.png"], tmp_path, tmp_path / "0.jsonl", SETTINGS, work, ANYTHING)
     (row,) = read_jsonl(tmp_path / "0.jsonl")
-    caption_shard(model, ["photos/sideways.png"], tmp_path, tmp_path / "1.jsonl", ASKING, work, ANYTHING)
+    caption_shard(model, ["photos/sideways.png"], tmp_path, tmp_path / "1.jsonl", SETTINGS, work, ANYTHING)
     assert row["caption"] == next(iter(read_jsonl(tmp_path / "1.jsonl")))["caption"]
     about: Any = {
         "source": "photos",
@@ -292,7 +292,7 @@ def test_manifest_of_a_source(world: tuple[Path, list[str], Path], tmp_path: Pat
     rows += [row | {"path": "coco/999.jpg", "status": "missing"}]
     write_manifest(manifest, rows)
     write_findings(manifest, {"coco/999.jpg": "not in the archive"})
-    assert caption_folder(model, manifest, tmp_path / "out.jsonl", ASKING, tmp_path / "work") == (1, 1)
+    assert caption_folder(model, manifest, tmp_path / "out.jsonl", SETTINGS, tmp_path / "work") == (1, 1)
     found, missing = read_jsonl(tmp_path / "out.jsonl")
     assert found["image"] == images[0] and found["caption"]
     assert missing == {"image": "coco/999.jpg", "error": "missing: not in the archive"}

@@ -15,7 +15,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.models.building import load_llava, set_trainable
 from sharegpt4v.models.templates import encode, v1_text
 from sharegpt4v.training.engine import engine_for, parameter_groups
-from sharegpt4v.training.ranks import ALONE
+from sharegpt4v.training.ranks import SINGLE_RANK
 from sharegpt4v.training.run import cosine_schedule, train
 from tiny_llava import COLOURS, SHAPES, write_llava, write_tower_and_llm
 
@@ -40,7 +40,7 @@ def test_the_optimiser_has_the_trainers_defaults_and_decay_groups(tmp_path: Path
     model, _ = load_llava(write_llava(tmp_path))
     set_trainable(model, llm=True, projector=True, vit_from_layer=0)
     recipe = Recipe(**RECIPE, weight_decay=0.1, vision_learning_rate=1e-4)
-    engine: Any = engine_for(model, recipe, tmp_path, ALONE)
+    engine: Any = engine_for(model, recipe, tmp_path, SINGLE_RANK)
     defaults = inspect.signature(TrainingArguments).parameters
     betas = (defaults["adam_beta1"].default, defaults["adam_beta2"].default)
     for group in engine.optimiser.param_groups:

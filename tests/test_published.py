@@ -21,7 +21,7 @@ from transformers import (
 from sharegpt4v.config.base_models import Published, Transformer, VisionTower
 from sharegpt4v.errors import UserError
 from sharegpt4v.models.building import build_llava, load_llava
-from sharegpt4v.models.published import take_llm, take_tower
+from sharegpt4v.models.published import import_llm, import_vision_tower
 from sharegpt4v.models.saving import save_llava
 from sharegpt4v.models.templates import IMAGE, encode, prompt_text, v1_text
 from tiny_llava import PATCH, SIZE, write_tower_and_llm
@@ -72,7 +72,7 @@ def tower_of(folder: Path, image_size: int = SIZE) -> VisionTower:
 
 
 def test_a_language_model_keeps_its_weights_and_learns_what_an_image_is(vicuna: Path, tmp_path: Path) -> None:
-    take_llm(llm_of(vicuna), tmp_path / "out")
+    import_llm(llm_of(vicuna), tmp_path / "out")
     before = AutoModelForCausalLM.from_pretrained(vicuna)
     after = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -87,7 +87,7 @@ def test_a_language_model_keeps_its_weights_and_learns_what_an_image_is(vicuna: 
         old = before.get_parameter(f"{part}.weight").float()
         for row in after.get_parameter(f"{part}.weight")[300:]:
             assert torch.equal(row, old.mean(0).half()), part
-    take_llm(llm_of(vicuna), tmp_path / "again")
+    import_llm(llm_of(vicuna), tmp_path / "again")
     assert (tmp_path / "again/model.safetensors").read_bytes() == (tmp_path / "out/model.safetensors").read_bytes()
     settings = GenerationConfig.from_pretrained(tmp_path / "out")
     assert (settings.do_sample, settings.temperature, settings.top_p) == (False, None, None)
@@ -97,8 +97,8 @@ def test_a_language_model_keeps_its_weights_and_learns_what_an_image_is(vicuna: 
 
 def test_taken_parts_join_into_a_llava(vicuna: Path, tmp_path: Path) -> None:
     tower, _ = write_tower_and_llm(tmp_path)
-    take_llm(llm_of(vicuna), tmp_path / "llm")
-    take_tower(tower_of(tower), tmp_path / "clip")
+    import_llm(llm_of(vicuna), tmp_path / "llm")
+    import_vision_tower(tower_of(tower), tmp_path / "clip")
     model, processor = build_llava(tmp_path / "clip", tmp_path / "llm", seed=0)
     save_llava(model, processor, tmp_path / "llava")
     model, processor = load_llava(tmp_path / "llava")
@@ -120,16 +120,16 @@ def test_what_is_not_as_the_config_says_is_refused(vicuna: Path, tmp_path: Path)
     tower, _ = write_tower_and_llm(tmp_path)
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"vicuna: layers is 2, the config says 5; correct the config"):
-        take_llm(llm_of(vicuna, layers=5), out)
+        import_llm(llm_of(vicuna, layers=5), out)
     with pytest.raises(UserError, match=r"tower: image_size is 24, the config says 48; correct the config"):
-        take_tower(tower_of(tower, 48), out)
+        import_vision_tower(tower_of(tower, 48), out)
     with pytest.raises(UserError, match=r"nobody/nothing: no such folder; expected one, or a Hugging Face id with its"):
-        take_llm(llm_of("nobody/nothing"), out)
+        import_llm(llm_of("nobody/nothing"), out)
     assert not out.exists()
 
 
 def test_a_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"lmsys/nothing at 0{40}: cannot be downloaded") as error:
-        take_llm(llm_of("lmsys/nothing", revision="0" * 40), tmp_path / "out")
+        import_llm(llm_of("lmsys/nothing", revision="0" * 40), tmp_path / "out")
     assert "\n" not in str(error.value)

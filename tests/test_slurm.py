@@ -19,7 +19,7 @@ import pytest
 
 from conftest import BIN, PROJECT, copy_of, snakemake
 from sharegpt4v.errors import UserError
-from sharegpt4v.pipeline.slurm import patient
+from sharegpt4v.pipeline.slurm import retry_until_answered
 from slurm_cluster import Cluster, missing_programs, processes, running_cluster, wait_for
 from smoke_files import made
 from test_resume import lines
@@ -235,7 +235,7 @@ def test_a_controller_that_is_away_is_waited_for_within_limits(
     frozen = run.freeze("scores")
     cluster.stop_controller()
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
-    query = patient(query_job_status, longest_silence=5, pause=1)
+    query = retry_until_answered(query_job_status, longest_silence=5, pause=1)
     with pytest.raises(UserError, match=r"Slurm has not answered `squeue` for .* seconds"):
         asyncio.run(query("squeue", logging.getLogger()))  # type: ignore[arg-type]  # it is a coroutine
     run.until("the run meets the outage", lambda: "Slurm does not answer" in run.said())

@@ -79,12 +79,12 @@ def train(
     compute: Any = None,
     **recipe: Any,
 ) -> None:
-    from sharegpt4v.training.ranks import ALONE
+    from sharegpt4v.training.ranks import SINGLE_RANK
     from sharegpt4v.training.stages import train_stage
 
     data, settings = world[2] / "data", Recipe(**(RECIPE | recipe))
     compute = compute or SINGLE_PROCESS
-    train_stage(start, rows, data, out, settings, 3, out.parent / "work", "finetuning", ALONE, compute)
+    train_stage(start, rows, data, out, settings, 3, out.parent / "work", "finetuning", SINGLE_RANK, compute)
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -255,10 +255,10 @@ def test_rows_are_tokenised_once_and_every_process_reads_the_same(
     image_id = tokenizer.convert_tokens_to_ids("<image>")
     assert len(samples) == len(rows) and samples.images == 24
     assert samples.lengths == [len(sample.ids) for sample in samples]
-    assert samples.learned == [sample.learned for sample in samples]
+    assert samples.supervised == [sample.supervised for sample in samples]
     short = Recipe(**(RECIPE | {"sequence_length": max(samples.lengths) - 3 - 2}))  # an image's mark counts as one
     cut = stored(rows, tokenizer, short, 4, world[2] / "data", tmp_path / "cut")
-    assert cut.learned == [sample.learned for sample in cut] and sum(cut.learned) < sum(samples.learned)
+    assert cut.supervised == [sample.supervised for sample in cut] and sum(cut.supervised) < sum(samples.supervised)
     for sample, one in zip(samples, rows, strict=True):
         trained = encode(tokenizer, *v1_text(one["conversations"]), 4)
         assert (sample.ids, sample.labels) == (trained.ids, trained.labels)
@@ -287,7 +287,7 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world: World, tmp_path: Pa
     pictures = Pictures(samples.images, Squares(24, "pad"), torch.device("cpu"))
 
     everything = list(range(len(samples)))
-    weights = {index: 1 / sum(samples.learned) for index in everything}
+    weights = {index: 1 / sum(samples.supervised) for index in everything}
 
     def loss(rows: Any, capacity: Any, positions: Any = None) -> Any:
         batch = collate(samples, rows, capacity, 0, weights)

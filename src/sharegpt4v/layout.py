@@ -182,7 +182,7 @@ def metrics_of(model: str) -> Path:
 
 def sizes(config: Config) -> list[str]:
     """Return the sizes of language model that a run needs, each once."""
-    captioner = set() if is_taken(config, PRETRAINING_CORPUS) else {config.captioner.size}
+    captioner = set() if is_provided(config, PRETRAINING_CORPUS) else {config.captioner.size}
     return sorted({model.size for model in config.models} | captioner)
 
 
@@ -195,7 +195,7 @@ def trainings(config: Config) -> dict[str, Path]:
     """Return the checkpoints of a run's trainings by name, in the order of the pipeline."""
     return {
         **{f"aligned {size}": aligned(size) for size in sizes(config)},
-        **({} if is_taken(config, PRETRAINING_CORPUS) else {"captioner": CAPTIONER}),
+        **({} if is_provided(config, PRETRAINING_CORPUS) else {"captioner": CAPTIONER}),
         **{f"pretrained {size}": pretrained(size) for size in pretrained_sizes(config)},
         **{model.name: finetuned(model.name) for model in config.models},
     }
@@ -209,7 +209,7 @@ def file_source(config: Config, path: Path) -> str:
     return str(path)
 
 
-def is_taken(config: Config, path: Path) -> bool:
+def is_provided(config: Config, path: Path) -> bool:
     """Whether the stage that makes a file is taken from others and not made here: a source of the config brings it."""
     return file_source(config, path) != str(path)
 

@@ -23,7 +23,7 @@ from harness import CASES, Outcomes, many_cases
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
-from sharegpt4v.models.published import take_llm, take_tower
+from sharegpt4v.models.published import import_llm, import_vision_tower
 from sharegpt4v.training.engine import TorchEngine
 from test_published import llm_of, tower_of
 from tiny_llava import write_llava, write_pictures
@@ -179,22 +179,22 @@ def test_a_pickle_is_read_as_weights_alone(
         names = dict.fromkeys(weights, file.name)
         (vicuna / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
     torch.save(weights, file)
-    take_llm(llm_of(vicuna), tmp_path / "out")
+    import_llm(llm_of(vicuna), tmp_path / "out")
     for content in (weights | {"x": Payload()}, Payload()):
         torch.save(content, file)
         with pytest.raises(UserError) as caught:
-            take_llm(llm_of(vicuna), tmp_path / "bad")
+            import_llm(llm_of(vicuna), tmp_path / "bad")
         assert "\n" not in str(caught.value) and str(vicuna) in str(caught.value)
     file.write_bytes(pickle.dumps(Payload()))
     with pytest.raises(UserError):
-        take_llm(llm_of(vicuna), tmp_path / "bad")
+        import_llm(llm_of(vicuna), tmp_path / "bad")
     assert not list(tmp_path.rglob("pwned")) and not (tmp_path / "bad").exists()
 
 
 def test_safetensors_are_preferred(vicuna: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (vicuna / "pytorch_model.bin").write_bytes(pickle.dumps(Payload()))
-    take_llm(llm_of(vicuna), tmp_path / "out")
+    import_llm(llm_of(vicuna), tmp_path / "out")
     assert not list(tmp_path.rglob("pwned"))
 
 
@@ -214,8 +214,8 @@ def test_published_parts_with_any_damage(
     name = data.draw(st.sampled_from(sorted(path.name for path in kind.iterdir())))
     (folder / name).write_bytes(damaged(data, name, (kind / name).read_bytes()))
     if kind == vicuna:
-        outcomes.of(lambda: take_llm(llm_of(folder), tmp_path / "out"))
+        outcomes.of(lambda: import_llm(llm_of(folder), tmp_path / "out"))
     else:
-        outcomes.of(lambda: take_tower(tower_of(folder), tmp_path / "out"))
+        outcomes.of(lambda: import_vision_tower(tower_of(folder), tmp_path / "out"))
     shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]

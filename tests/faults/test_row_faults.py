@@ -320,7 +320,7 @@ def test_an_empty_corpus_or_shard_is_refused(tmp_path: Path, outcomes: Outcomes,
 @pytest.mark.parametrize("path", ["../secret.png", "coco/../../secret.png", "ABSOLUTE", "coco/\0.png", "", "x" * 300])
 def test_no_path_leads_out_of_the_data(tmp_path: Path, path: str) -> None:
     """Not to a teacher, a page or MLflow, nor to what is read for training and captions, whoever wrote it."""
-    from sharegpt4v.captions.describing import Asking
+    from sharegpt4v.captions.captioning import GenerationSettings
     from sharegpt4v.captions.shards import caption_shard
 
     data, secret = tmp_path / "data", tmp_path / "secret.png"
@@ -336,7 +336,7 @@ def test_no_path_leads_out_of_the_data(tmp_path: Path, path: str) -> None:
         lambda: write_review(out, [row], data, {}),
         lambda: caption_page([(path, "x")], data),
         lambda: Usable(data, missing="report").takes(path, "row 1"),
-        lambda: caption_shard(tmp_path, [path], data, out, Asking("x", 1, 1), tmp_path, quality),
+        lambda: caption_shard(tmp_path, [path], data, out, GenerationSettings("x", 1, 1), tmp_path, quality),
     ):
         with pytest.raises(UserError, match="expected a path below"):
             action()

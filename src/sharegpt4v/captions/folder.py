@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sharegpt4v.captions.describing import Asking, describe
+from sharegpt4v.captions.captioning import GenerationSettings, caption_images
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_jsonl
 from sharegpt4v.image_paths import escaped, inside
 from sharegpt4v.images.folder import images_below, problem_of
 
 
-def caption_folder(model: Path, images: Path, out: Path, asking: Asking, work: Path) -> tuple[int, int]:
+def caption_folder(model: Path, images: Path, out: Path, settings: GenerationSettings, work: Path) -> tuple[int, int]:
     """Describe an image, all below a folder, or those of a manifest; return how many captions and errors.
 
     `model` is the folder of a checkpoint.
@@ -25,11 +25,13 @@ def caption_folder(model: Path, images: Path, out: Path, asking: Asking, work: P
     if not files and not errors:
         raise UserError(f"{images}: no images in it; expected files such as .jpg or .png there or in sub-folders")
     captions: dict[str, str] = {}
-    for name, described in describe(model, files, asking, work / "captions.jsonl", f"captions of {images}").items():
-        if described.error is None:
-            captions[name] = described.text
+    for name, captioned in caption_images(
+        model, files, settings, work / "captions.jsonl", f"captions of {images}"
+    ).items():
+        if captioned.error is None:
+            captions[name] = captioned.text
         else:
-            errors[name] = described.error
+            errors[name] = captioned.error
     write_jsonl(
         out,
         (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.captions.describing import Asking, Described, describe
+from sharegpt4v.captions.captioning import Captioned, GenerationSettings, caption_images
 from sharegpt4v.config.quality import Quality
 from sharegpt4v.corpora.quality import Caption, count_reasons, examine, print_counts, refuse_too_many
 from sharegpt4v.corpora.rows import source_of
@@ -28,7 +28,7 @@ def caption_shard(
     images: Sequence[str],
     data: Path,
     out: Path,
-    asking: Asking,
+    settings: GenerationSettings,
     work: Path,
     quality: Quality,
 ) -> dict[str, int]:
@@ -39,13 +39,13 @@ def caption_shard(
     `quality` allows: then `out` is not written, and the rows are in `<work>/<stem of out>.rejected.jsonl`.
     """
     files = {image: inside(data, image) for image in images}
-    described = describe(model, files, asking, work / f"{out.stem}.jsonl", f"captions {out.stem}")
-    reasons = _reasons(described, asking.instruction, quality)
+    captioned = caption_images(model, files, settings, work / f"{out.stem}.jsonl", f"captions {out.stem}")
+    reasons = _reasons(captioned, settings.instruction, quality)
     rows: list[dict[str, Any]] = [
         {
             "image": image,
-            "sha256": described[image].sha256,
-            "caption": described[image].text,
+            "sha256": captioned[image].sha256,
+            "caption": captioned[image].text,
             "status": "rejected" if reasons[image] else "accepted",
             "reason": reasons[image],
         }
@@ -61,12 +61,12 @@ def caption_shard(
     return dict(Counter(row["reason"] or "accepted" for row in rows))
 
 
-def _reasons(described: dict[str, Described], instruction: str, limits: Quality) -> dict[str, str | None]:
+def _reasons(captioned: dict[str, Captioned], instruction: str, limits: Quality) -> dict[str, str | None]:
     """Return why each caption must not be used, or None."""
-    readable = [image for image, one in described.items() if one.error is None]
+    readable = [image for image, one in captioned.items() if one.error is None]
     captions = [
-        Caption(image, source_of(image), described[image].text, instruction, described[image].finish_reason)
+        Caption(image, source_of(image), captioned[image].text, instruction, captioned[image].finish_reason)
         for image in readable
     ]
-    found: dict[str, str | None] = {image: one.error for image, one in described.items()}
+    found: dict[str, str | None] = {image: one.error for image, one in captioned.items()}
     return found | dict(zip(readable, examine(captions, limits), strict=True))

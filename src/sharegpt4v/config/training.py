@@ -41,8 +41,8 @@ class Recipe(Section):
     )
     loss_parts: Count = Field(
         default=1,
-        description="Parts of a step's samples: the loss is the mean over parts of the mean over each part's learned "
-        "tokens (paper: 16, one per GPU of the released runs). 1: the mean over all learned tokens.",
+        description="Parts of a step's samples: the loss is the mean over parts of the mean over each part's "
+        "supervised tokens (paper: 16, one per GPU of the released runs). 1: the mean over all supervised tokens.",
     )
     group_by_modality_length: bool = Field(
         default=False,

@@ -104,7 +104,7 @@ class Account:
         self.guard.commit(reservation.name, self.guard.cost(line))
         await self._journal.write([(reservation.name, line)])
 
-    def settle(self, reservation: Reservation, record: Mapping[str, Any]) -> None:
+    def commit(self, reservation: Reservation, record: Mapping[str, Any]) -> None:
         """Spend what a reply costs whose record is on disk."""
         self.guard.commit(reservation.name, self.guard.cost(record))
 

@@ -132,7 +132,7 @@ class Batches:
                 where = f"if it is gone for good, remove {self.folder.path / name}.json, and it is asked for again"
                 raise RequestFailed(replace(error.failure, message=f"{error.failure.message}; {where}")) from None
 
-        return await retry(self.run, poll, patient=True)
+        return await retry(self.run, poll, for_hours=True)
 
     async def _collect(self, name: str, batch: Batch | None, queue: Queue) -> None:
         """Keep the replies of a batch that has ended; the rest is asked again or skipped."""

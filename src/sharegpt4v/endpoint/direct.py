@@ -130,14 +130,14 @@ class _Question:
         return sent
 
     async def keep(self, reservation: Reservation, record: dict[str, Any]) -> None:
-        """Put the record of a reply on disk, and settle the reservation."""
+        """Put the record of a reply on disk, and commit the reservation."""
         try:
             await self.run.keep([(self.key, record | {"reservation": reservation.name})])
         except UserError:
             self.account.give_up(reservation)
             self.run.unwritten += 1
             raise
-        self.account.settle(reservation, record)
+        self.account.commit(reservation, record)
 
     async def wait_after(self, failure: Failure) -> None:
         """Wait until the same request may be sent again; `Skipped` or `Stopped` where that makes no sense."""

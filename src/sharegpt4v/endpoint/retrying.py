@@ -11,13 +11,13 @@ from sharegpt4v.endpoint.pacing import back_off
 from sharegpt4v.endpoint.run import Run, Stopped
 
 Result = TypeVar("Result")
-PATIENCE = 6 * 3600  # seconds
+LONGEST_OUTAGE_S = 6 * 3600
 
 
-async def retry(run: Run, call: Callable[[], Awaitable[Result]], patient: bool = False) -> Result:
+async def retry(run: Run, call: Callable[[], Awaitable[Result]], for_hours: bool = False) -> Result:
     """Return what a call gives. When it fails as often as the settings allow, the run stops (`Stopped`).
 
-    A run that has to wait for the endpoint anyway is `patient`: it goes on asking one that is away, for hours.
+    A run that has to wait for the endpoint anyway retries `for_hours` one that is away.
     """
     failures, began = 0, time.monotonic()
     while True:
@@ -29,7 +29,7 @@ async def retry(run: Run, call: Callable[[], Awaitable[Result]], patient: bool =
             run.stop(why or failure.reason)
             raise Stopped
         failures += 1
-        waits = patient and failure.status != GOOD and time.monotonic() - began < PATIENCE
+        waits = for_hours and failure.status != GOOD and time.monotonic() - began < LONGEST_OUTAGE_S
         if failures >= run.settings.endpoint.attempts and not waits:
             run.stop(f"{failure.reason} ({failures} attempts)")
             raise Stopped

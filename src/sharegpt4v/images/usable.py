@@ -25,7 +25,7 @@ NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Usable:
-    """Tells the images below `data` that can be learned from, and counts the rows that are left out for want of one."""
+    """Tells the images below `data` that can be trained on, and counts the rows that are left out for want of one."""
 
     def __init__(
         self, data: Path, bad: Mapping[str, str] = NONE, missing: Policy = "fail", largest_fraction: float = 0.0
@@ -38,7 +38,7 @@ class Usable:
         self._good: set[str] = set()
 
     def takes(self, image: str, place: str) -> bool:
-        """Say whether the row at `place` can be learned from; with "fail", one that cannot is a `UserError`."""
+        """Say whether the row at `place` can be trained on; with "fail", one that cannot is a `UserError`."""
         if image in self._good:
             return True
         file, why = inside(self.data, image), self.bad.get(image)

@@ -31,7 +31,7 @@ Part = Literal["tower", "projector", "llm"]
 
 
 class Tokens(NamedTuple):
-    """A tokenised row with its image's mark once; labels are ids that are learned, or `templates.IGNORED`."""
+    """A tokenised row with its image's mark once; labels are ids that are supervised, or `templates.IGNORED`."""
 
     ids: Sequence[int]
     labels: Sequence[int]
@@ -79,9 +79,9 @@ class Family(ABC):
 
     @abstractmethod
     def encode_rows(self, rows: Iterable[Row], tokenizer: Any, template: str, longest: int) -> Iterator[Tokens | str]:
-        """Yield for each LLaVA row its tokens, uncut, or the reason why nothing of it is learned.
+        """Yield for each LLaVA row its tokens, uncut, or the reason why nothing of it is supervised.
 
-        `template` is that of the recipe; a row of which nothing is learned within `longest` tokens is left out.
+        `template` is that of the recipe; a row of which nothing is supervised within `longest` tokens is left out.
         """
 
     @abstractmethod

@@ -43,7 +43,7 @@ def encode_rows(rows: Iterable[Row], tokenizer: Any, template: str, longest: int
 def _why_left_out(labels: Sequence[int], marks: int, is_read: bool, longest: int) -> str | None:
     """Why the official code learns nothing from a row, or ends at it; None when it learns something.
 
-    A row whose rounds it cannot read to the end is not learned, unless what it read reaches the cut.
+    A row whose rounds it cannot read to the end is not supervised, unless what it read reaches the cut.
     """
     if marks > 1:
         return "several <image> marks for one image"

@@ -26,7 +26,7 @@ FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin"]
 ROWS_PER_BLOCK = 64  # embeddings are padded to a multiple of this, which GPUs multiply faster
 
 
-def take_llm(size: Transformer, out: Path) -> None:
+def import_llm(size: Transformer, out: Path) -> None:
     """Save the published language model of a size, with its tokenizer and greedy generation settings, as `out`.
 
     `UserError` when it cannot be had, or is of another size than the config says.
@@ -66,7 +66,7 @@ def _add_rows(model: Any, tokens: int) -> None:
         rows[before:] = rows[:before].mean(0, dtype=torch.float32).to(rows.dtype)
 
 
-def take_tower(size: VisionTower, out: Path) -> None:
+def import_vision_tower(size: VisionTower, out: Path) -> None:
     """Save the published CLIP as `out`. `UserError` when it cannot be had, or is of another size than the config's."""
     from transformers import AutoConfig, CLIPModel
 

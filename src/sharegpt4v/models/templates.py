@@ -45,7 +45,7 @@ ANSWER = " ASSISTANT: "
 ROLES = ("human", "gpt")
 
 Text = tuple[str, list[tuple[int, int]]]
-"""A text, and the character spans that are learned."""
+"""A text, and the character spans that are supervised."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Sample:
     image: Path | None = None
 
     @cached_property
-    def learned(self) -> int:
-        """How many labels are learned. The first never is: its token follows from nothing."""
+    def supervised(self) -> int:
+        """How many labels are supervised. The first never is: its token follows from nothing."""
         return sum(label != IGNORED for label in self.labels[1:])
 
 
@@ -88,7 +88,7 @@ def v1_text(turns: Sequence[Mapping[str, str]], has_image: bool = True) -> Text:
 
 
 def plain_text(turns: Sequence[Mapping[str, str]], has_image: bool = True) -> Text:
-    """Image and caption alone, all of it learned (labels leave the mark out); `ValueError` for other than two turns."""
+    """Image and caption alone, all supervised (labels leave the mark out); `ValueError` for other than two turns."""
     if len(turns) != 2 or not has_image or IMAGE not in turns[0]["value"]:
         raise ValueError("not an image with a question that holds <image> and a caption")
     caption = turns[1]["value"]
@@ -117,7 +117,7 @@ def prompt_ids(tokenizer: Any, prompt: str, image_tokens: int) -> list[int]:
 def encode_all(
     tokenizer: Any, texts: Sequence[tuple[str, Sequence[tuple[int, int]]]]
 ) -> list[tuple[list[int], list[int]]]:
-    """Ids and labels of many texts with their spans at once, each `<image>` one id that is not learned."""
+    """Ids and labels of many texts with their spans at once, each `<image>` one id without supervision."""
     if not texts:
         return []
     found = tokenizer(

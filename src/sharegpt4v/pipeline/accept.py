@@ -21,7 +21,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.pipeline.rerun import code_of_stage
 from sharegpt4v.pipeline.stages import STAGES
-from sharegpt4v.pipeline.start import take_folder
+from sharegpt4v.pipeline.start import lock_folder
 
 METADATA = Path(".snakemake/metadata")
 CODE = re.compile(r"'[0-9a-f]{16}'")  # among the params of a job, as Snakemake notes them
@@ -39,7 +39,7 @@ def accept(stages: Sequence[str], because: str) -> dict[str, int]:
         raise UserError("--because: empty; expected why the results are the same, which goes into their provenance")
     if not METADATA.is_dir():
         raise UserError(f"{Path.cwd()}: no run of the pipeline here; expected {METADATA}")
-    take_folder()
+    lock_folder()
     accepted = dict.fromkeys(stages, 0)
     for file, noted in _notes(stages):
         stage, now = noted["rule"], repr(code_of_stage(noted["rule"]))

@@ -48,13 +48,13 @@ def keep_asking() -> None:
     if executor := sys.modules.get(EXECUTOR):
         # It asks sacct in place of the profile's squeue whenever it cannot learn how long squeue lists ended jobs.
         executor.get_min_job_age = lambda: sys.maxsize  # type: ignore[attr-defined]
-        executor.query_job_status = patient(executor.query_job_status)  # type: ignore[attr-defined]
+        executor.query_job_status = retry_until_answered(executor.query_job_status)  # type: ignore[attr-defined]
         executor.Executor.next_seconds_between_status_checks = property(
             lambda self: self.workflow.remote_execution_settings.seconds_between_status_checks, lambda self, value: None
         )
 
 
-def patient(query: Query, longest_silence: float = LONGEST_SILENCE, pause: float = 5.0) -> Query:
+def retry_until_answered(query: Query, longest_silence: float = LONGEST_SILENCE, pause: float = 5.0) -> Query:
     """Return a status query that repeats the given one until Slurm answers, at most for `longest_silence` seconds.
 
     A job that was listed before and is no more has ended without a word: it counts as failed, and is tried again. So

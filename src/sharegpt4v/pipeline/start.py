@@ -56,7 +56,7 @@ def begin(config: Config) -> None:
     What a run that was killed left is ended and removed: jobs in Slurm, processes, temporary files.
     """
     try:
-        take_folder()
+        lock_folder()
         end_leftover_jobs(Path.cwd())
         end_leftovers(Path.cwd())
         remove_leftovers(Path.cwd())
@@ -67,7 +67,7 @@ def begin(config: Config) -> None:
         write_json(layout.RUN_CONFIG, resolved)
 
 
-def take_folder() -> None:
+def lock_folder() -> None:
     """Lock this folder until the process ends; a `UserError` when a run is working in it.
 
     The lock is the kernel's, so that a run that was killed leaves none behind.
@@ -82,6 +82,6 @@ def take_folder() -> None:
 
 def endpoints(config: Config) -> dict[str, Endpoint]:
     """Return the sections, by their keys, whose endpoints a run asks: the teacher is not where seed captions are
-    taken."""
-    taken = layout.is_taken(config, layout.SEED_CAPTIONS)
-    return {name: section for name, section in config.endpoints.items() if not (taken and name == "teacher")}
+    provided."""
+    provided = layout.is_provided(config, layout.SEED_CAPTIONS)
+    return {name: section for name, section in config.endpoints.items() if not (provided and name == "teacher")}

@@ -43,7 +43,7 @@ class Estimate:
         captioned = sum(expected_images(config, name) for name in config.captions.sources)
         seeds = sum(config.teacher.captions.values())
         costs = {"source": self._sources()}
-        if not layout.is_taken(config, layout.SEED_CAPTIONS):
+        if not layout.is_provided(config, layout.SEED_CAPTIONS):
             costs["seed_captions"] = self._seed_captions(seeds)
         vocabulary = self.models.tokenizer.vocabulary
         made = [self.models.llm[size] for size in sizes]
@@ -53,7 +53,7 @@ class Estimate:
         costs["alignment"] = self._training(
             "alignment", sizes, config.alignment, self._images("llava"), "short_caption_tokens"
         )
-        if not layout.is_taken(config, layout.PRETRAINING_CORPUS):
+        if not layout.is_provided(config, layout.PRETRAINING_CORPUS):
             costs["captioner"] = self._training(
                 "captioner", [config.captioner.size], config.captioner.recipe, seeds, "caption_tokens"
             )

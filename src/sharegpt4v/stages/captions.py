@@ -16,7 +16,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import DEFAULT, code_roots
 
 if TYPE_CHECKING:
-    from sharegpt4v.captions.describing import Asking
+    from sharegpt4v.captions.captioning import GenerationSettings
     from sharegpt4v.config import Config
 
 
@@ -33,18 +33,18 @@ def run(config: Config, shard: str) -> None:
         images_of(number, count, images),
         layout.DATA,
         layout.caption_shard(shard),
-        asking(config),
-        layout.work_of("captions", code_of("captions.describing", *code_roots(DEFAULT))),
+        generation_settings(config),
+        layout.work_of("captions", code_of("captions.captioning", *code_roots(DEFAULT))),
         config.captions.quality,
     )
 
 
-def asking(config: Config) -> Asking:
+def generation_settings(config: Config) -> GenerationSettings:
     """Return how the config asks the captioner about an image."""
-    from sharegpt4v.captions.describing import Asking
+    from sharegpt4v.captions.captioning import GenerationSettings
     from sharegpt4v.captions.rows import read_instruction
 
-    return Asking(
+    return GenerationSettings(
         read_instruction(layout.of_project(config.captioner.instruction)),
         config.captions.batch_size,
         config.captions.max_new_tokens,

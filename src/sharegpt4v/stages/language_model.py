@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def run(config: Config, size: str) -> None:
     """Write checkpoints/base/llm-SIZE; `size` is a name in base_models.llm of the config."""
     from sharegpt4v.mini.base_stage import make_llm
-    from sharegpt4v.models.published import take_llm
+    from sharegpt4v.models.published import import_llm
 
     models = config.base_models
     if size not in models.llm:
         raise UserError(f"size {size!r} is not in base_models.llm; expected one of {', '.join(models.llm)}")
     llm = models.llm[size]
     if llm.published:
-        take_llm(llm, layout.llm(size))
+        import_llm(llm, layout.llm(size))
     else:
         settings = f"{llm.model_dump_json()}{models.llm_training.model_dump_json()}{config.seed}"
         work = layout.work_of(f"llm-{size}", code_of("stages.language_model"), settings)

@@ -17,5 +17,5 @@ def run(config: Config) -> None:
     """Write results/mixture.csv, a row per corpus and source; rows of a provided corpus are counted."""
     from sharegpt4v.corpora.arithmetic import write_mixture
 
-    made = [(corpus, not layout.is_taken(config, corpus)) for corpus in layout.corpora(config)]
+    made = [(corpus, not layout.is_provided(config, corpus)) for corpus in layout.corpora(config)]
     write_mixture(made, layout.MIXTURE)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def run(config: Config) -> None:
     """Write checkpoints/base/vision-tower."""
     from sharegpt4v.mini.base_stage import make_tower
-    from sharegpt4v.models.published import take_tower
+    from sharegpt4v.models.published import import_vision_tower
 
     tower = config.base_models.vision_tower
     if tower.published:
-        take_tower(tower, layout.TOWER)
+        import_vision_tower(tower, layout.TOWER)
     else:
         captions, images = layout.SHORT_CAPTIONS, layout.SHORT_CAPTION_IMAGES
         make_tower(captions, images, layout.TOWER, tower, layout.TOKENIZER, config.seed)

@@ -26,13 +26,13 @@ Step = list[list[int]]
 
 @dataclass(frozen=True)
 class Dealer:
-    """Deals samples of `lengths` tokens, with their `learned` tokens and whether they have an image, into steps.
+    """Deals samples of `lengths` tokens, with their `supervised` tokens and whether they have an image, into steps.
 
     `row_length` is the longest that a row may be, in tokens, with the visual ones.
     """
 
     lengths: Sequence[int]
-    learned: Sequence[int]
+    supervised: Sequence[int]
     with_image: Sequence[bool]
     recipe: Recipe
     seed: int
@@ -61,13 +61,13 @@ class Dealer:
             epoch += 1
 
     def weights(self, step: Step) -> dict[int, float]:
-        """What each learned token of a sample counts.
+        """What each supervised token of a sample counts.
 
         The loss of a step is the mean over all its rows, or the mean over its parts of their means.
         """
         by_samples = self.recipe.batch_of == "samples"
         groups = step if by_samples else [[index for row in step for index in row]]
-        totals = [max(1, sum(self.learned[index] for index in group)) for group in groups]
+        totals = [max(1, sum(self.supervised[index] for index in group)) for group in groups]
         return {
             index: 1 / (len(groups) * total) for group, total in zip(groups, totals, strict=True) for index in group
         }
@@ -79,7 +79,7 @@ class Dealer:
         length, go through at a time.
         """
         if self.recipe.batch_of == "rows":
-            mine, most = list(ranks.share(step)), math.ceil(self.recipe.batch_size / ranks.count)
+            mine, most = list(ranks.shard(step)), math.ceil(self.recipe.batch_size / ranks.count)
             size = min(rows_at_once or most, most)
             mine += [[]] * (math.ceil(most / size) * size - len(mine))
             return [(mine[start : start + size], self.row_length) for start in range(0, len(mine), size)]

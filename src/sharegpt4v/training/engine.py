@@ -104,9 +104,9 @@ class TorchEngine:
         return total
 
     def save(self, step: int) -> None:
-        learned = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         with open_atomically(self.path) as file:
-            torch.save({"step": step, "model": learned, "optimiser": self.optimiser.state_dict()}, file)
+            torch.save({"step": step, "model": trained, "optimiser": self.optimiser.state_dict()}, file)
 
     def load(self) -> int:
         if not self.path.exists():
@@ -154,7 +154,7 @@ class DeepSpeedEngine:
     def save(self, step: int) -> None:
         name = f"step-{step}"
         self.engine.save_checkpoint(str(self.folder), name, save_latest=False, exclude_frozen_parameters=True)
-        self.ranks.total(0)  # wait until every process has written its part
+        self.ranks.all_reduce_sum(0)  # wait until every process has written its part
         if self.ranks.rank == 0:
             write_json(self.folder / "complete.json", {"step": step})
             for older in self.folder.glob("step-*"):
@@ -165,7 +165,7 @@ class DeepSpeedEngine:
         complete = self.folder / "complete.json"
         # One process looks, since files may show on the other nodes later.
         here = read_json(complete)["step"] if self.ranks.rank == 0 and complete.exists() else 0
-        step = round(self.ranks.total(here)[0])
+        step = round(self.ranks.all_reduce_sum(here)[0])
         if step:
             path, _ = self.engine.load_checkpoint(str(self.folder), f"step-{step}", load_module_strict=False)
             if path is None:

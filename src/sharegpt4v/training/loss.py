@@ -28,9 +28,9 @@ class Loss(torch.nn.Module):
 
 
 def loss_of(model: Any, batch: Batch, pixels: Pixels | None) -> torch.Tensor:
-    """Cross-entropy of the learned tokens, each times its weight: what these rows add to the loss of the step.
+    """Cross-entropy of the supervised tokens, each times its weight: what these rows add to the loss of the step.
 
-    The vocabulary is only scored at positions that are learned from: most of a row is image and prompt.
+    The vocabulary is only scored at supervised positions: most of a row is image and prompt.
     """
     if family := family_of(model):
         hidden = family.hidden(model, batch.ids, batch.positions, pixels)
@@ -38,7 +38,7 @@ def loss_of(model: Any, batch: Batch, pixels: Pixels | None) -> torch.Tensor:
         hidden = model.model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False).last_hidden_state
     hidden = hidden[:, :-1]
     targets = batch.labels[:, 1:]
-    learned = targets != IGNORED
-    logits = model.lm_head(hidden[learned]).float()
-    losses = torch.nn.functional.cross_entropy(logits, targets[learned], reduction="none")
-    return (losses * batch.weights[:, 1:][learned]).sum()
+    supervised = targets != IGNORED
+    logits = model.lm_head(hidden[supervised]).float()
+    losses = torch.nn.functional.cross_entropy(logits, targets[supervised], reduction="none")
+    return (losses * batch.weights[:, 1:][supervised]).sum()

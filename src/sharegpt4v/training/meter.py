@@ -56,7 +56,7 @@ class Meter:
 class Records(ExitStack):
     """The rows of a training as two records in `folder`, each with the `step`.
 
-    `METRICS` holds what was learned, and is equal when the same is trained again; so it may lie in the checkpoint.
+    `METRICS` holds the losses, and is equal when the same is trained again; so it may lie in the checkpoint.
     `SPEEDS` holds all else of a row, which differs from time to time.
     """
 

@@ -118,8 +118,8 @@ def collate(
 ) -> Batch:
     """Lay packed `rows` out as one batch of rows of `capacity` tokens; row ends are padding.
 
-    `weights` holds for each sample what each of its learned tokens counts. The first label of each sample is ignored:
-    its token is predicted from the sample before it.
+    `weights` holds for each sample what each of its supervised tokens counts. The first label of each sample is
+    ignored: its token is predicted from the sample before it.
     """
     ids = torch.full((len(rows), capacity), pad, dtype=torch.long)
     labels = torch.full((len(rows), capacity), IGNORED, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""This process among those that train one model together: its rank, its share of a batch, what all of them agree on.
+"""This process among those that train one model together: its rank, its shard of a batch, what all of them agree on.
 
 torchrun starts the processes and tells each its place in the environment; a process started by itself is alone.
 """
@@ -26,11 +26,11 @@ class Ranks:
     rank: int = 0
     count: int = 1
 
-    def share(self, rows: Sequence[T]) -> Sequence[T]:
+    def shard(self, rows: Sequence[T]) -> Sequence[T]:
         """Return this process's part of the rows of a batch; together the parts are the batch."""
         return rows[self.rank :: self.count]
 
-    def total(self, *values: float) -> list[float]:
+    def all_reduce_sum(self, *values: float) -> list[float]:
         """Sum each value over all processes. Every process has to call it, at the same step."""
         if self.count == 1:
             return list(values)
@@ -38,7 +38,7 @@ class Ranks:
         torch.distributed.all_reduce(summed)
         return [float(value) for value in summed.tolist()]
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def broadcast_from_rank0(self, make: Callable[[], T]) -> T:
         """Return what `make` gives in the first process; the others wait for it. Every process has to call it.
 
         A `UserError` there is one in every process.
@@ -57,7 +57,7 @@ class Ranks:
         return told[0]  # type: ignore[no-any-return]
 
 
-ALONE = Ranks()
+SINGLE_RANK = Ranks()
 
 
 def join(wait_minutes: float) -> Ranks:
@@ -67,7 +67,7 @@ def join(wait_minutes: float) -> Ranks:
     """
     count = int(os.environ.get("WORLD_SIZE", 1))
     if count == 1:
-        return ALONE
+        return SINGLE_RANK
     backend = "nccl" if choose_device().type == "cuda" else "gloo"
     torch.distributed.init_process_group(backend, timeout=timedelta(minutes=wait_minutes))
     return Ranks(int(os.environ["RANK"]), count)

@@ -1,4 +1,4 @@
-"""From LLaVA rows to training samples; a row that cannot be learned from is counted, never skipped silently."""
+"""From LLaVA rows to training samples; a row that cannot be used is counted, never skipped silently."""
 
 from __future__ import annotations
 

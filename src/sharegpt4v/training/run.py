@@ -25,7 +25,7 @@ from sharegpt4v.training.loss import Pixels
 from sharegpt4v.training.meter import LEFT_OUT, Meter
 from sharegpt4v.training.packing import Batch
 from sharegpt4v.training.pictures import Pictures
-from sharegpt4v.training.ranks import ALONE, Ranks
+from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
@@ -52,7 +52,7 @@ def train(
     pictures: Pictures | None = None,
     pad: int = 0,
     record: Callable[[dict[str, float]], None] = lambda _: None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_RANK,
     rows_at_once: int | None = None,
     image_tokens: int = 1,
 ) -> None:
@@ -91,7 +91,9 @@ def train(
         loss_here = engine.step(map(with_pixels, parts), schedule(step))
         overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
         counts = sum(part.samples for part in parts), sum(part.ids.numel() for part in parts)
-        loss, due, stop, read, tokens, lost = ranks.total(loss_here, overdue, bool(asked), *counts, sum(left_out))
+        loss, due, stop, read, tokens, lost = ranks.all_reduce_sum(
+            loss_here, overdue, bool(asked), *counts, sum(left_out)
+        )
         if ranks.rank == 0:
             row = meter.step(step + 1, loss, schedule(step), round(read), round(tokens))
             record(row | ({LEFT_OUT: round(lost)} if lost else {}))

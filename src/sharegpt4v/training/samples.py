@@ -1,7 +1,7 @@
 """Training samples on disk: tokenised once, then mapped by every process, so that all share the pages and hold none.
 
 A folder of three files without gaps: the ids of all samples, an image's mark once; the paths of their images; a record
-per sample that says where its own end. A negative id is one that is not learned: the id itself is its complement.
+per sample that says where its own end. A negative id is one that is not supervised: the id itself is its complement.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Tally:
         return f"{self.cut:,} of {self.read:,} rows cut{reasons}"
 
 
-RECORD = np.dtype([("ids_end", "<i8"), ("image_end", "<i8"), ("length", "<i4"), ("learned", "<i4")])
+RECORD = np.dtype([("ids_end", "<i8"), ("image_end", "<i8"), ("length", "<i4"), ("supervised", "<i4")])
 
 
 class Samples(Sequence[Sample]):
@@ -57,9 +57,9 @@ class Samples(Sequence[Sample]):
         return self._records["length"].tolist()  # type: ignore[no-any-return]
 
     @property
-    def learned(self) -> list[int]:
-        """How many labels of each sample are learned."""
-        return self._records["learned"].tolist()  # type: ignore[no-any-return]
+    def supervised(self) -> list[int]:
+        """How many labels of each sample are supervised."""
+        return self._records["supervised"].tolist()  # type: ignore[no-any-return]
 
     @property
     def with_image(self) -> list[bool]:
@@ -106,8 +106,8 @@ def write_samples(folder: Path, rows: Iterable[Tokens], image_id: int, image_tok
                 ids_end += ids.write(np.where(labels == IGNORED, ~stored, stored).tobytes()) // stored.itemsize
                 image_end += paths.write((row.image or "").encode())
                 length = len(labels) + (image_tokens - 1 if row.image else 0)
-                learned = np.count_nonzero(labels[1:] != IGNORED)
-                records.write(np.array((ids_end, image_end, length, learned), RECORD).tobytes())
+                supervised = np.count_nonzero(labels[1:] != IGNORED)
+                records.write(np.array((ids_end, image_end, length, supervised), RECORD).tobytes())
                 images.update([row.image] if row.image else [])
         counted = {"read": tally.read, "cut": tally.cut, "left_out": dict(tally.left_out)}
         about = {"image_id": image_id, "image_tokens": image_tokens, "images": len(images), "rows": counted}
@@ -120,8 +120,8 @@ def lengths_of(samples: Sequence[Sample]) -> list[int]:
 
 
 def learned_of(samples: Sequence[Sample]) -> list[int]:
-    """Return how many labels of each sample are learned, without reading those that lie on disk."""
-    return samples.learned if isinstance(samples, Samples) else [sample.learned for sample in samples]
+    """Return how many labels of each sample are supervised, without reading those that lie on disk."""
+    return samples.supervised if isinstance(samples, Samples) else [sample.supervised for sample in samples]
 
 
 def with_image_of(samples: Sequence[Sample]) -> list[bool]:

@@ -32,7 +32,7 @@ from sharegpt4v.provenance import provenance
 from sharegpt4v.training.launch import all_ranks
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
 from sharegpt4v.training.pictures import Pictures
-from sharegpt4v.training.ranks import ALONE, Ranks
+from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
 from sharegpt4v.training.rows import read_rows, tokenise
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
@@ -77,7 +77,7 @@ def train_stage(
     seed: int,
     work: Path,
     stage_name: str,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_RANK,
     compute: Compute = SINGLE_PROCESS,
     images: Usable | None = None,
     speeds: Path | None = None,
@@ -97,10 +97,10 @@ def train_stage(
     images = images or Usable(data)
     name = DEFAULT if isinstance(start, tuple) else name_in(start)
     family = family_named(name)
-    about = ranks.from_first(lambda: _provenance(start, rows, recipe, seed, stage_name, name))
+    about = ranks.broadcast_from_rank0(lambda: _provenance(start, rows, recipe, seed, stage_name, name))
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
-        ranks.from_first(lambda: held.enter_context(WriterLock(state)).path)
+        ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
         model, processor = family.build(*start, seed) if isinstance(start, tuple) else family.load(start)
         processor = family.processor(model.config, processor.tokenizer, recipe.image_aspect_ratio)
         image_tokens = family.image_tokens(model.config)
@@ -109,7 +109,7 @@ def train_stage(
             read = (row for _, row in read_rows(rows, data, stage_name, images))
             return _tokenised(state, read, family, processor.tokenizer, image_tokens, recipe, stage_name)
 
-        samples = Samples(ranks.from_first(store), data)
+        samples = Samples(ranks.broadcast_from_rank0(store), data)
         device = choose_device()
         model.to(device, torch.float32)
         family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)

@@ -17,7 +17,7 @@ from pathlib import Path
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.generation.engine import code_roots
-from sharegpt4v.stages.captions import asking
+from sharegpt4v.stages.captions import generation_settings
 from sharegpt4v.verbs.options import add_config, add_engine, add_path, config_of
 
 
@@ -45,9 +45,9 @@ def run(options: Namespace) -> None:
     from sharegpt4v.captions.folder import caption_folder
 
     config, images = config_of(options), options.images.expanduser()
-    work = layout.work_of("own-captions", code_of("captions.describing", *code_roots(options.engine)))
+    work = layout.work_of("own-captions", code_of("captions.captioning", *code_roots(options.engine)))
     upright = options.upright
     if upright is None:
         upright = config.captions.upright_photographs and images.suffix != ".parquet"
-    how = replace(asking(config), upright=upright, engine=options.engine)
+    how = replace(generation_settings(config), upright=upright, engine=options.engine)
     caption_folder(options.model, images, options.out, how, work)

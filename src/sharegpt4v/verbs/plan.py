@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
     provided = [
         f"{path} (from {Path(layout.file_source(config, path)).stem})"
         for path in (layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS)
-        if layout.is_taken(config, path)
+        if layout.is_provided(config, path)
     ]
     same = not layout.RUN_CONFIG.exists() or read_json(layout.RUN_CONFIG)["name"] == config.name
     own = same and not options.set

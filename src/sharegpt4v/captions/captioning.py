@@ -15,7 +15,7 @@ from sharegpt4v.provenance import hash_of
 
 
 @dataclass(frozen=True)
-class Asking:
+class GenerationSettings:
     """How images are asked about: as the captioner was trained, by the named `engine`, `batch_size` at a time.
 
     `image_aspect_ratio` is that of the captioner's recipe, "square" or "pad"; `upright` turns images by their EXIF.
@@ -30,7 +30,7 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Described:
+class Captioned:
     """An image's caption and how it ended ("stop" or "length"), or the `error` that kept it from being read."""
 
     sha256: str
@@ -39,19 +39,24 @@ class Described:
     error: str | None
 
 
-def describe(
-    model: Path, images: Mapping[str, Path], asking: Asking, ledger_path: Path, what: str
-) -> dict[str, Described]:
+def caption_images(
+    model: Path, images: Mapping[str, Path], settings: GenerationSettings, ledger_path: Path, what: str
+) -> dict[str, Captioned]:
     """Caption `images` (name → file) with the checkpoint `model`; return the captions by name.
 
     What the ledger holds is not asked for again, and the model is only loaded when something is left to ask. A broken
-    or missing file is described by its `error` and stops nothing.
+    or missing file is returned with its `error` and skipped.
     """
     model_hash = hash_of(model)
     hashes = {name: _hash(path) for name, path in images.items()}
     keys = {
         name: key_of(
-            model_hash, sha256, asking.instruction, asking.max_new_tokens, asking.image_aspect_ratio, asking.upright
+            model_hash,
+            sha256,
+            settings.instruction,
+            settings.max_new_tokens,
+            settings.image_aspect_ratio,
+            settings.upright,
         )
         for name, sha256 in hashes.items()
         if sha256
@@ -60,11 +65,11 @@ def describe(
         pending = {key: images[name] for name, key in keys.items() if key not in ledger}
         progress = Progress(what, len(images), "images", done=len(images) - len(pending))
         if pending:
-            _ask(model, pending, asking, ledger, progress)
+            _ask(model, pending, settings, ledger, progress)
         return {
-            name: _described(hashes[name], ledger[keys[name]])
+            name: _captioned(hashes[name], ledger[keys[name]])
             if name in keys
-            else Described("", "", "stop", "the file is missing or cannot be read")
+            else Captioned("", "", "stop", "the file is missing or cannot be read")
             for name in images
         }
 
@@ -76,13 +81,15 @@ def _hash(path: Path) -> str:
         return ""
 
 
-def _ask(model: Path, pending: Mapping[str, Path], asking: Asking, ledger: Ledger, progress: Progress) -> None:
+def _ask(
+    model: Path, pending: Mapping[str, Path], settings: GenerationSettings, ledger: Ledger, progress: Progress
+) -> None:
     keys = list(pending)
     requests = [
-        Request(asking.instruction, path, asking.max_new_tokens, asking.image_aspect_ratio, asking.upright)
+        Request(settings.instruction, path, settings.max_new_tokens, settings.image_aspect_ratio, settings.upright)
         for path in pending.values()
     ]
-    with open_engine(asking.engine, model, asking.batch_size) as engine:
+    with open_engine(settings.engine, model, settings.batch_size) as engine:
         for index, answer in engine.answer(requests):
             ledger.append(
                 keys[index], {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error}
@@ -90,5 +97,5 @@ def _ask(model: Path, pending: Mapping[str, Path], asking: Asking, ledger: Ledge
             progress.advance()
 
 
-def _described(sha256: str, record: Mapping[str, Any]) -> Described:
-    return Described(sha256, record["text"], record["finish_reason"], record["error"])
+def _captioned(sha256: str, record: Mapping[str, Any]) -> Captioned:
+    return Captioned(sha256, record["text"], record["finish_reason"], record["error"])
