@@ -82,7 +82,7 @@ include: "workflow/rules/sources.smk"
 
 
 # What a source provides as it was published is not made here.
-if not layout.is_taken(run, layout.SEED_CAPTIONS):
+if not layout.is_provided(run, layout.SEED_CAPTIONS):
 
     include: "workflow/rules/seed_captions.smk"
 
@@ -91,7 +91,7 @@ include: "workflow/rules/base_models.smk"
 include: "workflow/rules/captioner.smk"
 
 
-if not layout.is_taken(run, layout.PRETRAINING_CORPUS):
+if not layout.is_provided(run, layout.PRETRAINING_CORPUS):
 
     include: "workflow/rules/captions.smk"
 

@@ -1,4 +1,4 @@
-"""Whether better captions help in the drawn world: gains over several seeds, with their standard errors.
+"""Whether better captions help in the synthetic world: gains over several seeds, with their standard errors.
 
     python benchmarks/claim.py --seeds 5
 

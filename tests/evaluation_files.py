@@ -1,4 +1,4 @@
-"""The drawn world's benchmarks in their official files, with complete answers and verdicts, for tests to spoil."""
+"""The synthetic world's benchmarks in their official files, with complete answers and verdicts, for tests to spoil."""
 
 from __future__ import annotations
 

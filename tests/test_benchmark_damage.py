@@ -1,6 +1,6 @@
 """Every file that a benchmark reads, damaged as files are: a byte-order mark is read, all else is one clear line.
 
-The official files of the drawn world, answer files and judge's replies, each as a folder, in UTF-16 and in Latin-1.
+The official files of the synthetic world, answer files and judge's replies, each as a folder, in UTF-16 and in Latin-1.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def first_prompts(evaluation: Path) -> str:
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Path:
-    """The benchmarks of the drawn world, in the tree of LLaVA's eval.zip."""
+    """The benchmarks of the synthetic world, in the tree of LLaVA's eval.zip."""
     write_benchmarks(tmp_path / "eval.zip", 8, seed=0, pixels=48)
     with zipfile.ZipFile(tmp_path / "eval.zip") as archive:
         archive.extractall(tmp_path)

@@ -76,7 +76,7 @@ class Run:
         cluster.runs.append(self.process)
 
     def until(self, what: str, condition: Callable[[], object], seconds: float = 240) -> None:
-        """Wait for something to happen while the run goes on."""
+        """Wait for something to happen while the run continues."""
 
         def happened() -> object:
             found = condition()

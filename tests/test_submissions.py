@@ -23,7 +23,7 @@ SUBMITTED = [name for name, benchmark in CATALOGUE.items() if benchmark.submissi
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The official folders of all benchmarks in the drawn world, few questions each."""
+    """The official folders of all benchmarks in the synthetic world, few questions each."""
     folder = tmp_path_factory.mktemp("evaluation")
     write_benchmarks(folder / "eval.zip", 16, seed=0, pixels=48)
     with zipfile.ZipFile(folder / "eval.zip") as archive:

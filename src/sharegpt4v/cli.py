@@ -28,7 +28,7 @@ VERBS = (
     "timings", "accept", "pull", "stage",
 )  # fmt: skip
 
-QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # progress is told by the verbs
+QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # the verbs show progress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

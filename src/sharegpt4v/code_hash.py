@@ -1,7 +1,7 @@
 """What code a stage depends on, as a hash: a stage is rerun when this changes, and not when other code does.
 
 The code of a stage is its module in `stages` and every module of this package that it imports, directly or through
-others, wherever in a file the import stands. What counts is its meaning: comments, docstrings, formatting and the types
+others, wherever in a file the import is. What counts is its meaning: comments, docstrings, formatting and the types
 of arguments and variables may change. The types of a class's fields do count, for dataclasses and pydantic read them.
 """
 

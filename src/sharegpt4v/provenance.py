@@ -1,4 +1,4 @@
-"""How an artefact came about: ``provenance.json`` beside it names the code, the settings, the seed and the inputs.
+"""The provenance of an artefact: ``provenance.json`` beside it names the code, the settings, the seed and the inputs.
 
 No time, no machine and no commit is in it, so that the same work gives the same bytes: it names the code by its hash,
 which another commit leaves as it is. When a job ran, and at which commit, is among the logs (see `job_record`).

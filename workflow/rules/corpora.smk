@@ -2,7 +2,7 @@
 
 
 rule instruction_mix:
-    """An instruction mix in which seed captions stand in the places of its detail captions."""
+    """An instruction mix in which seed captions replace its detail captions."""
     input:
         mix=mix_file(run),
         detail=layout.manifest("llava-detail23k"),

@@ -18,8 +18,8 @@ def caption_folder(model: Path, images: Path, out: Path, settings: GenerationSet
     `model` is the folder of a checkpoint.
 
     `out` becomes JSON lines {image, caption} or {image, error}, sorted by image, a path relative to the folder or to
-    the manifest's data/. An image that cannot be read stops nothing. Captions are kept in `<work>/captions.jsonl`, so
-    the same call again asks only for what is new. `UserError` when there are no images.
+    the manifest's data/. An image that cannot be read is reported and skipped. Captions are kept in
+    `<work>/captions.jsonl`, so the same call again asks only for what is new. `UserError` when there are no images.
     """
     files, errors = _manifest(images) if images.suffix == ".parquet" else _folder(images)
     if not files and not errors:

@@ -11,7 +11,7 @@ from sharegpt4v.files import read_json
 
 
 def read_instruction(path: Path) -> str:
-    """Return the one instruction that stands before every image, in training and afterwards."""
+    """Return the one instruction that precedes every image, in training and afterwards."""
     try:
         instruction = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:

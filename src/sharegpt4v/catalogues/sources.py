@@ -1,7 +1,7 @@
 """The catalogue of sources: which archives, URL lists and folders make up the images of the paper.
 
 A catalogue is a tab-separated table, ``config/sources.tsv`` for the paper and ``config/sources.mini.tsv`` for the
-drawn world. Its rows are the download page of the paper's data, as data: address, size, hash, licence, login.
+synthetic world. Its rows are the download page of the paper's data, as data: address, size, hash, licence, login.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def _unknown(location: Location, name: str, known: Iterable[str], where: str) ->
 
 
 def _repeated(location: Location, names: Iterable[str], *key: str) -> Iterator[Complaint]:
-    """Complain of each name that stands in a list for the second time."""
+    """Complain of each name that is in a list for the second time."""
     seen: Counter[str] = Counter()
     for number, name in enumerate(names):
         seen[name] += 1

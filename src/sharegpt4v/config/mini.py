@@ -16,7 +16,7 @@ class InstructionRows(Section):
 
 
 class Mini(Section):
-    """The world that the project draws itself, so that the whole paper runs on a laptop."""
+    """The synthetic world, which the project draws itself, so that the whole paper runs on a laptop."""
 
     images: dict[SourceName, CountOrNone] = Field(description="Images to draw for each source.")
     instruction_rows: InstructionRows = Field(

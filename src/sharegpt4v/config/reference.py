@@ -19,12 +19,12 @@ SCHEMA = PROJECT / "config/schema.json"
 PAGE = PROJECT / "docs/reference/config.md"
 COMMAND = "python -m sharegpt4v.config.reference"
 
-# Parts that stand in lists. A list replaces the one below it, so they have to be whole even in a partial preset.
+# Parts in lists. A list replaces the one below it, so they have to be whole even in a partial preset.
 WHOLE = {"TrainedModel", "SubstitutionPair"}
 
 INTRODUCTION = f"""# Config
 
-Every number and path of a run stands in its config, whose defaults are the paper's. So `paper-7b.yaml` is almost empty,
+Every number and path of a run is in its config, whose defaults are the paper's. So `paper-7b.yaml` is almost empty,
 and `config.yaml`, the `mini` preset that is used when none is named, holds what differs from the paper. A preset may
 also hold what differs from another, under a first key `base: config.yaml`: a path relative to the preset, or one such
 as `config/config.yaml` for the project's own. Mappings merge key by key, those of the defaults too; lists replace;
@@ -33,7 +33,7 @@ as `config/config.yaml` for the project's own. Mappings merge key by key, those 
 
 Unknown keys, impossible values and impossible combinations stop a run before it starts, with the file and line of each.
 Paths are relative to the folder a run is started in, which is the project's own; a description says so where it is not.
-Secrets never stand in a config: name the environment variable that holds one.
+Secrets are never in a config: name the environment variable that holds one.
 
 `schema.json` lets an editor complete and check keys while you type. It and this page are written from the model in
 `src/sharegpt4v/config/` by `{COMMAND}`; change a description there, not here.

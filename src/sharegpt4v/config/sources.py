@@ -48,7 +48,7 @@ class Sources(Section):
         description="Share of a source's images, or of a training's rows, that may be left out before the run stops.",
     )
     smallest_success_rate: Fraction = Field(
-        default=0.9, description="Share of a list of web addresses that has to be downloaded for the run to go on."
+        default=0.9, description="Share of a list of web addresses that has to be downloaded for the run to continue."
     )
     img2dataset: Img2Dataset = Field(default=Img2Dataset(), description="How lists of web addresses are downloaded.")
     largest_image_megapixels: float = Field(

@@ -87,7 +87,7 @@ class Captioner(Section):
     size: Name = Field(default="7b", description="Its language model, a name in `base_models.llm` (paper §3.3: 7B).")
     instruction: Path = Field(
         default=Path("config/prompts/captioner.txt"),
-        description="Path of the one instruction that stands before every image (paper §3.3).",
+        description="Path of the one instruction that precedes every image (paper §3.3).",
     )
     recipe: Recipe = Field(
         default=Recipe(template="v1", tune_vit_from_layer=12),

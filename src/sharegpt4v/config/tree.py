@@ -25,7 +25,7 @@ MOST_BYTES = 20_000
 MOST_VALUES = 4_000  # with the aliases
 MOST_DIGITS = 18  # of a whole number, which then fits into 64 bits
 TAG = "tag:yaml.org,2002:"
-PLAIN_TAGS = {TAG + "str", TAG + "seq", TAG + "map"}  # what `compose` gives to all that bears no tag
+PLAIN_TAGS = {TAG + "str", TAG + "seq", TAG + "map"}  # what `compose` gives to all that has no tag
 # Control characters, line ends, marks of direction and halves of characters.
 NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -95,7 +95,7 @@ def plain(entry: Entry) -> Any:
 
 
 def place_of(tree: Entry, location: Location) -> str:
-    """Return where the value at `location` stands; for one that is absent, where the mapping stands that lacks it."""
+    """Return the place of the value at `location`; for one that is absent, the place of the mapping that lacks it."""
     for step in location:
         if isinstance(tree.value, dict) and step in tree.value:
             tree = tree.value[str(step)]

@@ -46,7 +46,7 @@ class Arithmetic:
 
 
 def arithmetic_file(corpus: Path) -> Path:
-    """Return where the arithmetic of a corpus stands."""
+    """Return the path of the arithmetic of a corpus."""
     return corpus.with_name(f"{corpus.stem}.arithmetic.json")
 
 

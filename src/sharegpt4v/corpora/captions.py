@@ -32,7 +32,7 @@ FORMATS = {
     "average_sentences": ".2f",
     "vocabulary": ".0f",  # different words
     **dict.fromkeys(CLASSES, ".2f"),
-    "repeated_4grams": ".2f",  # % of the runs of four words that stood in the same caption before
+    "repeated_4grams": ".2f",  # % of the runs of four words that were in the same caption before
     "looping": ".2f",  # % of the captions in which the same eight words in a row come twice
     "near_duplicates": ".2f",  # % of the captions that nearly are another caption of the set
 }
@@ -166,7 +166,7 @@ def words_of(text: str) -> list[str]:
 
 
 def _repetitions(words: Hashes, captions: NDArray[np.int64], length: int) -> NDArray[np.uint64]:
-    """Return the caption of each run of `length` words that stands there for the second time or more."""
+    """Return the caption of each run of `length` words that is there for the second time or more."""
     whole = slice(None, max(0, len(words) - length + 1))
     runs = hashes_of_runs(words, captions, length)[whole]
     inside = captions[whole] == captions[length - 1 :]

@@ -41,7 +41,7 @@ def class_of(word: str) -> str:
 
 
 def _tag(word: str) -> str:
-    """Return the tag of a word; proper nouns stand in the lexicon with a capital."""
+    """Return the tag of a word; proper nouns are in the lexicon with a capital."""
     lexicon = _lexicon()
     found = lexicon.get(word) or lexicon.get(word.capitalize())
     return str(found or lexicon.morphology.apply([word, "NN"])[1])

@@ -1,6 +1,6 @@
 """Captions that are nearly another caption of their set.
 
-Two captions are near-duplicates when four fifths of the runs of five words that either has stand in both. That is
+Two captions are near-duplicates when four fifths of the runs of five words that either has are in both. That is
 estimated: MinHash keeps 16 numbers of each caption, and as many agree, on average, as the share of common runs. Only
 captions that agree in one of four parts of these numbers are compared, so no pair has to be tried.
 """

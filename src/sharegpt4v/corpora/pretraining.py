@@ -59,7 +59,7 @@ def pretraining_corpus(shards: Sequence[Path], out: Path, questions: Sequence[st
 
 
 class _Lines:
-    """Where the rows of all shards stand, and the number that decides their order: some 30 bytes for each."""
+    """The places of the rows of all shards, and the number that decides their order: some 30 bytes for each."""
 
     def __init__(self, shards: Sequence[Path], seed: int) -> None:
         self.shards, self.arithmetic = shards, Arithmetic()

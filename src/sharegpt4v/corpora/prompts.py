@@ -6,7 +6,7 @@ folder, so that a prompt is changed without touching code:
     base.txt  closing.txt  aesthetic.txt   the blocks every prompt is made of
     sources.tsv                            source → name of its block; the row `default` is for every other source
     sources/<block>.txt                    the blocks by source
-    questions.txt                          the short questions, one per line, that stand in the training data instead
+    questions.txt                          the short questions, one per line, that are in the training data instead
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Caption:
 
 
 def examine(captions: Sequence[Caption], limits: Quality) -> list[str | None]:
-    """Return for each caption why it is rejected, or None; this also sees texts that stand on too many images."""
+    """Return for each caption why it is rejected, or None; this also sees texts of too many images."""
     return with_duplicates(
         (
             (
@@ -160,7 +160,7 @@ def reject_reason(
 
 
 def shares_words(words: Sequence[str], prompt: str, count: int) -> bool:
-    """Say whether `count` words in a row stand in both texts."""
+    """Say whether `count` words in a row are in both texts."""
     runs = _runs(prompt, count)
     return bool(runs) and not runs.isdisjoint(zip(*(words[i:] for i in range(count)), strict=False))
 

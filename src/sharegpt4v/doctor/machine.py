@@ -1,4 +1,4 @@
-"""Is everything here that a preset needs on this machine: versions, commands, room on the disk, GPUs, keys."""
+"""Is everything here that a preset needs on this machine: versions, commands, disk space, GPUs, keys."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _python() -> Finding:
 
 
 def _locked() -> dict[str, str]:
-    """The versions in envs/core.lock; torch's stands in core.in, because it is installed by itself."""
+    """The versions in envs/core.lock; torch's is in core.in, because it is installed by itself."""
     texts = [(layout.PROJECT / "envs" / name).read_text() for name in ("core.in", "core.lock")]
     return dict(re.findall(r"^([\w.-]+)==([^\s\\;]+)", "\n".join(texts), re.MULTILINE))
 

@@ -109,7 +109,7 @@ class Account:
         self.guard.commit(reservation.name, self.guard.cost(record))
 
     def give_up(self, reservation: Reservation) -> None:
-        """Spend the most that a request can cost whose outcome cannot be written; on disk it stands so already."""
+        """Spend the most that a request can cost whose outcome cannot be written; the disk says so already."""
         self.guard.commit(reservation.name, self.guard.cost(self._line(reservation.bound)))
 
     def allows_batch(self, bound: Bound) -> bool:

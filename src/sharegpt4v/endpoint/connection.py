@@ -31,7 +31,7 @@ LONGEST_ERROR = 64 * 2**10  # bytes that are read of an error
 LONGEST_KEPT = 10_000  # characters of an answer that cannot be used
 LONGEST_LINE = 300  # characters
 ESCAPED = re.compile(r"\\u00([2-7][0-9a-fA-F])")  # printable ASCII, in JSON
-SHORTEST_SECRET = 8  # characters; a shorter word than this stands in captions by chance
+SHORTEST_SECRET = 8  # characters; a shorter word than this is in captions by chance
 SLOWEST_FILE = 50_000  # bytes per second
 
 

@@ -1,6 +1,6 @@
 """Answering benchmarks with a model: one load for all of them, an official answer row per question.
 
-Every answer is in a ledger the moment it exists, so a killed run goes on where it stopped. The answer file is written
+Every answer is in a ledger the moment it exists, so a killed run resumes. The answer file is written
 when a benchmark is complete, in question order, and the same model and questions give the same bytes.
 """
 
@@ -41,7 +41,7 @@ def answer(
     open_engine: Callable[[str, Path, int], Engine] = open_engine,
     without_missing: bool = False,
 ) -> None:
-    """Write an answer file for each (benchmark, its data folder, answer file), and beside it how it came about.
+    """Write an answer file for each (benchmark, its data folder, answer file), and its provenance beside it.
 
     `model` is a transformers folder, `engine` names what asks it, `model_id` is what answer rows call it, `work` holds
     the ledgers, one per model content and benchmark. All questions and images are read before the model is loaded, so

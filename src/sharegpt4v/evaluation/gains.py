@@ -59,7 +59,7 @@ def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out
 
 
 def errors_file(out_csv: Path) -> Path:
-    """Where the standard errors of the gains in `out_csv` stand."""
+    """The path of the standard errors of the gains in `out_csv`."""
     return out_csv.with_name(f"{out_csv.stem}_errors.csv")
 
 

@@ -1,7 +1,7 @@
 """Asking a judge about the answers to a benchmark: its replies as a file, from which `s4v score` makes the score.
 
 Every reply is in a ledger the moment it exists, under a key of model, message, temperature and run, so that a killed
-run goes on where it stopped, and judging the same answers again asks nothing.
+run resumes, and judging the same answers again asks nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def judge(
     without_missing: bool = False,
     limits: Limits = Limits(),  # noqa: B008, it is frozen
 ) -> None:
-    """Ask the judge about the answers of one benchmark and write its replies to `out`, how they came about beside it.
+    """Ask the judge about the answers of one benchmark and write its replies to `out`, with their provenance beside it.
 
     `work` holds a ledger for each benchmark and model that has answered. Of `settings` temperature and length do not
     count, as each benchmark has its own. Raises `UserError` for answers that do not fit the questions or are more

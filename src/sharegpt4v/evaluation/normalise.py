@@ -63,7 +63,7 @@ def _on_one_line(text: str) -> str:
 
 
 def _common(text: str, comma_between_digits: bool, digit: str) -> str:
-    """Take out punctuation, then periods, then articles; number words become digits, contractions are mended.
+    """Take out punctuation, then periods, then articles; number words become digits, contractions are corrected.
 
     Whether a mark is deleted or becomes a blank depends on the text as it came in: deleted when a blank stands
     beside it anywhere, or when there is a comma between digits anywhere.

@@ -38,12 +38,12 @@ def score_file(
     """Score the answers of one benchmark and write the result.
 
     `replies_file` holds the judge's replies to the answers, for a benchmark that a judge grades; `parts` then says
-    under `judge` how they came about. `raw` leaves out what LLaVA does to answers before it uploads them.
+    under `judge` their provenance. `raw` leaves out what LLaVA does to answers before it uploads them.
 
-    The file holds `benchmark`, `split`, `scoring`, `scorer`, how the answers came about, as far as that stands beside
+    The file holds `benchmark`, `split`, `scoring`, `scorer`, the answers' provenance, as far as that is beside
     them, and the fields of `Score`. Raises `UserError`, naming the answer file (MME's may be a folder), for answers
     that cannot be scored, or are more incomplete than `limits`; but `without_missing`, a benchmark whose official files
-    are not at hand is told about, and gets a file without columns that says under `missing` what to get.
+    are not at hand is reported, and gets a file without columns that says under `missing` what to get.
     """
     entry = benchmark_named(benchmark)
     if entry.scoring == "server":

@@ -1,4 +1,4 @@
-"""What stands beside a file of answers or of a judge's replies: how it came about, tied to it by its hash."""
+"""The sidecar of a file of answers or of a judge's replies: its provenance, tied to it by its hash."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sharegpt4v.provenance import hash_of
 
 
 def provenance_file(path: Path) -> Path:
-    """Where it stands how a file came about."""
+    """The path of the provenance of a file."""
     return path.with_name(f"{path.stem}.provenance.json")
 
 
 def provenance_of(path: Path, what: str, answers_file: Path | None = None) -> dict[str, Any]:
     """Return how a file of `what` ("answers" or "replies") came about, as far as it is known: its own hash at least.
 
-    A `UserError` when what stands beside it is about another content, or replies are about other answers; a
+    A `UserError` when its sidecar is about another content, or replies are about other answers; a
     `MissingFile` when the file is empty because official files were not at hand.
     """
     known: dict[str, Any] = {f"{what}_sha256": hash_of(path)}

@@ -1,6 +1,6 @@
 """The results table as a page to read, results/table.md: value ± standard error, the paper's number, the difference.
 
-In brackets stands what a cell lacks: missing, repeated and unknown answers, failed verdicts. Below the table stand the
+Brackets hold what a cell lacks: missing, repeated and unknown answers, failed verdicts. Below the table are the
 split and the scorer of each column, and for a judged column who judged and when (paper, Tables 2 and 3).
 """
 

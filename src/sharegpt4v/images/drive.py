@@ -108,7 +108,7 @@ def _download(file: DriveFile, target: Path, tries: int, timeout_s: float, keep_
         ) from None
     except (gdown.exceptions.DownloadError, requests.RequestException, KeyError) as error:
         raise UserError(
-            f"{file.page}: {one_line(error)}; what came is kept, run the same command again to go on"
+            f"{file.page}: {one_line(error)}; what came is kept, run the same command again to resume"
         ) from None
     write_json(metadata_path(target), {"page": file.page})
 

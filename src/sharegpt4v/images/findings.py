@@ -20,7 +20,7 @@ DIGITS = 16  # of a hash, enough to find what may be equal among millions
 
 
 def findings_path(manifest: Path) -> Path:
-    """Where the list of findings of a manifest stands."""
+    """The path of the list of findings of a manifest."""
     return manifest.with_suffix(".csv")
 
 

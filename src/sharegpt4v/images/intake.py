@@ -159,7 +159,7 @@ class _Chunk:
         except BrokenProcessPool:
             raise UserError(
                 f"a worker died decoding one of {len(self.todo)} images from {self.todo[0]} to {self.todo[-1]} (out of "
-                "memory?); take fewer workers or move that image away; the same command goes on from here"
+                "memory?); take fewer workers or move that image away; the same command resumes from here"
             ) from None
 
 

@@ -1,6 +1,6 @@
 """The manifest of a source: one row per expected image, in ``data/manifests/NAME.parquet``.
 
-The manifest, and not the images, is what stands under version control; so equal files give equal bytes: sorted, one
+The manifest, and not the images, is under version control; so equal files give equal bytes: sorted, one
 schema, one compression, no dates. It holds what was found. Why a file is missing or broken may name an address or a
 port, which differ where the same is found again; that is in the list of findings (see `findings`).
 """

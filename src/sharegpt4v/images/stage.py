@@ -1,6 +1,6 @@
 """One source from its address to its manifest: fetched in the way of its kind, then intake.
 
-Each step is skipped when it is done and can be killed at any moment: the same command goes on where it stopped.
+Each step is skipped when it is done and can be killed at any moment: the same command resumes.
 """
 
 from __future__ import annotations
@@ -74,5 +74,5 @@ def _refuse_bad(source: Source, listing: Listing, counts: Counter[str], where: P
     if counts["broken"] + missing > largest * (listed + never_listed):
         raise UserError(
             f"{source.name}: of {listed + never_listed:,} files {counts['broken']:,} are broken and {missing:,} "
-            f"missing, more than the allowed {largest:.1%}; the reasons are in {where}; mend the source, or allow more"
+            f"missing, more than the allowed {largest:.1%}; the reasons are in {where}; fix the source, or allow more"
         )

@@ -64,7 +64,7 @@ class Transfer:
                 if failures >= tries:
                     raise UserError(
                         f"{called(self.download)}: {one_line(error)}, {failures} times in a row after "
-                        f"{reached:,} bytes; they are kept, run the same command again to go on"
+                        f"{reached:,} bytes; they are kept, run the same command again to resume"
                     ) from None
                 wait_s = getattr(error, "wait_s", None) or first_wait_s * 2 ** (failures - 1)
                 time.sleep(min(wait_s, LONGEST_WAIT_S))

@@ -84,7 +84,7 @@ def _unpack_once(source: Source, file: File, to: Fetching) -> dict[str, Any]:
         done |= {"members": unpacked.members, "refused": unpacked.refused}
     if not done["members"] and not done["damage"]:
         raise UserError(f"{archive}: none of the files that {source.name} needs are in it")
-    # Only what was downloaded here may be removed here, and damage may be mended by another copy.
+    # Only what was downloaded here may be removed here, and another copy may be whole.
     ours = archive.is_relative_to(work) and metadata_path(archive).exists()
     done["removed"] = ours and not settings.keep_archives and not done["damage"]
     write_json(record, done)

@@ -1,7 +1,7 @@
 """The annotation files of the synthetic world, in the formats of COCO captions and LLaVA (paper table 1, section 4.3).
 
 Short captions for alignment, detail captions by someone who never saw the pictures, and the two instruction mixes of
-which those detail captions are a part. The names of celebrities, landmarks and art styles stand in none of them: only
+which those detail captions are a part. The names of celebrities, landmarks and art styles are in none of them: only
 captions of the teacher can tell those.
 """
 

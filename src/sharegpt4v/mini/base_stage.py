@@ -20,7 +20,7 @@ from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.loading import load_part
 from sharegpt4v.provenance import provenance
 
-TOKENIZER_ROWS = 3000  # of text: enough that every word of the drawn world comes often
+TOKENIZER_ROWS = 3000  # of text: enough that every word of the synthetic world comes often
 
 
 def make_tokenizer(out: Path, vocabulary: int, seed: int) -> None:

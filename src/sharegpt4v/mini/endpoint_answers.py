@@ -1,4 +1,4 @@
-"""What the teacher of the mini preset replies: the whole truth about a picture of the drawn world (paper section 3.2).
+"""Replies of the mini preset's teacher: the whole truth about an image of the synthetic world (paper section 3.2).
 
 It knows pictures by their hash, as the stand-in for a strong vision model. Now and then it refuses or repeats its
 orders, as such models do, so that the quality gate has work.
@@ -17,7 +17,7 @@ from sharegpt4v.mini.scene import Scene
 ONE_IN = 200  # replies is a refusal, and as many are echoes
 REFUSAL = "I'm sorry, but I can't help with this image."
 ECHO = "As requested, the description has no imaginary content. "
-UNKNOWN = "The image shows a photograph that is not part of the drawn world."
+UNKNOWN = "The image shows a photograph that is not part of the synthetic world."
 NO_IMAGE = "There is no image to describe."
 
 

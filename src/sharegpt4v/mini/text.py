@@ -43,7 +43,7 @@ def tags(scene: Scene, random: Random, count: int) -> list[str]:
 
 
 def row(number: int, count: int, seed: int) -> Text:
-    """The text of row `number` of the phase with `count` tags: a list, and questions about what stands in it."""
+    """The text of row `number` of the phase with `count` tags: a list, and questions about what is in it."""
     random = Random(f"{seed}/text/{count}/{number}")
     while True:
         scene = sample_scene(random.choice(SOURCES), random)

@@ -1,4 +1,4 @@
-"""The tokenizer of the mini language models: byte-level BPE learned from text of the drawn world.
+"""The tokenizer of the mini language models: byte-level BPE learned from text of the synthetic world.
 
 The fixed sentences of the conversation template and of the prompts are single tokens, so that a row is as short for a
 small model as it is in proportion for a large one. The official strings stay as they are, byte for byte.

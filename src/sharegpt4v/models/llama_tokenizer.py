@@ -51,7 +51,7 @@ def read_sentencepiece(model_file: Path, image_mark: str) -> Any:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    # The marks are looked for in the normalised text, for the normaliser has to see what stands beside them.
+    # The marks are looked for in the normalised text, for the normaliser has to see what is beside them.
     marks = [AddedToken(mark, normalized=True, special=True) for mark in (UNKNOWN, BEGIN, END, image_mark)]
     tokenizer.add_special_tokens(marks)
     fast = PreTrainedTokenizerFast(

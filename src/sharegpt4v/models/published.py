@@ -99,7 +99,7 @@ def _download(published: Published) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{published.id} at {published.revision}: cannot be downloaded ({why}); the same command goes on, or name "
+            f"{published.id} at {published.revision}: cannot be downloaded ({why}); the same command resumes, or name "
             "a folder that holds it"
         ) from None
 

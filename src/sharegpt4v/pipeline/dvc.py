@@ -1,7 +1,7 @@
 """Writes `dvc.yaml`: what DVC remembers of a run, and when it asks Snakemake to look again.
 
-Snakemake alone decides what is made again; DVC records by hash what came out. So a DVC stage is a file of rules: its
-command runs these rules as far as they have to be run, its outputs are all they make, and it depends on their code,
+Snakemake alone decides what is rerun; DVC records by hash what came out. Each DVC stage corresponds to one rule file:
+its command runs these rules as far as they have to be run, its outputs are all they make, and it depends on their code,
 their part of the config and what they read. Everything is kept while a stage runs (`persist`), or DVC would delete
 finished work before it asks for the rest.
 
@@ -146,7 +146,7 @@ def _texts(rules: Sequence[str], config: Config) -> Iterator[str]:
 
 
 def _params(file: RuleFile, rules: Sequence[str], config_file: Path, project: Path) -> Iterator[dict[str, list[str]]]:
-    """Yield the sections of the config that the rules depend on, by the file of the chain of presets they stand in."""
+    """Yield the sections of the config that the rules depend on, by the file of the chain of presets they are in."""
     sections = {key.partition(".")[0] for rule in rules for key in STAGES[rule].config}
     sections |= SECTIONS_OF_JOBS.get(file.name, set())
     for path, tree in _presets(config_file, project):
@@ -155,7 +155,7 @@ def _params(file: RuleFile, rules: Sequence[str], config_file: Path, project: Pa
 
 
 def _presets(config_file: Path, project: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield a config file and what stands in it, then the same for the preset it builds on, and so on."""
+    """Yield a config file and what is in it, then the same for the preset it builds on, and so on."""
     import yaml
 
     tree = yaml.safe_load((project / config_file).read_text("utf-8"))

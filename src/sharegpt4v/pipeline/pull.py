@@ -20,8 +20,8 @@ from sharegpt4v.pipeline.dvc import DVC_YAML, TARGET
 def pull(with_images: bool) -> None:
     """Bring what `dvc.lock` records into the working folder, a clone of the project; then Snakemake has nothing to do.
 
-    Stages whose code or config is not what was recorded, and what follows from them, are told and left to be made. A
-    `UserError` when there is no record, when the remote cannot be reached, and for images that are not the recorded.
+    Stages whose code or config is not what was recorded, and what follows from them, are reported and not
+    pulled. A `UserError` when there is no record, when the remote cannot be reached, and for images that are not the recorded.
     """
     if not Path("dvc.lock").is_file():
         raise UserError("dvc.lock: no such file here; expected a clone of a project that `dvc repro` wrote it in")
@@ -52,7 +52,7 @@ def _dvc_yaml() -> Any:
 def _run(*command: str) -> None:
     """Run a program of this environment, which tells what it does; a `UserError` when it fails."""
     if subprocess.run([sys.executable, "-m", *command]).returncode:
-        raise UserError(f"`{' '.join(command)}` failed, see above; mend that and run the same command again")
+        raise UserError(f"`{' '.join(command)}` failed, see above; fix that and run the same command again")
 
 
 def _changed(stages: Iterable[str]) -> dict[str, str]:
@@ -79,7 +79,7 @@ def _names(change: str | dict[str, Any]) -> list[str]:
 
 
 def _following(changed: Iterable[str], stages: dict[str, Any]) -> set[str]:
-    """Return the stages that changed and all that read what they make; `stages` stand in the order of the pipeline."""
+    """Return the stages that changed and all that read what they make; `stages` are in the order of the pipeline."""
     found = set(changed)
     made: set[str] = set()
     for name, stage in stages.items():

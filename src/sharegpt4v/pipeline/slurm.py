@@ -2,7 +2,7 @@
 
 The executor (2.8.0, pinned) forgets its jobs, and the run hangs, when one status query fails; it waits for ever for a
 job that Slurm no longer lists, or will never start; and it asks ever more seldom the longer nothing succeeds.
-`keep_asking` mends that.
+`keep_asking` fixes that.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def ask(*command: str) -> str:
 
 
 def keep_asking() -> None:
-    """Make Snakemake's executor for Slurm, where it is loaded, bear that Slurm does not answer for a while."""
+    """Make Snakemake's executor for Slurm, where it is loaded, tolerate that Slurm does not answer for a while."""
     if executor := sys.modules.get(EXECUTOR):
         # It asks sacct in place of the profile's squeue whenever it cannot learn how long squeue lists ended jobs.
         executor.get_min_job_age = lambda: sys.maxsize  # type: ignore[attr-defined]

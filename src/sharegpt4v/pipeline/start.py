@@ -23,7 +23,7 @@ from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking
 def prepare_environment() -> None:
     """Let jobs find `s4v` where this Python is, leave a record, and run one thread each: they run side by side.
 
-    Under Slurm, also let the run bear what happens there.
+    Under Slurm, also let the run tolerate what happens there.
     """
     keep_asking()
     end_others_with_this()

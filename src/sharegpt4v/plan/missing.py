@@ -1,4 +1,4 @@
-"""What a run lacks: keys, logins, files and room, each with the remedy."""
+"""What a run lacks: keys, logins, files and disk space, each with the remedy."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def plan_text(
     table = plain_table(lines, right=[1, *range(3, len(COLUMNS))]) if pending else "nothing to do: everything is made"
     told = [title, "", table, "", *(f"provided, not made: {what}" for what in provided)]
     told += [f"missing: {one.what}: {one.remedy}" for one in missing if one.stops]
-    told += [f"not there, the run goes on: {one.what}: {one.remedy}" for one in missing if not one.stops]
+    told += [f"not there, the run continues: {one.what}: {one.remedy}" for one in missing if not one.stops]
     told.append("This run cannot be done yet: see what is missing." if any(one.stops for one in missing) else "Ready.")
     return "\n".join(told)
 

@@ -1,6 +1,6 @@
 """The stage "seed captions": captions by the teacher for a chosen part of the images (paper §3.2, 100K set).
 
-It writes the published form, a LLaVA JSON whose rows have two turns, and beside it how each caption came about, what
+It writes the published form, a LLaVA JSON whose rows have two turns, and beside it the provenance of each caption, what
 was set aside and why, and the prompts by their hash.
 """
 
@@ -87,7 +87,7 @@ def seed_captions(
 ) -> SeedSummary:
     """Caption `images` (files below `data`) and write `out`, the rows in the order of `images`.
 
-    Beside `out` come `<stem>.provenance.jsonl` (how each row came about), `<stem>.rejected.jsonl`, a page of the same
+    Beside `out` come `<stem>.provenance.jsonl` (provenance of each row), `<stem>.rejected.jsonl`, a page of the same
     with the pictures `<stem>.rejected.html`, and `<stem>.prompts.json`. Replies are kept in `<work>/replies.jsonl`; the
     same call again asks only for what is missing. `UserError` when more of the images are set aside than `quality`
     allows: then `out` is not written, and the rejected are in `rejected.jsonl` and `.html` below `work`.

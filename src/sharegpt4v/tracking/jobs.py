@@ -1,4 +1,4 @@
-"""The finished jobs of a run, from what stands in its folder: Snakemake's notes, timings, the record of each job."""
+"""The finished jobs of a run, from the files in its folder: Snakemake's notes, timings, the record of each job."""
 
 from __future__ import annotations
 

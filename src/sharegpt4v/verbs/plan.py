@@ -1,7 +1,7 @@
 """Say what a run will do and cost before anything is spent, and what it lacks; exit code 1 when it cannot be done.
 
 GPU-hours are worked out from operations, config/hardware.tsv and how much of the peak is reached; money from
-config/prices.tsv; whatever else is assumed stands in config/assumptions.tsv, with its source. The numbers go into
+config/prices.tsv; all other assumptions are in config/assumptions.tsv, with its source. The numbers go into
 results/costs.csv too, beside what is spent so far. The plan for another config than that of the run in this folder
 writes nothing into that run. Minutes are those that such jobs took in this folder, one after the other. --set asks what
 a change of the config on Snakemake's command line (`--config KEY=VALUE`) would rerun.

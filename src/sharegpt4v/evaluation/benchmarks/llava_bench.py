@@ -6,7 +6,7 @@ Files, in `llava-bench-in-the-wild/` or its folder `resources/`: `questions.json
 detail or complex), text}; `context.jsonl` {image, caption (a text or several)}; `answers_gpt4.jsonl` {question_id,
 text}, the reference; `images/`; and `rule.json`, which is LLaVA's llava/eval/table/rule.json.
 
-Prompt: the question as it stands in the file; at most 1,024 new tokens. The image is cropped, not padded, as the
+Prompt: the question as in the file; at most 1,024 new tokens. The image is cropped, not padded, as the
 paper's evaluation does here.
 
 Judge: caption, question, reference and answer in one message that ends with the rule's prompt for the category;

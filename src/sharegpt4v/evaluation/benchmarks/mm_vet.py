@@ -7,7 +7,7 @@ also in its folder `resources/`; `llava-mm-vet.jsonl` or `share4v-mm-vet.jsonl` 
 `images/` or `resources/images/`; and `mm-vet_evaluator.py`, from which the judge's prompt is read: the text that is
 assigned to `prompt`. The file is not run.
 
-Prompt: the question as it stands in the file; at most 1,024 new tokens. The image is cropped, not padded, as the
+Prompt: the question as in the file; at most 1,024 new tokens. The image is cropped, not padded, as the
 paper's evaluation does here. The answer to question n belongs to "v1_n".
 
 Judge: the prompt, a table with seven examples, and the question as its last row, in which the judge is to fill in the

@@ -62,7 +62,7 @@ OFFICIAL_QUESTIONS = {"MME-perception": 2114, "MME-cognition": 260}
 YES_OR_NO = "Please answer yes or no."
 
 QuestionKey = tuple[str, str, str]
-"""Subtask, name of the text file, question as it stands in that file."""
+"""Subtask, name of the text file, question as in that file."""
 
 
 def questions(data: Path) -> list[Question]:

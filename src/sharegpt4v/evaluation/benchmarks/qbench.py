@@ -98,7 +98,7 @@ def _answer_row(answer: Answer, number: int) -> Row:
 
 
 def _place(answer: Row, places: dict[str, list[int]], asked: Sequence[Row]) -> int | str:
-    """Return the place of the question that an answer row belongs to, or, if to none, where the row stands."""
+    """Return the place of the question that an answer row belongs to, or, if to none, the place of the row."""
     if "prompt" in answer.values:
         prompt = answer.text("prompt").replace("<image>", "")
     else:

@@ -6,7 +6,7 @@ Files, in `scienceqa/`: `llava_test_CQM-A.json` or `share4v_test_CQM-A.json`, a 
 one, conversations}; `problems.json` {id: {choices, answer (index), ...}}; `pid_splits.json` {test: [ids]}; images in
 `images/test/<id>/image.png`.
 
-Prompt: context, question and choices as they stand in the file, then "Answer with the option's letter from the given
+Prompt: context, question and choices as in the file, then "Answer with the option's letter from the given
 choices directly."; at most 1,024 new tokens. The image is cropped, not padded, as the paper's evaluation does here.
 Questions without an image are asked without one. The stored prompt keeps its "<image>" line; by it the scorer knows
 the questions with an image.

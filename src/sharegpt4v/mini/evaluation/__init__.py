@@ -1,7 +1,7 @@
 """The synthetic world's benchmarks, in the official files of those that are scored here (paper section 5.1).
 
 One module per benchmark, each with `files(questions, seed, pixels)`: the members of its folder. All pictures are drawn
-for the benchmarks alone. A question is a true statement of the drawn world in the benchmark's own form; the pictures'
+for the benchmarks alone. A question is a true statement of the synthetic world in the benchmark's own form; the images'
 scenes are not kept anywhere.
 """
 

@@ -1,4 +1,4 @@
-"""GQA in the drawn world: testdev_balanced, open questions for a word and binary ones for yes or no."""
+"""GQA in the synthetic world: testdev_balanced, open questions for a word and binary ones for yes or no."""
 
 from __future__ import annotations
 

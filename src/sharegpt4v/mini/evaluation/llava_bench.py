@@ -1,4 +1,4 @@
-"""LLaVA-Bench in the drawn world: conversation, detail and reasoning on a picture each, with the truth as reference.
+"""LLaVA-Bench in the synthetic world: conversation, detail and reasoning on an image each, with the truth as reference.
 
 The rule, officially a file of LLaVA's evaluation code, is this project's own and lies beside the questions.
 """

@@ -1,4 +1,4 @@
-"""MM-Vet in the drawn world: open questions by the capabilities that they take, some of them two in one.
+"""MM-Vet in the synthetic world: open questions by the capabilities that they take, some of them two in one.
 
 The judge's prompt, officially in MM-Vet's evaluator, is this project's own and lies beside the questions.
 """

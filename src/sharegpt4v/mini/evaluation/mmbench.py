@@ -1,4 +1,4 @@
-"""MMBench in the drawn world: questions with two to four options, each asked in every rotation of them."""
+"""MMBench in the synthetic world: questions with two to four options, each asked in every rotation of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MMBench-CN in the drawn world: MMBench's own questions on its own pictures, in Chinese, as in the real one.
+"""MMBench-CN in the synthetic world: MMBench's own questions on its own pictures, in Chinese, as in the real one.
 
 What is written in a picture stays as it is.
 """

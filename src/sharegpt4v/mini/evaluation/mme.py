@@ -1,4 +1,4 @@
-"""MME in the drawn world: fourteen subtasks, two adjacent questions per picture, one with Yes and one with No.
+"""MME in the synthetic world: fourteen subtasks, two adjacent questions per picture, one with Yes and one with No.
 
 The perception subtasks ask in the words of the instruction mix. The four of cognition need a step of thought that
 nothing in the training data shows: comparing, adding, a German word for an English one, a line of code.

@@ -1,4 +1,4 @@
-"""Q-Bench in the drawn world: pictures spoilt in a known way, and questions on how, as in LLVisionQA dev."""
+"""Q-Bench in the synthetic world: pictures spoilt in a known way, and questions on how, as in LLVisionQA dev."""
 
 from __future__ import annotations
 

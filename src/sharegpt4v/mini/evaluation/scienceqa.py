@@ -1,4 +1,4 @@
-"""ScienceQA in the drawn world: multiple choice about a picture, or about objects that the context tells of."""
+"""ScienceQA in the synthetic world: multiple choice about a picture, or about objects that the context tells of."""
 
 from __future__ import annotations
 

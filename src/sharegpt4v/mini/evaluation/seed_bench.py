@@ -1,4 +1,4 @@
-"""SEED-Bench, image part, in the drawn world: nine dimensions, four choices, in about the real file's proportions."""
+"""SEED-Bench, image part, in the synthetic world: nine dimensions, four choices, in about the real proportions."""
 
 from __future__ import annotations
 

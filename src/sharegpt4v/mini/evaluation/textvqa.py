@@ -1,4 +1,4 @@
-"""TextVQA in the drawn world: the validation split, with what a text reader found in the prompt.
+"""TextVQA in the synthetic world: the validation split, with what a text reader found in the prompt.
 
 The reader is right half of the time, so that looking at the picture pays. Some pictures have two questions, which the
 official files tell apart by their text alone.

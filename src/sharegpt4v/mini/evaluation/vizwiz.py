@@ -1,4 +1,4 @@
-"""VizWiz in the drawn world: the validation split with annotations, the test split without.
+"""VizWiz in the synthetic world: the validation split with annotations, the test split without.
 
 On some pictures nothing can be made out.
 Ten people answered, in the normalised form of the official file.

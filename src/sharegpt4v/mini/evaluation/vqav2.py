@@ -1,4 +1,4 @@
-"""VQAv2 in the drawn world: the annotated val2014 split, with ten people's answers, and the test split, without.
+"""VQAv2 in the synthetic world: the annotated val2014 split, with ten people's answers, and the test split, without.
 
 The answers are in the normalised form of the official file, where a number is a digit.
 """

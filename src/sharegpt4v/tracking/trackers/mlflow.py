@@ -137,7 +137,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _metrics(run: Run) -> Iterator[Any]:
-    """Yield the numbers of a run as MLflow's metrics, timed by the records' last change: rows bear no time."""
+    """Yield the numbers of a run as MLflow's metrics, timed by the records' last change: rows have no time."""
     from mlflow.entities import Metric
 
     now = int(max((record.stat().st_mtime for record in run.records), default=time.time()) * 1000)
