@@ -21,7 +21,7 @@ def pull(with_images: bool) -> None:
     """Bring what `dvc.lock` records into the working folder, a clone of the project; then Snakemake has nothing to do.
 
     Stages whose code or config is not what was recorded, and what follows from them, are reported and not
-    pulled. A `UserError` when there is no record, when the remote cannot be reached, and for other images than recorded.
+    pulled. A `UserError` without a record, when the remote cannot be reached, and for images other than recorded.
     """
     if not Path("dvc.lock").is_file():
         raise UserError("dvc.lock: no such file here; expected a clone of a project that `dvc repro` wrote it in")
