@@ -139,3 +139,8 @@ def kill_at_the_eighth(
         return Fault(drop=True)
 
     return fault
+
+
+def ledger_lines(folder: Path, pattern: str) -> int:
+    """How many complete lines the ledgers of a stage hold."""
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob(pattern))

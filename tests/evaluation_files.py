@@ -12,6 +12,7 @@ from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.mini.evaluation import write_benchmarks
 
 CATALOGUE = read_catalogue()
+READ = (".json", ".jsonl", ".tsv", ".txt", ".py")
 
 
 def make_evaluation(folder: Path, questions: int) -> Path:
@@ -46,3 +47,9 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def official_files(folder: str, evaluation: Path) -> list[Path]:
+    """The text files of a benchmark's folder; of files side by side with the same ending, as MME's, one."""
+    files = sorted(path for path in (evaluation / folder).rglob("*") if path.suffix in READ)
+    return list({(path.parent, path.name if path.suffix != ".txt" else ""): path for path in files}.values())

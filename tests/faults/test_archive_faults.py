@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 
 from harness import CASES, Outcomes
+from image_files import picture, write_tar, write_zip
 from mutations import mutated
 from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import NOT_IN_TEXT
 from sharegpt4v.images.archives import Damaged, unpack
-from test_images import picture, write_tar, write_zip
 
 LONG = "a folder with a long name/" * 8
 MEMBERS = {f"{number}.png": picture(number) for number in range(5)} | {

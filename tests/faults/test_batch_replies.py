@@ -15,7 +15,7 @@ from sharegpt4v.endpoint.account import reservations_path
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.mini.endpoint_faults import Fault
-from test_replies import ODD_VALUES, Place, spoiled_at
+from spoiling import ODD_VALUES, Place, spoiled_at
 
 ABOUT_BATCH = ("id", "status", "created_at", "input_file_id", "output_file_id", "error_file_id", "errors", "metadata")
 PLACES: dict[str, list[Place]] = {

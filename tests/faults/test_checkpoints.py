@@ -16,16 +16,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import test_published
 from conftest import PROJECT
 from damage import changed_bytes, changed_json
 from harness import CASES, Outcomes, many_cases
+from published_models import llm_of, tower_of, vicuna  # noqa: F401  (a fixture)
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.models.published import import_llm, import_vision_tower
 from sharegpt4v.training.engine import TorchEngine
-from test_published import llm_of, tower_of
 from tiny_llava import write_llava, write_pictures
 
 CODE = "open('pwned', 'w')"
@@ -88,7 +87,6 @@ def test_a_whole_one_works(folder: Path, whole: Path) -> None:
     use(folder, whole)
 
 
-vicuna = test_published.vicuna  # the fixture
 KEYS = st.sampled_from(["auto_map", "quantization_config", "x", "attn_implementation", "dtype"])
 
 

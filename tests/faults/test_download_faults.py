@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from harness import CASES, Outcomes
+from image_files import IMG2DATASET, picture
 from mutations import mutated
 from raw_server import RawServer, raw_server
 from sharegpt4v.catalogues.sources import COLUMNS, Download, read_catalogue
@@ -32,7 +33,6 @@ from sharegpt4v.images.kinds.ocr_vqa import read_ocr_vqa
 from sharegpt4v.images.kinds.urls import read_url_list
 from sharegpt4v.images.transfer import Refused
 from sharegpt4v.images.urls import fetch_urls
-from test_images import IMG2DATASET, picture
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BODY = bytes(range(256)) * 20

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness import CASES, Outcomes, many_cases
+from image_files import encoded, picture
 from mutations import mutated
 from sharegpt4v.captions.folder import _folder
 from sharegpt4v.errors import UserError
@@ -28,7 +29,6 @@ from sharegpt4v.image_paths import escaped, inside, plain_name, refused_name, sa
 from sharegpt4v.images.folder import link_folder
 from sharegpt4v.images.intake import look_at
 from sharegpt4v.images.loading import FORMATS, open_rgb
-from test_images import encoded, picture
 
 NOISE = Image.effect_noise((48, 40), 60)
 PHOTOGRAPH = Image.merge("RGB", [NOISE, NOISE.rotate(90), NOISE.rotate(180)])

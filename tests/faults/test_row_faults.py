@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import CASES, Outcomes, many_cases
+from image_files import picture
 from mutations import mutated
 from sharegpt4v import layout
 from sharegpt4v.captions.rows import captioner_rows
@@ -38,7 +39,6 @@ from sharegpt4v.seed_captions.review import write_review
 from sharegpt4v.seed_captions.stage import choose
 from sharegpt4v.training.rows import read_rows, tokenise
 from sharegpt4v.training.samples import Tally
-from test_images import picture
 
 IMAGE = "coco/train2017/1.jpg"
 QUESTIONS = ("What is this?",)

@@ -1,6 +1,6 @@
 """Hostile answers, judge's replies and annotations: a score of finite numbers comes of them, or a refusal of one line.
 
-tests/test_benchmark_damage.py walks all files through encodings and folders; here they are changed at random.
+test_benchmark_damage.py walks all files through encodings and folders; here they are changed at random.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damage import changed_bytes, changed_json
-from evaluation_files import CATALOGUE, make_evaluation
+from evaluation_files import CATALOGUE, make_evaluation, official_files
 from harness import Outcomes, many_cases
 from sharegpt4v.catalogues.benchmarks import Benchmark
 from sharegpt4v.evaluation.joining import Limits
@@ -25,7 +25,6 @@ from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.reading import answer_file
 from sharegpt4v.evaluation.scoring import score_file
 from sharegpt4v.files import read_json
-from test_benchmark_damage import official_files
 
 LARGEST = {"MME-perception": 2000.0, "MME-cognition": 800.0}  # of all other columns: 100
 NONE_REFUSED = Limits(incomplete=10**9, failed=1)
