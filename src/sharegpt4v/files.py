@@ -85,6 +85,11 @@ def open_atomically(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
         raise
 
 
+def sidecar(path: Path, ending: str) -> Path:
+    """Return the path of a file about `path` in the same folder: its stem with `ending`, as in ``provenance.json``."""
+    return path.with_name(f"{path.stem}.{ending}")
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with open_atomically(path, "w") as file:

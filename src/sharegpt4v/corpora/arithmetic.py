@@ -14,7 +14,7 @@ from typing import Any
 
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, read_jsonl, write_csv, write_json
+from sharegpt4v.files import read_json, read_jsonl, sidecar, write_csv, write_json
 from sharegpt4v.llava_format.checks import image_of
 from sharegpt4v.llava_format.reading import read_array
 
@@ -47,7 +47,7 @@ class Arithmetic:
 
 def arithmetic_file(corpus: Path) -> Path:
     """Return the path of the arithmetic of a corpus."""
-    return corpus.with_name(f"{corpus.stem}.arithmetic.json")
+    return sidecar(corpus, "arithmetic.json")
 
 
 def row_source(row: Any, place: str) -> str:
@@ -62,7 +62,7 @@ def count_rows(corpus: Path) -> Arithmetic:
     found = Arithmetic(Counter(row_source(row, f"{corpus}, row {number}") for number, row in rows))
     if not found.before:
         raise UserError(f"{corpus}: no rows in it; expected a JSON array of LLaVA rows")
-    rejected = corpus.with_name(f"{corpus.stem}.rejected.jsonl")
+    rejected = sidecar(corpus, "rejected.jsonl")
     if rejected.exists():
         found.out.update(_sources_of(rejected))
         found.before.update(found.out)

@@ -19,7 +19,7 @@ from sharegpt4v.corpora.arithmetic import Arithmetic
 from sharegpt4v.corpora.prompts import hash_fraction
 from sharegpt4v.corpora.rows import caption_row, choose_question, source_of, write_array
 from sharegpt4v.errors import UserError, printable
-from sharegpt4v.files import open_atomically
+from sharegpt4v.files import open_atomically, sidecar
 from sharegpt4v.llava_format.checks import check_shard_row
 from sharegpt4v.llava_format.reading import LONGEST_ROW
 
@@ -36,7 +36,7 @@ def pretraining_corpus(shards: Sequence[Path], out: Path, questions: Sequence[st
     with (
         ExitStack() as opened,
         open_atomically(out) as file,
-        open_atomically(out.with_name(f"{out.stem}.provenance.jsonl")) as notes,
+        open_atomically(sidecar(out, "provenance.jsonl")) as notes,
     ):
         files = [opened.enter_context(open(shard, "rb")) for shard in shards]
 

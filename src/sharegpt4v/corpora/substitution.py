@@ -20,7 +20,7 @@ from sharegpt4v.corpora.drawing import SeedCaption, draw, read_seed_captions
 from sharegpt4v.corpora.prompts import hash_fraction
 from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import open_atomically
+from sharegpt4v.files import open_atomically, sidecar
 from sharegpt4v.llava_format.checks import check_row
 from sharegpt4v.llava_format.reading import read_array, read_located
 
@@ -70,7 +70,7 @@ def substitute(
 
     arithmetic = Arithmetic(before, come=Counter(one.source for one in coming))
     arithmetic.out.update(source_of(piece.image) for piece in leaving if piece.image and piece.row in replaced)
-    provenance = out.with_name(f"{out.stem}.provenance.jsonl")
+    provenance = sidecar(out, "provenance.jsonl")
     with open(mix, "rb") as old, open_atomically(out) as file, open_atomically(provenance) as notes:
         _write(file, notes, old, pieces, replaced, questions, seed)
         arithmetic.write(out)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.errors import MissingFile, UserError
-from sharegpt4v.files import read_json, sha256_of
+from sharegpt4v.files import read_json, sha256_of, sidecar
 from sharegpt4v.provenance import hash_of
 
 
 def provenance_file(path: Path) -> Path:
     """The path of the provenance of a file."""
-    return path.with_name(f"{path.stem}.provenance.json")
+    return sidecar(path, "provenance.json")
 
 
 def provenance_of(path: Path, what: str, answers_file: Path | None = None) -> dict[str, Any]:

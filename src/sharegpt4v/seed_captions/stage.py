@@ -25,7 +25,7 @@ from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.request import Request, prompt_hash
 from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import open_atomically, write_json, write_jsonl
+from sharegpt4v.files import open_atomically, sidecar, write_json, write_jsonl
 from sharegpt4v.image_paths import inside
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.seed_captions.gate import Gate
@@ -92,10 +92,6 @@ def seed_captions(
     same call again asks only for what is missing. `UserError` when more of the images are set aside than `quality`
     allows: then `out` is not written, and the rejected are in `rejected.jsonl` and `.html` below `work`.
     """
-
-    def beside(ending: str) -> Path:
-        return out.with_name(f"{out.stem}.{ending}")
-
     render = cache(prompts.render)
     requests = [
         Request(image.path, data, image.source, image.sha256, render(image.source, aesthetic))
@@ -120,11 +116,11 @@ def seed_captions(
             write_review(work / "rejected.html", rejected(), data, counts)
         refuse_too_many("seed captions", reasons, rejected(), limit, work / "rejected.jsonl", remedy)
 
-        write_jsonl(beside("rejected.jsonl"), rejected())
-        write_review(beside("rejected.html"), rejected(), data, counts)
-        write_json(beside("prompts.json"), gate.prompts)
+        write_jsonl(sidecar(out, "rejected.jsonl"), rejected())
+        write_review(sidecar(out, "rejected.html"), rejected(), data, counts)
+        write_json(sidecar(out, "prompts.json"), gate.prompts)
         # The captions get their name last, so that where they are, everything about them is too.
-        with open_atomically(out) as file, open_atomically(beside("provenance.jsonl")) as provenance:
+        with open_atomically(out) as file, open_atomically(sidecar(out, "provenance.jsonl")) as provenance:
 
             def rows() -> Iterator[dict[str, Any]]:
                 for request, key, reason in zip(requests, keys, reasons, strict=True):
