@@ -165,7 +165,8 @@ CHILD = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from judged_files import judge, settings_for
+from judged_files import settings_for
+from sharegpt4v.evaluation.judging import judge
 data, answers, out, work = map(Path, sys.argv[2:6])
 judge("mm-vet", data, answers, out, work, settings_for(sys.argv[6], concurrency=1))
 """
