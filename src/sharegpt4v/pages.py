@@ -15,7 +15,7 @@ class Markup(str):
 
 
 def page_head(title: str, style: str) -> str:
-    """Return the beginning of a page. Its policy allows this style and pictures beside or inside it, and no script."""
+    """Return the beginning of a page. Its policy allows this style and images beside or inside it, and no script."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     allowed = f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data: file:"
     policy = f"{allowed}; base-uri 'none'; form-action 'none'"

@@ -43,9 +43,9 @@ def test_the_parts_of_a_batch_add_up_to_it(
 
     from sharegpt4v.models.building import image_token_count, load_llava
     from sharegpt4v.models.pixels import Squares
+    from sharegpt4v.training.batch_images import BatchImages
     from sharegpt4v.training.batching import Dealer, batches
     from sharegpt4v.training.loss import loss_of
-    from sharegpt4v.training.pictures import Pictures
     from sharegpt4v.training.ranks import Ranks
 
     _, rows, folder = world
@@ -53,7 +53,7 @@ def test_the_parts_of_a_batch_add_up_to_it(
     recipe = Recipe(**(RECIPE | {"batch_size": 4, "sequence_length": 37, **more}))
     some, tokens = rows[:4] + rows[-3:], image_token_count(model.config)  # some with images, some without
     samples = stored(some, processor.tokenizer, recipe, tokens, folder / "data", tmp_path / "samples")
-    pictures = Pictures(samples.images, Squares(24, "pad"), torch.device("cpu"))
+    pictures = BatchImages(samples.images, Squares(24, "pad"), torch.device("cpu"))
     dealer = Dealer.of(samples, recipe, 3, recipe.sequence_length - 1 + tokens)
 
     def gradients(ranks: Any, rows_at_once: Any = None) -> Iterator[tuple[Any, Any, int]]:

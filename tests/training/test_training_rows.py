@@ -56,15 +56,15 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world: World, tmp_path: Pa
 
     from sharegpt4v.models.building import image_token_count, load_llava
     from sharegpt4v.models.pixels import Squares
+    from sharegpt4v.training.batch_images import BatchImages
     from sharegpt4v.training.loss import loss_of
     from sharegpt4v.training.packing import collate
-    from sharegpt4v.training.pictures import Pictures
 
     model, processor = load_llava(write_llava(tmp_path))
     model.train()
     rows, tokens = world[1][:6] + world[1][-2:], image_token_count(model.config)
     samples = stored(rows, processor.tokenizer, Recipe(**RECIPE), tokens, world[2] / "data", tmp_path / "samples")
-    pictures = Pictures(samples.images, Squares(24, "pad"), torch.device("cpu"))
+    pictures = BatchImages(samples.images, Squares(24, "pad"), torch.device("cpu"))
 
     everything = list(range(len(samples)))
     weights = {index: 1 / sum(samples.supervised) for index in everything}
@@ -120,10 +120,10 @@ def test_broken_image_is_named(world: World, tmp_path: Path) -> None:
     import torch
 
     from sharegpt4v.models.pixels import Squares
-    from sharegpt4v.training.pictures import Pictures
+    from sharegpt4v.training.batch_images import BatchImages
 
     (tmp_path / "broken.jpg").write_bytes((world[2] / "data" / world[1][0]["image"]).read_bytes()[:300])
-    pictures = Pictures(1, Squares(24, "pad"), torch.device("cpu"))
+    pictures = BatchImages(1, Squares(24, "pad"), torch.device("cpu"))
     with pytest.raises(UserError, match=r"broken\.jpg: the image cannot be decoded"):
         pictures([tmp_path / "broken.jpg"])
 
@@ -173,10 +173,10 @@ def test_pictures_are_the_same_from_memory(world: World) -> None:
     import torch
 
     from sharegpt4v.models.pixels import Squares
-    from sharegpt4v.training.pictures import Pictures
+    from sharegpt4v.training.batch_images import BatchImages
 
     images = [world[2] / "data" / one["image"] for one in world[1] if "image" in one]
-    pictures = Pictures(len(images), Squares(24, "square"), torch.device("cpu"))
+    pictures = BatchImages(len(images), Squares(24, "square"), torch.device("cpu"))
     first = pictures(images)["pixel_values"]
     assert first.shape == (24, 3, 24, 24) and first.dtype == torch.float32
     assert pictures.keeps and pictures(images)["pixel_values"].equal(first)

@@ -37,7 +37,7 @@ TARGET = "all_"  # and the name of a file of rules: the rule in it that wants al
 
 # An output is recorded as the folder directly below one of these, or as the file itself where it lies in one.
 SHARED = {Path("data"), layout.SEED_CAPTIONS.parent, Path("checkpoints"), layout.RESULTS}
-# Pictures are pinned by their manifests and drawn or fetched again; the notes of what MLflow shows are of one machine.
+# Images are pinned by their manifests and drawn or fetched again; the notes of what MLflow shows are of one machine.
 NOT_RECORDED = {layout.WORLD.parent, layout.TRACKED, layout.MLFLOW_RUNS}
 
 # Sections of the config that decide which jobs there are, where no stage names them as what its result depends on.

@@ -1,4 +1,4 @@
-"""Samples of captions beside their pictures, as one page that needs nothing else."""
+"""Samples of captions beside their images, as one page that needs nothing else."""
 
 from __future__ import annotations
 

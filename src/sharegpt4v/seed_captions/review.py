@@ -1,4 +1,4 @@
-"""A page for a person to look over what the quality gate has set aside: the picture, the text, the reason."""
+"""A page for a person to look over what the quality gate has set aside: the image, the text, the reason."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def write_review(
         file.write(f"</table><table>{table_row(['image', 'reason', 'text'], 'th')}")
         for row in rejected:
             address = quote(Path(os.path.relpath(inside(data, row["image"]), path.parent)).as_posix())
-            picture = f'<img loading="lazy" alt="" src="{address}"><br><small>{escaped(row["image"])}</small>'
-            file.write(table_row([Markup(picture), row["reason"], row["text"]]))
+            image = f'<img loading="lazy" alt="" src="{address}"><br><small>{escaped(row["image"])}</small>'
+            file.write(table_row([Markup(image), row["reason"], row["text"]]))
         file.write("</table>\n")

@@ -88,7 +88,7 @@ def seed_captions(
     """Caption `images` (files below `data`) and write `out`, the rows in the order of `images`.
 
     Beside `out` come `<stem>.provenance.jsonl` (provenance of each row), `<stem>.rejected.jsonl`, a page of the same
-    with the pictures `<stem>.rejected.html`, and `<stem>.prompts.json`. Replies are kept in `<work>/replies.jsonl`; the
+    with the images `<stem>.rejected.html`, and `<stem>.prompts.json`. Replies are kept in `<work>/replies.jsonl`; the
     same call again asks only for what is missing. `UserError` when more of the images are set aside than `quality`
     allows: then `out` is not written, and the rejected are in `rejected.jsonl` and `.html` below `work`.
     """

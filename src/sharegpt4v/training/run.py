@@ -19,12 +19,12 @@ from transformers import get_cosine_schedule_with_warmup
 
 from sharegpt4v.lifetime import Stopped, end_on_signals
 from sharegpt4v.models.templates import Sample
+from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.batching import Dealer, batches
 from sharegpt4v.training.engine import engine_for
 from sharegpt4v.training.loss import Pixels
 from sharegpt4v.training.meter import LEFT_OUT, Meter
 from sharegpt4v.training.packing import Batch
-from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def train(
     seed: int,
     work: Path,
     what: str,
-    pictures: Pictures | None = None,
+    batch_images: BatchImages | None = None,
     pad: int = 0,
     record: Callable[[dict[str, float]], None] = lambda _: None,
     ranks: Ranks = SINGLE_RANK,
@@ -58,8 +58,8 @@ def train(
 ) -> None:
     """Train `model` in place; resume from the state in `work` when there is one.
 
-    `pictures` reads the images of a batch. `record` gets one row per step, in the first of several processes; the row
-    counts samples that are left out for a broken image, whose tokens count nothing, and the others' no more for it.
+    `batch_images` reads the images of a batch. `record` gets one row per step, in the first of several processes; the
+    row counts samples that are left out for a broken image, whose tokens count nothing, and the others' no more for it.
     `rows_at_once`: see `Dealer.rows`. A row may be as long as `recipe.sequence_length` with one mark expanded to
     `image_tokens`. State is saved every `recipe.checkpoint_minutes` and when a signal asks a process
     to end (see `sharegpt4v.lifetime`), which raises `Stopped` after the step.
@@ -79,10 +79,10 @@ def train(
     left_out: list[int] = []
 
     def with_pixels(batch: Batch) -> tuple[Batch, Pixels | None]:
-        if not pictures or not batch.images:
+        if not batch_images or not batch.images:
             return batch, None
-        pixels = pictures(batch.images)
-        left_out.append(batch.leave_out(pictures.broken))
+        pixels = batch_images(batch.images)
+        left_out.append(batch.leave_out(batch_images.broken))
         return batch, pixels
 
     dealt = batches(samples, dealer, first, steps, pad, ranks, rows_at_once)

@@ -29,9 +29,9 @@ from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import DEFAULT, Family, Row, code_root, family_named, name_in
 from sharegpt4v.provenance import provenance
+from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.launch import all_ranks
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
-from sharegpt4v.training.pictures import Pictures
 from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
 from sharegpt4v.training.rows import read_rows, tokenise
 from sharegpt4v.training.run import train
@@ -116,7 +116,7 @@ def train_stage(
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
         inputs, leaves_out = family.images(model.config, recipe.image_aspect_ratio), images.missing != "fail"
-        pictures = Pictures(samples.images, inputs, device, leaves_out)
+        batch_images = BatchImages(samples.images, inputs, device, leaves_out)
         with Records(state) as records, device:  # batches are made there
             pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
             rows_at_once = compute.rows_at_once
@@ -129,7 +129,9 @@ def train_stage(
                     said = f"{stage_name}: {lost:,} of {read:,} samples have an image that has broken since"
                     images.check(said, lost, read)
 
-            train(model, samples, recipe, seed, state, what, pictures, pad, record, ranks, rows_at_once, image_tokens)
+            train(
+                model, samples, recipe, seed, state, what, batch_images, pad, record, ranks, rows_at_once, image_tokens
+            )
         if ranks.rank:
             return
         if left_out := records.left_out():

@@ -1,4 +1,4 @@
-"""Q-Bench, low-level perception (column QBench): the 1,495 questions of LLVisionQA dev, on how good a picture is.
+"""Q-Bench, low-level perception (column QBench): the 1,495 questions of LLVisionQA dev, on how good an image is.
 
 Source: Q-Future/Q-Bench; ShareGPT4V's qbench_eval.py and its script for the answers. The paper reports dev; the answers
 to test are with the authors.

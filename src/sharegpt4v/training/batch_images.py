@@ -20,7 +20,7 @@ KEPT_BYTES = 1 << 30
 DECODERS = 4
 
 
-class Pictures:
+class BatchImages:
     """Decode images batch by batch; a small set is decoded once and stays in memory."""
 
     def __init__(self, count: int, images: Images, device: torch.device, leaves_out: bool = False) -> None:
