@@ -38,7 +38,6 @@ OBJECT_COUNTS = (1, 2, 2, 3)  # how many objects a scene has, drawn from these
 DIFFERENT = 0.2  # the share of scenes whose objects are not alike
 
 NAMED_KINDS = ("celebrity", "landmark", "artwork")
-OBJECT_SOURCES = ("coco", "llava", "sam", "gqa", "vg")
 TEXT_SOURCES = ("share_textvqa", "textvqa", "ocr_vqa")
 NAMED_SOURCES = {"web-celebrity": "celebrity", "web-landmark": "landmark", "wikiart": "artwork"}
 
