@@ -28,7 +28,7 @@ from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.manifest import write_manifest
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.models.pixels import Squares
-from sharegpt4v.training.pictures import Pictures
+from sharegpt4v.training.batch_images import BatchImages
 from tiny_llava import write_llava, write_pictures
 
 INSTRUCTION = PROJECT / "config/prompts/captioner.txt"
@@ -272,7 +272,7 @@ def test_training_and_answers_too_see_the_pixels_as_they_are_stored(
     picture.save(tmp_path / "camera.png", exif=exif)
     picture.save(tmp_path / "plain.png")
     files = [tmp_path / "camera.png", tmp_path / "plain.png"]
-    pixels = Pictures(2, Squares(24, "pad"), torch.device("cpu"))(files)["pixel_values"]
+    pixels = BatchImages(2, Squares(24, "pad"), torch.device("cpu"))(files)["pixel_values"]
     assert torch.equal(pixels[0], pixels[1])
     answers = dict(Generator(model, 2).answer([Request("What?", file, 12) for file in files]))
     assert answers[0] == answers[1]
