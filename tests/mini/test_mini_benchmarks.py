@@ -15,7 +15,8 @@ from PIL import Image
 
 from mini_world import (
     QUESTIONS,
-    data,  # noqa: F401  (fixtures)
+    data,  # noqa: F401  (a fixture)
+    world,  # noqa: F401  (a fixture that it takes)
     write,
 )
 from sharegpt4v.catalogues.benchmarks import read_catalogue as read_benchmarks
