@@ -1,7 +1,9 @@
-"""Settings for asking an endpoint in tests: keys of the config's section and those of the client in one call."""
+"""Settings for asking an endpoint in tests, keys of the config's section and of the client in one call; its counts."""
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from typing import Any
 
 from sharegpt4v.config.endpoint import Budget, Endpoint
@@ -23,3 +25,10 @@ def budget_of(limit_usd: float, prompt_usd_per_million: float, completion_usd_pe
         prompt_usd_per_million=prompt_usd_per_million,
         completion_usd_per_million=completion_usd_per_million,
     )
+
+
+def counts(url: str) -> dict[str, int]:
+    """What the server says it received and answered."""
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/health") as reply:
+        received: dict[str, int] = json.load(reply)
+    return received

@@ -16,11 +16,7 @@ from sharegpt4v.config.sources import Img2Dataset, Sources
 from sharegpt4v.images.manifest import ManifestRow, read_manifest
 
 IMG2DATASET = PROJECT / ".venv-img2dataset/bin/img2dataset"
-
-
 CRAWLER = Img2Dataset(command=IMG2DATASET, threads=4, timeout_seconds=3, retries=0)
-
-
 SETTINGS = Sources(workers=1, img2dataset=CRAWLER)
 
 

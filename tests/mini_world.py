@@ -15,17 +15,11 @@ from sharegpt4v.mini.files_server import serve_folder
 from sharegpt4v.mini.world import write_world
 
 SOURCES = read_catalogue(PROJECT / "config/sources.mini.tsv")
-
-
 IMAGES = {
     "coco": 40, "llava": 40, "sam": 120, "web-celebrity": 50, "web-landmark": 6, "wikiart": 6, "share_textvqa": 6,
     "gqa": 12, "ocr_vqa": 12, "textvqa": 12, "vg": 13,
 }  # fmt: skip
-
-
 ROWS = InstructionRows(conversations=50, detail=30, text_only=20)
-
-
 QUESTIONS = 44
 
 

@@ -13,8 +13,6 @@ from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 
 CONFIG = PROJECT / "config"
-
-
 Preset = Callable[..., Path]
 
 

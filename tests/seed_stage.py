@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +18,7 @@ from sharegpt4v.mini.endpoint_faults import Fault
 from sharegpt4v.seed_captions.stage import SeedImage, seed_captions
 
 PROMPTS = PROJECT / "config" / "prompts" / "teacher"
-
-
 Order = Callable[[int, bytes | None, str], Fault | None]
-
-
 SENTENCE = "A red circle stands to the left of a tall blue square on a green ground, and a small sign says {}."
 
 
@@ -61,13 +55,6 @@ def run_stage(folder: Path, images: list[SeedImage], settings: ChatSettings, **c
         quality,
         **options,
     )
-
-
-def counts(url: str) -> dict[str, int]:
-    """What the server says it received and answered."""
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/health") as reply:
-        received: dict[str, int] = json.load(reply)
-    return received
 
 
 def first_tries_fail(fault: Fault, times: int = 1) -> Order:

@@ -28,8 +28,6 @@ from sharegpt4v.config.benchmarks import BenchmarkName
 from sharegpt4v.config.wording import schema
 
 GOLDEN = PROJECT / "tests/golden" / "presets"
-
-
 PRESETS = sorted(CONFIG.glob("*.yaml"))
 
 

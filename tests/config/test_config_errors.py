@@ -1,4 +1,4 @@
-"""What is wrong with a config is told in one line with its place."""
+"""An error in a config is reported in one line with its place."""
 
 # ruff: noqa: E501 - the lines that users see stand here whole
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from seed_stage import counts, settings_for
+from chats import counts
+from seed_stage import settings_for
 from sharegpt4v.endpoint.client import ask
 from sharegpt4v.endpoint.request import Request, image_mime
 from sharegpt4v.ledger import Ledger

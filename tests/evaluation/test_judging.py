@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-import urllib.request
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from chats import counts
 from conftest import PROJECT, kill_at_the_eighth
 from judged_files import PREFIX, answers, jsonl, settings_for, vet, wild  # noqa: F401  (fixtures)
 from sharegpt4v.catalogues.benchmarks import benchmark_named
@@ -61,12 +61,6 @@ def test_scores_want_replies_where_a_judge_grades_and_nowhere_else(
     assert score_verb("mme", wild, file, file, tmp_path / "out.json") == 1
     assert "its scoring is 'local'; expected no judge's replies" in capsys.readouterr().err
     assert not (tmp_path / "out.json").exists()
-
-
-def counts(url: str) -> dict[str, int]:
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/health") as reply:
-        received: dict[str, int] = json.load(reply)
-    return received
 
 
 def mini_folder(folder: Path, name: str, questions: int) -> Path:

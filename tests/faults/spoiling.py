@@ -8,8 +8,6 @@ from typing import Any
 from asking import KEY
 
 Place = tuple[str | int, ...]  # keys and numbers on the way there
-
-
 ODD_VALUES: list[Any] = [
     None, True, 0, -1, 3, 1.5, -0.0, 10**18, 2**63, 2**64, 10**4000, -(10**400), float("nan"), float("inf"), "", "12",
     "text", "\ud800", "a\udfff", "\0", "\x1b[2J\r\n", "\u2028", "\ufeff", KEY, [], [[]], {}, {"a": 1}, [None], [3, "x"],

@@ -22,8 +22,6 @@ from sharegpt4v.mini.evaluation import ONE_IN
 from sharegpt4v.mini.scene import ART_STYLES, CELEBRITIES, LANDMARKS, WORDS
 
 NAMES = (*CELEBRITIES, *LANDMARKS, *LANDMARKS.values(), *ART_STYLES, *ART_STYLES.values())
-
-
 INSTRUCTIONS = ("llava_instruct_158k", "llava_v1_5_mix665k", "detail_23k", "blip_laion_cc_sbu_558k")
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from chats import counts
 from conftest import PROJECT, kill_at_the_eighth
-from seed_stage import GOOD, PROMPTS, counts, describe, make_images, run_stage, settings_for
+from seed_stage import GOOD, PROMPTS, describe, make_images, run_stage, settings_for
 from sharegpt4v.config.quality import Quality
 from sharegpt4v.corpora.prompts import PromptBook, asks_aesthetic
 from sharegpt4v.endpoint.request import Request, prompt_hash

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from chats import budget_of
+from chats import budget_of, counts
 from conftest import PROJECT
-from seed_stage import counts, describe, first_tries_fail, make_images, run_stage
+from seed_stage import describe, first_tries_fail, make_images, run_stage
 from seed_stage import settings_for as direct_settings
 from sharegpt4v.endpoint.budget import BudgetGuard
 from sharegpt4v.errors import UserError

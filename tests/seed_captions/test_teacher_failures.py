@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chats import budget_of
-from seed_stage import counts, describe, first_tries_fail, make_images, run_stage, settings_for
+from chats import budget_of, counts
+from seed_stage import describe, first_tries_fail, make_images, run_stage, settings_for
 from sharegpt4v.endpoint.budget import BudgetGuard
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl

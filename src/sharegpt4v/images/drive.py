@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.image_paths import safe_name
-from sharegpt4v.images.fetch import metadata_path
+from sharegpt4v.images.fetch import Retries, metadata_path
 from sharegpt4v.images.transfer import check_free
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.progress import Progress
@@ -79,27 +79,27 @@ def files_on_drive(address: str, record: Path, timeout_s: float) -> list[DriveFi
     return meant
 
 
-def fetch_from_drive(file: DriveFile, folder: Path, tries: int, timeout_s: float, keep_free_bytes: int = 0) -> Path:
+def fetch_from_drive(file: DriveFile, folder: Path, retries: Retries, keep_free_bytes: int = 0) -> Path:
     """Bring one file into `folder` and return its path; one that is there stays.
 
-    `tries` counts attempts after failures that may pass; `timeout_s` is the silence after which one is given up. What
-    cannot be had, or would leave less than `keep_free_bytes` of the disk free, is a `UserError`.
+    `retries` counts attempts after failures that may pass. What cannot be had, or would leave less than
+    `keep_free_bytes` of the disk free, is a `UserError`.
     """
     target = folder / _safe(file.path, file.page)
     with WriterLock(target):
         if not target.exists():
-            _download(file, target, tries, timeout_s, keep_free_bytes)
+            _download(file, target, retries, keep_free_bytes)
     return target
 
 
-def _download(file: DriveFile, target: Path, tries: int, timeout_s: float, keep_free_bytes: int) -> None:
+def _download(file: DriveFile, target: Path, retries: Retries, keep_free_bytes: int) -> None:
     import gdown
     import requests
 
     try:
         gdown.download(
-            id=file.id, output=str(target), quiet=True, use_cookies=False, resume=True, retries=tries - 1,
-            timeout=timeout_s, progress=_Told(target, keep_free_bytes),
+            id=file.id, output=str(target), quiet=True, use_cookies=False, resume=True, retries=retries.tries - 1,
+            timeout=retries.timeout_s, progress=_Told(target, keep_free_bytes),
         )  # fmt: skip
     except gdown.exceptions.FileURLRetrievalError:
         raise UserError(

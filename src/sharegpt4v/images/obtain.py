@@ -77,12 +77,10 @@ def _by_hand(source: Source, download: Download, to: Fetching) -> File:
 
 
 def _on_drive(download: Download, to: Fetching) -> Iterator[File]:
-    downloads, retries = to.work / "downloads", to.retries
-    for file in files_on_drive(download.address, downloads / f"{download.file_name}.list.json", retries.timeout_s):
+    downloads = to.work / "downloads"
+    for file in files_on_drive(download.address, downloads / f"{download.file_name}.list.json", to.retries.timeout_s):
 
         def obtain(file: DriveFile = file) -> Path:
-            free = to.settings.keep_free_bytes
-            fetched = fetch_from_drive(file, downloads, retries.tries, retries.timeout_s, free)
-            return checked(fetched, download)
+            return checked(fetch_from_drive(file, downloads, to.retries, to.settings.keep_free_bytes), download)
 
         yield File(file.path, obtain)

@@ -17,7 +17,7 @@ from sharegpt4v.mini.scene import Scene
 ONE_IN = 200  # replies is a refusal, and as many are echoes
 REFUSAL = "I'm sorry, but I can't help with this image."
 ECHO = "As requested, the description has no imaginary content. "
-UNKNOWN = "The image shows a photograph that is not part of the synthetic world."
+UNKNOWN = "The image shows a photograph that is not part of the drawn world."
 NO_IMAGE = "There is no image to describe."
 
 
