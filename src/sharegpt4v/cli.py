@@ -15,13 +15,13 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from sharegpt4v import __version__
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import full_disk
 from sharegpt4v.job_record import recorded
 from sharegpt4v.lifetime import Stopped, end_on_signals, end_with_parent, end_with_starter, serve_parent
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.terminal import escape_output
+from sharegpt4v.version import __version__
 
 VERBS = (
     "config", "doctor", "plan", "where", "verify", "caption", "answer", "judge", "score", "submission", "table",

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v import __version__
 from sharegpt4v.code_hash import NAME, code_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sha256_of
 from sharegpt4v.ledger import key_of
+from sharegpt4v.version import __version__
 
 ABOUT = ("provenance.json", "metrics.jsonl")
 """Files that tell about the artefact beside them; what is made from that does not depend on them."""

@@ -40,6 +40,8 @@ class Generator(Engine):
             self.model = loaded.to(self.device, dtype).eval()
             self.tokenizer = processor.tokenizer
             self.image_tokens = self.family.image_tokens(loaded.config)
+            pads = getattr(processor.image_processor, "do_pad", True)
+            self.image_aspect_ratio = "pad" if pads else "square"
             self.images = {way: self.family.images(loaded.config, way) for way in ("pad", "square")}
             never = loaded.generation_config.suppress_tokens or []
             self.never = torch.tensor(never, dtype=torch.long, device=self.device)

@@ -91,6 +91,10 @@ class Family(ABC):
         """Return the ids that a model is asked to continue; `system` None is the sentence it was trained with."""
 
     @abstractmethod
+    def later_question(self, rounds: Sequence[tuple[str, str]], question: str) -> str:
+        """Return what `prompt_ids` takes as a question that follows `rounds` of questions and answers."""
+
+    @abstractmethod
     def image_id(self, tokenizer: Any) -> int:
         """Return the id that stands for a visual token."""
 

@@ -67,6 +67,11 @@ def prompt_text(question: str, has_image: bool, system: str | None = None) -> st
     return f"{SYSTEM if system is None else system} USER: {IMAGE + chr(10) if has_image else ''}{question} ASSISTANT:"
 
 
+def later_question(rounds: Sequence[tuple[str, str]], question: str) -> str:
+    """A question after `rounds` (question, answer), for `prompt_text`: together they are the text of `v1_text`."""
+    return "".join(f"{asked}{ANSWER}{answer}{END}USER: " for asked, answer in rounds) + question
+
+
 def v1_text(turns: Sequence[Mapping[str, str]], has_image: bool = True) -> Text:
     """A conversation as one text, with the spans of the answers, each from the blank before it to its `</s>`.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v.models import llava_flops
 from sharegpt4v.models.family import Family, Images, Part, Row, Tokens
-from sharegpt4v.models.templates import IMAGE, prompt_ids, prompt_text
+from sharegpt4v.models.templates import IMAGE, later_question, prompt_ids, prompt_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +49,9 @@ class Llava(Family):
         self, tokenizer: Any, question: str, has_image: bool, system: str | None, image_tokens: int
     ) -> list[int]:
         return prompt_ids(tokenizer, prompt_text(question, has_image, system), image_tokens)
+
+    def later_question(self, rounds: Sequence[tuple[str, str]], question: str) -> str:
+        return later_question(rounds, question)
 
     def image_id(self, tokenizer: Any) -> int:
         return int(tokenizer.convert_tokens_to_ids(IMAGE))
