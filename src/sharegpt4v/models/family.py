@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
@@ -27,6 +27,8 @@ DEFAULT = "llava"
 FAMILIES = tuple(names_in("models.families"))
 
 Row = Mapping[str, Any]
+Find = Callable[[str], Path]
+"""Gives the folder of a published checkpoint by its id; a `UserError` when it cannot be had."""
 Part = Literal["tower", "projector", "llm"]
 
 
@@ -74,6 +76,24 @@ class Family(ABC):
     @abstractmethod
     def save(self, model: Any, processor: Any, folder: Path) -> None:
         """Write a checkpoint that transformers and vLLM load without this project."""
+
+    # Checkpoints as their authors published them
+
+    def recognises(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config.json is that of a checkpoint of this family in the layout of its authors."""
+        return False
+
+    def import_original(self, folder: Path, out: Path, find: Find) -> None:
+        """Write a checkpoint in the layout of its authors, `folder`, to the empty folder `out` as `save` does.
+
+        Weights keep their bytes. `find` gives checkpoints that this one names. A `UserError` names weights that are
+        missing or unknown.
+        """
+        raise UserError(f"{folder}: checkpoints of this family have no other layout; use the folder as it is")
+
+    def export_original(self, folder: Path, out: Path) -> None:
+        """Write the checkpoint `folder` to the empty folder `out` in the layout of its authors."""
+        raise UserError(f"{folder}: checkpoints of this family have no other layout; use the folder as it is")
 
     # Texts and images
 
