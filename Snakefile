@@ -9,12 +9,13 @@ from re import escape
 
 from snakemake.utils import min_version
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
 from sharegpt4v.pipeline.targets import (
+    alignment_inputs,
     corpora,
     evaluation_manifest,
     finetuning_inputs,
@@ -24,6 +25,7 @@ from sharegpt4v.pipeline.targets import (
     metrics,
     mix_file,
     mixes,
+    model_weights,
     paired_models,
     per_benchmark,
     results_of,
@@ -62,6 +64,7 @@ wildcard_constraints:
     source="[^/]+",
     size="[^/]+",
     model="[^/]+",
+    published="[^/]+",
     shard=r"\d+-of-\d+",
     corpus="|".join(map(escape, layout.substituted(run))),
 

@@ -258,13 +258,14 @@ def test_the_code_of_a_stage_is_what_its_module_imports() -> None:
     }
     assert {"training.run", "training.packing"} <= modules_of("stages.finetuning")
     # What no import names: the files of the registries that are folders.
+    config = load(PROJECT / "config/config.yaml")
     for stage, modules in {
         "source": {f"images.kinds.{kind.replace('-', '_')}" for kind in KINDS},
         "finetuning": {"models.families.llava", "models.building", "models.llava_rows"},
         "answers": {"generation.local", "models.families.llava", "evaluation.benchmarks.mme"},
         "captions": {"generation.local", "models.families.llava"},
     }.items():
-        assert modules <= modules_of(*roots_of(stage)), stage
+        assert modules <= modules_of(*roots_of(stage, config)), stage
     assert not modules_of("stages.scores", "evaluation.benchmarks.mme") & {"generation.local", "training.run"}
     assert code_of("stages.seed_captions") != code_of("stages.finetuning")
 
@@ -295,8 +296,9 @@ class Row:
 
 
 def test_every_stage_names_texts_and_modules_that_exist() -> None:
+    config = load(PROJECT / "config/config.yaml")
     for name in STAGES:
-        assert code_of_stage(name)
+        assert code_of_stage(name, config)
 
 
 # A change that a person judges harmless

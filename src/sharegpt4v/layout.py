@@ -6,6 +6,7 @@ the project (texts, tables, the environment of img2dataset) is taken from the pr
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from sharegpt4v.project import of_project as of_project
 if TYPE_CHECKING:
     from sharegpt4v.catalogues.sources import Source
     from sharegpt4v.config import Config
-    from sharegpt4v.config.models import TrainedModel
+    from sharegpt4v.config.base_models import PublishedModel
 
 DATA = Path("data")
 WORK = Path(".work")
@@ -41,6 +42,7 @@ CHECKPOINTS = Path("checkpoints")
 TOWER = Path("checkpoints/base/vision-tower")
 TOKENIZER = Path("checkpoints/base/tokenizer")
 CAPTIONER = Path("checkpoints/captioner")
+PUBLISHED = Path("checkpoints/published")
 LOGS = Path("logs")
 JOBS = LOGS / "jobs"
 TIMINGS = LOGS / "benchmarks"  # of Snakemake: seconds and memory of each job
@@ -101,8 +103,14 @@ def pretrained(size: str) -> Path:
 
 
 def finetuned(model: str) -> Path:
-    """A finished model, a row of the results table."""
+    """A model that is fine-tuned here, a row of the results table."""
     return Path("checkpoints") / model / "finetuned"
+
+
+def published(model: PublishedModel) -> Path:
+    """A published model in the project's layout; runs share it."""
+    name = re.sub(r"[^\w.-]+", "--", model.id.strip("/"))
+    return PUBLISHED / (f"{name}@{model.revision[:7]}" if model.revision else name)
 
 
 def speeds_of(checkpoint: Path) -> Path:
@@ -139,32 +147,6 @@ def benchmark_folder(config: Config, benchmark: str) -> Path:
     return config.benchmarks.root / benchmark_named(benchmark).folder
 
 
-def model_named(config: Config, name: str) -> TrainedModel:
-    """Return a row of the config's `models`; a `UserError` lists the known ones."""
-    known = {model.name: model for model in config.models}
-    if name not in known:
-        raise UserError(f"model {name!r} is not in the config; expected one of {', '.join(known)}")
-    return known[name]
-
-
-def start_of(model: TrainedModel) -> Path:
-    """Where the fine-tuning of a model starts."""
-    return pretrained(model.size) if model.pretraining == "captions" else aligned(model.size)
-
-
-def rows_of(config: Config, model: TrainedModel) -> Path:
-    """The instruction data that a model is fine-tuned on."""
-    if model.substitution == "none":
-        return DATA / config.corpora.instruction_mixes[model.mix]
-    return corpus(model.mix, model.substitution)
-
-
-def corpora(config: Config) -> list[Path]:
-    """The corpora that a run learns from, each once, in the order of the pipeline."""
-    learned = [rows_of(config, model) for model in config.models]
-    return list(dict.fromkeys([SEED_CAPTIONS, PRETRAINING_CORPUS, *learned]))
-
-
 def caption_statistics(name: str) -> Path:
     """What the captions of one of `CAPTION_SETS` are like, per source."""
     return RESULTS / "captions" / f"{name}.csv"
@@ -178,27 +160,6 @@ def figure(name: str) -> Path:
 def metrics_of(model: str) -> Path:
     """The scores of a model as `dvc metrics` reads them."""
     return RESULTS / "metrics" / f"{model}.json"
-
-
-def sizes(config: Config) -> list[str]:
-    """Return the sizes of language model that a run needs, each once."""
-    captioner = set() if is_provided(config, PRETRAINING_CORPUS) else {config.captioner.size}
-    return sorted({model.size for model in config.models} | captioner)
-
-
-def pretrained_sizes(config: Config) -> list[str]:
-    """Return the sizes that a run pre-trains on the captioner's captions, each once."""
-    return sorted({model.size for model in config.models if model.pretraining == "captions"})
-
-
-def trainings(config: Config) -> dict[str, Path]:
-    """Return the checkpoints of a run's trainings by name, in the order of the pipeline."""
-    return {
-        **{f"aligned {size}": aligned(size) for size in sizes(config)},
-        **({} if is_provided(config, PRETRAINING_CORPUS) else {"captioner": CAPTIONER}),
-        **{f"pretrained {size}": pretrained(size) for size in pretrained_sizes(config)},
-        **{model.name: finetuned(model.name) for model in config.models},
-    }
 
 
 def file_source(config: Config, path: Path) -> str:

@@ -28,7 +28,7 @@ PAPER = {
 PLANNED = {
     "paper-7b": PAPER | {"language_model": 1, "alignment": 1},
     "paper-13b": PAPER | {"language_model": 2, "alignment": 2},  # the captioner is a 7B
-    "released": dict.fromkeys(ONCE, 1)
+    "released-captions": dict.fromkeys(ONCE, 1)
     | {
         "source": 17,
         "language_model": 1,
@@ -39,7 +39,11 @@ PLANNED = {
         "judgements": 1,
     }
     | {"scores": 1, "submissions": 1, "figures": 4},
-}
+    "released": {
+        "published_model": 2, "answers": 2, "judgements": 2, "scores": 2, "submissions": 2,
+        **dict.fromkeys(("metrics", "table", "tracking", "cells", "all"), 1),
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", PLANNED)
@@ -55,12 +59,12 @@ def test_a_dry_run_plans_shards_and_never_images(preset: str, tmp_path: Path) ->
 def test_what_is_taken_cannot_be_made(tmp_path: Path) -> None:
     corpus = "data/sharegpt4v/share-captioner_coco_lcs_sam_1246k_1107.json"
     command = [str(BIN / "snakemake"), "--dry-run", "--directory", str(tmp_path), corpus]
-    ended = run([*command, "--configfile", "config/released.yaml"])
+    ended = run([*command, "--configfile", "config/released-captions.yaml"])
     assert ended.returncode == 1 and "No rule to produce" in ended.stdout + ended.stderr
 
 
 def test_a_real_run_without_the_key_stops_before_anything_starts(tmp_path: Path) -> None:
-    ended = run(["snakemake", "--directory", str(tmp_path), "--configfile", "config/released.yaml"])
+    ended = run(["snakemake", "--directory", str(tmp_path), "--configfile", "config/released-captions.yaml"])
     assert ended.returncode == 1
     told = [line for line in ended.stderr.splitlines() if "profile" not in line]
     assert len(told) == 1 and "judge.api_key_variable says" in told[0]  # nobody asks the teacher

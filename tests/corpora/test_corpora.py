@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import PROJECT
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.config import load
 from sharegpt4v.corpora.arithmetic import write_mixture
 from sharegpt4v.corpora.drawing import shares
@@ -268,4 +268,4 @@ def test_the_papers_own_mix_is_of_665058_rows() -> None:
     assert 665_298 - 23_240 + sum(mix.corpora.finetuning_sources.values()) == 665_058
     paper = next(model for model in mix.models if model.name == "sharegpt4v-7b")
     published = "sharegpt4v_mix665k_cap23k_coco-ap9k_lcs3k_sam9k_div2k.json"
-    assert layout.rows_of(mix, paper).name == published and layout.substituted(mix)[published[:-5]] == PAPER_MIX
+    assert lineage.rows_of(mix, paper).name == published and layout.substituted(mix)[published[:-5]] == PAPER_MIX

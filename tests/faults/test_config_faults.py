@@ -251,7 +251,7 @@ SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 def names_in(config: Config) -> list[str]:
     """All that names a file, a folder, a job or a row."""
-    models = [name for model in config.models for name in (model.name, model.size, model.mix)]
+    models = [name for model in config.models for name in (model.name, model.size, model.mix) if name]
     sources = config.sources
     return [
         config.name, *models, *config.base_models.llm, *config.corpora.instruction_mixes, *sources.use, *sources.placed,

@@ -62,7 +62,7 @@ def test_the_stages_of_dvc_are_files_of_rules_that_share_all_stages_out() -> Non
     assert sorted(name for file in files for name in file.rules) == sorted(STAGES)
     recorded = yaml.safe_load((PROJECT / "dvc.yaml").read_text("utf-8"))["stages"]
     for file in files:
-        for name in file.rules:
+        for name in set(file.rules) - {"published_model"}:  # the miniature takes none
             assert f"src/sharegpt4v/stages/{name}.py" in recorded[file.name]["deps"]
 
 
@@ -71,7 +71,7 @@ def test_the_slurm_profile_gives_gpus_to_the_stages_that_use_them() -> None:
     assert set(profile["set-resources"]) == {name for name, stage in STAGES.items() if stage.device != "cpu"}
 
 
-@pytest.mark.parametrize("preset", ["config", "paper-7b", "released"])
+@pytest.mark.parametrize("preset", ["config", "paper-7b", "released", "released-captions"])
 def test_the_rows_of_a_plan_are_stages_in_their_order(preset: str) -> None:
     rows = list(Estimate(load(PROJECT / f"config/{preset}.yaml"), "A100-80G").costs())
     assert rows == [name for name in STAGES if name in rows]
@@ -79,11 +79,11 @@ def test_the_rows_of_a_plan_are_stages_in_their_order(preset: str) -> None:
 
 def test_the_jobs_that_mlflow_shows_are_stages(smoke: Path) -> None:
     logs = {path.relative_to(smoke / "logs").parts[0].removesuffix(".log") for path in (smoke / "logs").rglob("*.log")}
-    assert logs == set(STAGES)
+    assert logs == set(STAGES) - {"published_model"}  # the smoke preset takes none
 
 
 def test_a_judge_grades_the_benchmarks_whose_code_its_stage_depends_on() -> None:
     judged = {entry.module for entry in read_catalogue().values() if entry.scoring == "judge"}
     assert {module.rpartition(".")[2] for module in JUDGED} == judged
     modules = {f"evaluation.benchmarks.{entry.module}" for entry in read_catalogue().values()}
-    assert modules <= set(roots_of("scores"))
+    assert modules <= set(roots_of("scores", load(PROJECT / "config/config.yaml")))

@@ -54,12 +54,9 @@ rule vision_tower:
 
 
 rule alignment:
-    """A new projector learns to speak to the language model, on short captions."""
+    """A new projector learns to speak to the language model, on short captions; or a published one is taken."""
     input:
-        tower=layout.weights(layout.TOWER),
-        llm=layout.weights(layout.llm("{size}")),
-        images=layout.manifest("llava"),
-        captions=layout.manifest("llava-captions"),
+        unpack(alignment_inputs(run)),
     output:
         layout.weights(layout.aligned("{size}")),
     log:
@@ -75,7 +72,29 @@ rule alignment:
         "s4v stage alignment {wildcards.size:q} 2>&1 | tee -i {log:q}"
 
 
+rule published_model:
+    """A published multi-modal model, in the layout of this project's checkpoints."""
+    output:
+        layout.weights(layout.PUBLISHED / "{published}"),
+    log:
+        layout.log_of("published_model", "{published}"),
+    benchmark:
+        layout.timing_of("published_model", "{published}")
+    priority: 90
+    resources:
+        mem_mb=64000,
+        runtime=240,
+    params:
+        **stage_params(run, "published_model"),
+    shell:
+        "s4v stage published_model {wildcards.published:q} 2>&1 | tee -i {log:q}"
+
+
 rule all_base_models:
-    """Every size of base model, aligned with the vision tower."""
+    """Every size of base model, aligned with the vision tower, and every published model."""
     input:
-        [layout.weights(layout.aligned(size)) for size in layout.sizes(run)],
+        [layout.weights(layout.aligned(size)) for size in lineage.sizes(run)],
+        [
+            layout.weights(layout.PUBLISHED / name)
+            for name in lineage.published_models(run)
+        ],

@@ -4,7 +4,7 @@
 rule answers:
     """A model answers all benchmarks."""
     input:
-        model=layout.weights(layout.finetuned("{model}")),
+        model=model_weights(run),
         questions=evaluation_manifest(run),
     output:
         per_benchmark(layout.ANSWERS, run.benchmarks.names, "jsonl", "provenance.json"),

@@ -4,7 +4,7 @@
 rule captioner:
     """Train Share-Captioner."""
     input:
-        start=layout.weights(layout.aligned(run.captioner.size)),
+        start=layout.weights(lineage.captioner_start(run)),
         captions=layout.file_source(run, layout.SEED_CAPTIONS),
     output:
         layout.weights(layout.CAPTIONER),

@@ -4,7 +4,7 @@
 rule captions:
     """The captions of one shard of the images."""
     input:
-        captioner=layout.weights(layout.CAPTIONER),
+        captioner=layout.weights(lineage.captioner(run)),
         images=manifests_of(run.captions.sources),
     output:
         layout.caption_shard("{shard}"),

@@ -30,8 +30,16 @@ class TextTraining(Section):
 class Published(Section):
     """A checkpoint that is taken and not made."""
 
-    id: Text = Field(description="Hugging Face id, or path of a folder as transformers saves it.")
+    id: Text = Field(description="Hugging Face id, or path of a folder.")
     revision: Text | None = Field(default=None, description="Commit on Hugging Face. null: a folder on this machine.")
+
+
+class PublishedModel(Published):
+    """A multi-modal model that is taken and not made, in its authors' layout or in transformers'."""
+
+    family: Name = Field(
+        default="llava", description="Its family, a file of `models/families` (LLaVA-1.5 and ShareGPT4V: `llava`)."
+    )
 
 
 class Transformer(Section):
@@ -45,6 +53,19 @@ class Transformer(Section):
     layers: Count = Field(description="Transformer blocks.")
     heads: Count = Field(description="Attention heads per block.")
     mlp_size: Count = Field(description="Width inside the feed-forward part.")
+
+
+class LanguageModel(Transformer):
+    """A Llama (paper §4.1: Vicuna-v1.5), and what exists of the multi-modal models that are made of it."""
+
+    projector: Published | None = Field(
+        default=None,
+        description="Trained projector to take for the alignment (paper §4.1 takes LLaVA-1.5's), a folder or id with "
+        "`mm_projector.bin`. null: the alignment is trained.",
+    )
+    pretrained: PublishedModel | None = Field(
+        default=None, description="Pre-trained model to take (paper §4.2). null: the pre-training is done here."
+    )
 
 
 class VisionTower(Transformer):
@@ -74,19 +95,24 @@ CLIP = VisionTower(
     image_size=336,
     patch_size=14,
 )
-VICUNA_7B = Transformer(
+VICUNA_7B = LanguageModel(
     published=Published(id="lmsys/vicuna-7b-v1.5", revision="3321f76e3f527bd14065daf69dad9344000a201d"),
     hidden_size=4096,
     layers=32,
     heads=32,
     mlp_size=11008,
+    projector=Published(
+        id="liuhaotian/llava-v1.5-mlp2x-336px-pretrain-vicuna-7b-v1.5",
+        revision="9e63c146d2f4b2911541208fb124b6c91632e839",
+    ),
 )
-VICUNA_13B = Transformer(
+VICUNA_13B = LanguageModel(
     published=Published(id="lmsys/vicuna-13b-v1.5", revision="c8327bf999adbd2efe2e75f6509fa01436100dc2"),
     hidden_size=5120,
     layers=40,
     heads=40,
     mlp_size=13824,
+    projector=Published(id="liuhaotian/llava-v1.5-mlp2x-336px-pretrain-vicuna-13b-v1.5", revision="e362f04"),
 )
 
 
@@ -98,7 +124,7 @@ class BaseModels(Section):
         default=Tokenizer(),
         description="The tokenizer, trained on the texts at hand; published language models bring their own.",
     )
-    llm: dict[Name, Transformer] = Field(
+    llm: dict[Name, LanguageModel] = Field(
         default={"7b": VICUNA_7B, "13b": VICUNA_13B},
         description="Language models by the size that `models` and `captioner` name (paper §4.1: Vicuna 7B, 13B).",
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from sharegpt4v.config.base_models import Transformer
 from sharegpt4v.config.model import Config
+from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.config.tree import Location
 from sharegpt4v.config.wording import suggestion
@@ -127,9 +128,27 @@ def _models(config: Config) -> Iterator[Complaint]:
     for number, model in enumerate(config.models):
         if model.name in OTHER_CHECKPOINTS:
             yield ("models", number, "name"), f"is {model.name!r}, a folder of other checkpoints; expected another name"
-        yield from _unknown(("models", number, "size"), model.size, sizes, "base_models.llm")
-        yield from _unknown(("models", number, "mix"), model.mix, mixes, "corpora.instruction_mixes")
+        yield from _origin(("models", number), model)
+        if model.size is not None:
+            yield from _unknown(("models", number, "size"), model.size, sizes, "base_models.llm")
+        if model.mix is not None:
+            yield from _unknown(("models", number, "mix"), model.mix, mixes, "corpora.instruction_mixes")
     yield from _repeated(("benchmarks", "names"), config.benchmarks.names)
+
+
+def _origin(location: Location, model: TrainedModel) -> Iterator[Complaint]:
+    """A model is taken, or fine-tuned from a published one, or made here of a language model of some size."""
+    if model.published:
+        for key, untrained in (("base", None), ("pretraining", "none"), ("mix", None), ("substitution", "none")):
+            if getattr(model, key) != untrained:
+                yield (*location, key), "is set for a published model; expected none: nothing of it is trained"
+        return
+    if model.mix is None:
+        yield (*location, "mix"), "is missing; expected a name in corpora.instruction_mixes"
+    if model.base and model.pretraining != "none":
+        yield (*location, "pretraining"), "is set beside base; expected none: only models made here are pre-trained"
+    if not model.base and model.size is None:
+        yield (*location, "size"), "is missing; expected a name in base_models.llm"
 
 
 def _substitution(config: Config) -> Iterator[Complaint]:
@@ -140,7 +159,9 @@ def _substitution(config: Config) -> Iterator[Complaint]:
         yield from _unknown((*location, "after"), pair.after, models, "models")
         if pair.before in models and pair.after in models:
             before, after = models[pair.before], models[pair.after]
-            unlike = [key for key in ("size", "pretraining", "mix") if getattr(before, key) != getattr(after, key)]
+            unlike = [
+                key for key in ("size", "base", "pretraining", "mix") if getattr(before, key) != getattr(after, key)
+            ]
             if unlike:
                 yield (
                     location,

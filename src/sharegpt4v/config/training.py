@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sharegpt4v.config.base_models import PublishedModel
 from sharegpt4v.config.section import Count, CountOrNone, Fraction, Name, Positive, Section
 
 
@@ -84,6 +85,12 @@ class Recipe(Section):
 class Captioner(Section):
     """Share-Captioner: a model fine-tuned on the seed captions, which then captions all images (paper §3.3)."""
 
+    published: PublishedModel | None = Field(
+        default=None, description="Finished captioner to take; nothing of it is trained. null: trained here."
+    )
+    base: PublishedModel | None = Field(
+        default=None, description="Published model that its training starts from. null: the aligned model of `size`."
+    )
     size: Name = Field(default="7b", description="Its language model, a name in `base_models.llm` (paper §3.3: 7B).")
     instruction: Path = Field(
         default=Path("config/prompts/captioner.txt"),

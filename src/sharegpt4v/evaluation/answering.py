@@ -75,7 +75,9 @@ def answer(
                 answers = [ledger[key]["text"] for key in keys]
             _write_rows(out, name, questions, answers, model_id, model_hash)
             about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out)}
-            code = code_version(__name__, *code_roots(engine), f"evaluation.benchmarks.{benchmark_named(name).module}")
+            code = code_version(
+                __name__, *code_roots(engine, model), f"evaluation.benchmarks.{benchmark_named(name).module}"
+            )
             write_json(provenance_file(out), about | code | lacking.get(name, {}))
 
 

@@ -82,18 +82,22 @@ class Engine(ABC):
 
 def open_engine(name: str, model: Path, batch_size: int) -> Engine:
     """Start the engine `name` on a model."""
-    kind = cast(type[Engine], importlib.import_module(f"sharegpt4v.{code_roots(name)[0]}").ENGINE)
+    kind = cast(type[Engine], importlib.import_module(f"sharegpt4v.{_module(name)}").ENGINE)
     return kind(model, batch_size)
 
 
-def code_roots(name: str) -> tuple[str, str]:
-    """Return what `code_hash.code_of` takes for an engine: its module, and that of the family of models.
+def code_roots(name: str, model: Path) -> tuple[str, str]:
+    """Return what `code_hash.code_of` takes for an engine: its module, and that of the family of its model.
 
     A `UserError` lists the known engines.
     """
+    return _module(name), family.code_root(family.name_in(model))
+
+
+def _module(name: str) -> str:
     if name not in ENGINES:
         raise UserError(f"engine {name!r} is not known; expected one of {', '.join(ENGINES)}")
-    return f"generation.{name}", family.code_root(family.DEFAULT)
+    return f"generation.{name}"
 
 
 def texts(engine: Engine, requests: Sequence[Request]) -> Iterator[tuple[int, str]]:

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from sharegpt4v import layout
+from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.pipeline.rerun import code_of_stage
@@ -40,9 +41,10 @@ def accept(stages: Sequence[str], because: str) -> dict[str, int]:
     if not METADATA.is_dir():
         raise UserError(f"{Path.cwd()}: no run of the pipeline here; expected {METADATA}")
     lock_folder()
+    config = load(layout.RUN_CONFIG)
     accepted = dict.fromkeys(stages, 0)
     for file, noted in _notes(stages):
-        stage, now = noted["rule"], repr(code_of_stage(noted["rule"]))
+        stage, now = noted["rule"], repr(code_of_stage(noted["rule"], config))
         before = next((value for value in noted["params"] if CODE.fullmatch(value)), now)
         if before == now:
             continue

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.code_hash import NAME, PACKAGE, modules_of
 from sharegpt4v.config import Config, load
 from sharegpt4v.errors import UserError
@@ -93,7 +93,7 @@ def dvc_yaml(config_file: Path, project: Path = layout.PROJECT) -> str:
         made = [out for name in stages if name in upstream for out in stages[name].get("outs", ())]
         stages[file.name] = {
             "cmd": f"snakemake {TARGET}{file.name} --configfile ${{config}}",
-            "deps": [*sorted({file.path, DEFAULTS, *_code(rules), *_texts(rules, config)}), *map(_name, made)],
+            "deps": [*sorted({file.path, DEFAULTS, *_code(rules, config), *_texts(rules, config)}), *map(_name, made)],
             "params": list(_params(file, rules, config_file, project)),
         }
         if outs:
@@ -125,10 +125,10 @@ def _outs(paths: Iterable[Path]) -> list[str]:
     return sorted(path.as_posix() for path in found)
 
 
-def _code(rules: Sequence[str]) -> Iterator[str]:
+def _code(rules: Sequence[str], config: Config) -> Iterator[str]:
     """Yield the folders of the package, or its single files, that the rules run."""
     for rule in rules:
-        for module in modules_of(*roots_of(rule)):
+        for module in modules_of(*roots_of(rule, config)):
             package = module.partition(".")[0]
             if package == "stages" or not (PACKAGE / package).is_dir():
                 yield f"src/{NAME}/{module.replace('.', '/')}.py"
@@ -169,7 +169,7 @@ def _shown(config: Config, graph: Graph) -> dict[str, Any]:
     figures = sorted(path.as_posix() for path in graph.outputs.get("figures", ()))
     axes = {"x": "percent", "x_label": "% of the training", "y_label": "loss"}
     file = layout.CURVES.as_posix()
-    curves = [{f"loss of {name}": {**axes, "y": {file: name}}} for name in layout.trainings(config)]
+    curves = [{f"loss of {name}": {**axes, "y": {file: name}}} for name in lineage.trainings(config)]
     metrics = [layout.metrics_of(model.name).as_posix() for model in config.models]
     return {"metrics": metrics, "plots": [*figures, *curves]}
 

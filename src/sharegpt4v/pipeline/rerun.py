@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.code_hash import code_of, names_in
 from sharegpt4v.config import Config
@@ -33,20 +33,21 @@ OFFICIAL_FILES = (".json", ".jsonl", ".tsv", ".py", ".txt")
 
 def stage_params(config: Config, name: str) -> dict[str, Any]:
     """Return the `params` of a stage's rule: its settings, a function of the wildcards, and the hash of its code."""
-    return {"settings": _settings(config, name), "code": code_of_stage(name)}
+    return {"settings": _settings(config, name), "code": code_of_stage(name, config)}
 
 
-def code_of_stage(name: str) -> str:
+def code_of_stage(name: str, config: Config) -> str:
     """Return the hash of the code that a stage runs."""
-    return code_of(*roots_of(name))
+    return code_of(*roots_of(name, config))
 
 
-def roots_of(name: str) -> list[str]:
+def roots_of(name: str, config: Config) -> list[str]:
     """Return the modules that the code of a stage starts from: its own, and those that are imported by name."""
     found = [f"stages.{name}"]
     for module in STAGES[name].code:
-        folder = module.removesuffix(".*")
-        found += [module] if folder == module else [f"{folder}.{name}" for name in names_in(folder)]
+        folder, _, what = module.rpartition(".")
+        named = {"*": names_in(folder), "{family}": lineage.families(config)}.get(what, [what])
+        found += [f"{folder}.{one}" for one in named]
     return found
 
 
@@ -58,6 +59,8 @@ def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[s
         named = dict(wildcards.items())
         found = {key: _without_runtime_only(_at(whole, key.split("."), named)) for key in stage.config}
         found |= texts
+        if name == "published_model":
+            found["model"] = lineage.published_models(config)[named["published"]].model_dump(mode="json")
         if name == "source":
             found["source"] = _source(config, named["source"])
         if name in EVALUATION and not evaluation_manifest(config):

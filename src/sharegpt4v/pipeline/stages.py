@@ -16,7 +16,8 @@ class Stage:
     `section` is the paper's. `item` is what one job is about, the wildcard of the rule and the argument of the command;
     empty where the stage is one job. `config` are keys, which may hold the item. `texts` are files or folders whose
     content counts, each named by a key of the config or by a path. `code` are modules that are imported by name only,
-    ``folder.*`` for all in a folder; the stage's own module is `stages.NAME`. `device` is what a job runs on: a
+    ``folder.*`` for all in a folder, ``folder.{family}`` for those of the config's families of models; the stage's own
+    module is `stages.NAME`. `device` is what a job runs on: a
     training on as many GPUs as `compute` of the config says. `processes` work at a time in one job.
     """
 
@@ -32,7 +33,8 @@ class Stage:
 BENCHMARKS = ("evaluation.benchmarks.*",)
 JUDGED = ("evaluation.benchmarks.llava_bench", "evaluation.benchmarks.mm_vet")
 KINDS = ("images.kinds.*",)
-FAMILY = ("models.families.llava",)
+LLM = ("published", "hidden_size", "layers", "heads", "mlp_size")
+FAMILY = ("models.families.{family}",)
 ENGINE = ("generation.local", *FAMILY)
 IMAGES = ("sources.missing", "sources.largest_bad_fraction", "sources.smallest_success_rate")
 
@@ -42,10 +44,20 @@ STAGES = {
     "seed_captions": Stage("3.2", config=("seed", "teacher"), texts=("teacher.prompts",)),
     "tokenizer": Stage("4.1", config=("seed", "base_models.tokenizer")),
     "language_model": Stage(
-        "4.1", "size", config=("seed", "base_models.llm.{size}", "base_models.llm_training"), device="gpu"
+        "4.1",
+        "size",
+        config=("seed", *(f"base_models.llm.{{size}}.{key}" for key in LLM), "base_models.llm_training"),
+        device="gpu",
     ),
     "vision_tower": Stage("4.1", config=("seed", "base_models.vision_tower"), device="gpu"),
-    "alignment": Stage("4.1", "size", config=("seed", "alignment"), code=FAMILY, device="training"),
+    "alignment": Stage(
+        "4.1",
+        "size",
+        config=("seed", "alignment", "base_models.llm.{size}.projector"),
+        code=FAMILY,
+        device="training",
+    ),
+    "published_model": Stage("-", "published", code=FAMILY),
     "captioner": Stage(
         "3.3", config=("seed", "captioner.recipe"), texts=("captioner.instruction",), code=FAMILY, device="training"
     ),

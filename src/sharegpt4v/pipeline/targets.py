@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
 
+CAPTIONS = (layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS)  # whose statistics are compared
 _TOKENIZER = str(layout.TOKENIZER / "tokenizer.json")
 
 
@@ -66,10 +67,10 @@ def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str,
     own, seen_by_teacher = config.sources.folder_sources, config.teacher.captions
 
     def inputs(wildcards: Mapping[str, str]) -> dict[str, Any]:
-        model = layout.model_named(config, dict(wildcards.items())["model"])
+        model = lineage.model_named(config, dict(wildcards.items())["model"])
         return {
-            "start": str(layout.weights(layout.start_of(model))),
-            "rows": layout.file_source(config, layout.rows_of(config, model)),
+            "start": str(layout.weights(lineage.start_of(config, model))),
+            "rows": layout.file_source(config, lineage.rows_of(config, model)),
             "images": manifests_of(
                 name
                 for name in image_sources(config)
@@ -78,6 +79,26 @@ def finetuning_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str,
         }
 
     return inputs
+
+
+def alignment_inputs(config: Config) -> Callable[[Mapping[str, str]], dict[str, Any]]:
+    """Return the function from a size to what its alignment is made from; a published projector needs no captions."""
+
+    def inputs(wildcards: Mapping[str, str]) -> dict[str, Any]:
+        size = dict(wildcards.items())["size"]
+        parts = {"tower": str(layout.weights(layout.TOWER)), "llm": str(layout.weights(layout.llm(size)))}
+        if config.base_models.llm[size].projector:
+            return parts
+        return parts | {"images": str(layout.manifest("llava")), "captions": str(layout.manifest("llava-captions"))}
+
+    return inputs
+
+
+def model_weights(config: Config) -> Callable[[Mapping[str, str]], str]:
+    """Return the function from a model's name to its weights, which are made here or published."""
+    return lambda wildcards: str(
+        layout.weights(lineage.finished(lineage.model_named(config, dict(wildcards.items())["model"])))
+    )
 
 
 def paired_models(config: Config) -> list[str]:
@@ -98,17 +119,17 @@ def manifests(config: Config) -> list[str]:
 def mixes(config: Config) -> list[str]:
     """Return the instruction mixes of a run in which detail captions are replaced, each once."""
     substituted = [model for model in config.models if model.substitution != "none"]
-    return list(dict.fromkeys(layout.file_source(config, layout.rows_of(config, model)) for model in substituted))
+    return list(dict.fromkeys(layout.file_source(config, lineage.rows_of(config, model)) for model in substituted))
 
 
 def corpora(config: Config) -> list[str]:
     """Return what says that the corpora of a run are there: seed captions, pre-training corpus, instruction data."""
-    return list(dict.fromkeys(layout.file_source(config, path) for path in layout.corpora(config)))
+    return list(dict.fromkeys(layout.file_source(config, path) for path in lineage.corpora(config)))
 
 
 def trainings(config: Config) -> list[str]:
     """Return the weights that the trainings of a run make."""
-    return [str(layout.weights(checkpoint)) for checkpoint in layout.trainings(config).values()]
+    return [str(layout.weights(checkpoint)) for checkpoint in lineage.trainings(config).values()]
 
 
 def scores(config: Config, models: Iterable[str] | None = None) -> list[str]:
@@ -125,10 +146,14 @@ def per_benchmark(folder: Path, names: Iterable[str], *suffixes: str) -> list[st
 
 def results_of(config: Config) -> list[str]:
     """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
-    names = ["datasets", "curves", "captions/seed", "captions/pretraining"]
+    names = ["curves"] if lineage.trainings(config) else []
+    learned = lineage.corpora(config)
+    if all(path in learned or layout.is_provided(config, path) for path in CAPTIONS):
+        names += ["datasets", "captions/seed", "captions/pretraining"]
     names += ["substitution"] if config.substitution else []
     drawn = [str(path) for name in names for path in (layout.RESULTS / f"{name}.csv", layout.figure(name))]
-    return [*drawn, str(layout.MIXTURE), str(layout.CELLS), *metrics(config)]
+    mixture = [str(layout.MIXTURE)] if learned else []
+    return [*drawn, *mixture, str(layout.CELLS), *metrics(config)]
 
 
 def metrics(config: Config) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.catalogues.benchmarks import benchmark_named
+from sharegpt4v.catalogues.checkpoints import read_checkpoints
 from sharegpt4v.config import Config
 from sharegpt4v.config.judge import Judge
 from sharegpt4v.config.models import TrainedModel
@@ -39,27 +40,27 @@ class Estimate:
     def costs(self) -> dict[str, Cost]:
         """Return the cost of every stage that this config has, in the order of the pipeline."""
         config = self.config
-        sizes = layout.sizes(config)
+        sizes = lineage.sizes(config)
         captioned = sum(expected_images(config, name) for name in config.captions.sources)
         seeds = sum(config.teacher.captions.values())
-        costs = {"source": self._sources()}
-        if not layout.is_provided(config, layout.SEED_CAPTIONS):
+        costs = {"source": self._sources()} if lineage.corpora(config) else {}
+        if lineage.uses_seed_captions(config) and not layout.is_provided(config, layout.SEED_CAPTIONS):
             costs["seed_captions"] = self._seed_captions(seeds)
         vocabulary = self.models.tokenizer.vocabulary
         made = [self.models.llm[size] for size in sizes]
         llms = sum(llm_weights(llm, vocabulary) + vocabulary * llm.hidden_size for llm in made)
         costs["language_model"] = Cost(len(sizes), gigabytes=self._gigabytes(llms))
-        costs["vision_tower"] = Cost(1, gigabytes=self._gigabytes(tower_weights(self.models.vision_tower)))
-        costs["alignment"] = self._training(
-            "alignment", sizes, config.alignment, self._images("llava"), "short_caption_tokens"
-        )
-        if not layout.is_provided(config, layout.PRETRAINING_CORPUS):
-            costs["captioner"] = self._training(
-                "captioner", [config.captioner.size], config.captioner.recipe, seeds, "caption_tokens"
-            )
+        towers = bool(sizes) * tower_weights(self.models.vision_tower)
+        costs["vision_tower"] = Cost(int(bool(sizes)), gigabytes=self._gigabytes(towers))
+        costs["alignment"] = self._alignment(sizes)
+        costs["published_model"] = self._published()
+        if lineage.trains_captioner(config):
+            trained = [config.captioner.size]
+            costs["captioner"] = self._training("captioner", trained, config.captioner.recipe, seeds, "caption_tokens")
+        if lineage.captions_images(config):
             costs["captions"] = self._captions(captioned)
         costs["pretraining"] = self._training(
-            "pretraining", layout.pretrained_sizes(config), config.pretraining, captioned, "caption_tokens"
+            "pretraining", lineage.pretrained_sizes(config), config.pretraining, captioned, "caption_tokens"
         )
         costs["finetuning"] = self._fine_tuning()
         costs["answers"] = self._answers()
@@ -108,6 +109,21 @@ class Estimate:
             gigabytes += self._gigabytes(self.family.weights(self.models, size)) + self._state(size, recipe)
         return Cost(len(sizes), hours, gigabytes=gigabytes)
 
+    def _alignment(self, sizes: list[str]) -> Cost:
+        """The trainings of projectors; where one is published, its model is joined in no time worth a number."""
+        trained = [size for size in sizes if not self.models.llm[size].projector]
+        rows = self._images("llava") if trained else 0
+        cost = self._training("alignment", trained, self.config.alignment, rows, "short_caption_tokens")
+        joined = sum(self.family.weights(self.models, size) for size in sizes if size not in trained)
+        return replace(cost, jobs=len(sizes), gigabytes=(cost.gigabytes or 0) + self._gigabytes(joined))
+
+    def _published(self) -> Cost:
+        """What published models take on disk, twice: as they were downloaded, and as checkpoints of this project."""
+        taken = lineage.published_models(self.config).values()
+        sizes = [known.bytes if (known := read_checkpoints().get(model.id)) else None for model in taken]
+        unknown = any(size is None for size in sizes)
+        return Cost(len(sizes), gigabytes=None if unknown else 2 * sum(size or 0 for size in sizes) / 1e9)
+
     def _state(self, size: str, recipe: Recipe) -> float:
         """Gigabytes of the state to resume from, which goes when its stage is done."""
         return self.family.weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
@@ -127,13 +143,16 @@ class Estimate:
     def _fine_tuning(self) -> Cost:
         recipe, hours, gigabytes = self.config.finetuning, 0.0, 0.0
         unknown = False
-        for model in self.config.models:
+        models = lineage.finetuned_models(self.config)
+        for model in models:
             rows = self.mix_rows(model)
-            unknown |= rows is None
+            unknown |= rows is None or model.size is None
+            if model.size is None:
+                continue
             flops = self.family.training_flops(self.models, model.size, recipe, self.assumed["instruction_tokens"])
             hours += self._hours(flops * (rows or 0) * recipe.epochs, "finetuning")
             gigabytes += self._gigabytes(self.family.weights(self.models, model.size)) + self._state(model.size, recipe)
-        return Cost(len(self.config.models), None if unknown else hours, gigabytes=gigabytes)
+        return Cost(len(models), None if unknown else hours, gigabytes=gigabytes)
 
     def mix_rows(self, model: TrainedModel) -> int | None:
         """Rows of a model's instruction mix, as published or drawn; None where nobody has said."""
@@ -141,16 +160,18 @@ class Estimate:
             drawn = sum(mini.images.get(name, 0) for name in ("gqa", "ocr_vqa", "textvqa", "vg"))
             rows = mini.instruction_rows
             return rows.conversations + rows.detail + rows.text_only + drawn
-        known = self.assumed.get(f"rows_{layout.rows_of(self.config, model).name}")
-        if known is None:  # one that is made: about as many rows as the mix that it is made of
+        known = self.assumed.get(f"rows_{lineage.rows_of(self.config, model).name}")
+        if known is None and model.mix:  # one that is made: about as many rows as the mix that it is made of
             known = self.assumed.get(f"rows_{self.config.corpora.instruction_mixes[model.mix].name}")
         return None if known is None else int(known)
 
     def _answers(self) -> Cost:
         mini, names = self.config.mini, self.config.benchmarks.names
         questions = [mini.questions_per_benchmark if mini else benchmark_named(name).questions for name in names]
-        hours = sum(self._generated_hours(model.size, "answer_tokens") for model in self.config.models)
-        return Cost(len(self.config.models), sum(questions) * hours)
+        models = self.config.models
+        hours = sum(self._generated_hours(model.size, "answer_tokens") for model in models if model.size)
+        unknown = any(model.size is None for model in models)
+        return Cost(len(models), None if unknown else sum(questions) * hours)
 
     def _judge(self) -> Cost:
         prompt = reply = 0.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
@@ -17,6 +17,8 @@ from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.pipeline.start import endpoints
 from sharegpt4v.pipeline.targets import evaluation_manifest
 from sharegpt4v.plan.estimate import Cost
+
+TAKING = {"language_model", "vision_tower", "alignment", "published_model"}  # stages that may take what is published
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def missing(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, 
         *_keys(config, pending),
         *_budget(config, pending, costs),
         *(_sources(config) if "source" in pending else ()),
-        *(_base_models(config) if {"language_model", "vision_tower"} & pending.keys() else ()),
+        *(_base_models(config) if pending.keys() & TAKING else ()),
         *(_benchmarks(config) if "answers" in pending else ()),
         *_disk(pending, costs),
     ]
@@ -76,10 +78,13 @@ def _sources(config: Config) -> Iterator[Missing]:
 
 def _base_models(config: Config) -> Iterator[Missing]:
     models = config.base_models
-    for part in (models.vision_tower, *models.llm.values()):
-        if (taken := part.published) and not taken.revision and not Path(taken.id).expanduser().is_dir():
-            yield Missing(f"folder {taken.id}", "correct base_models, or name a Hugging Face id with its revision")
-    if any(llm.published for llm in models.llm.values()) and not importlib.util.find_spec("sentencepiece"):
+    llms = [models.llm[size] for size in lineage.sizes(config)]
+    parts = [part for llm in llms for part in (llm.published, llm.projector)]
+    parts += [models.vision_tower.published] if llms else []
+    for taken in filter(None, [*parts, *lineage.published_models(config).values()]):
+        if not taken.revision and not Path(taken.id).expanduser().is_dir():
+            yield Missing(f"folder {taken.id}", "correct the config, or name a Hugging Face id with its revision")
+    if any(llm.published for llm in llms) and not importlib.util.find_spec("sentencepiece"):
         yield Missing("sentencepiece", "`pip install sentencepiece`: the tokenizer of Vicuna is in its format")
 
 

@@ -17,7 +17,12 @@ from sharegpt4v.report.timings import Timing
 
 LEDGERS = {"seed_captions": layout.WORK / "seed_captions", "judgements": layout.WORK / "judgements"}
 NO_LEDGERS = (".reservations.jsonl", "rejected.jsonl")  # of the files beside them
-CHECKPOINTS = {"aligned": "alignment", "captioner": "captioner", "pretrained": "pretraining"}
+CHECKPOINTS = {
+    "aligned": "alignment",
+    "captioner": "captioner",
+    "published": "published_model",
+    "pretrained": "pretraining",
+}
 
 
 def hours_spent(timings: Iterable[Timing], processes: int) -> dict[str, float]:

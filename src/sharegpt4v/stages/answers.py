@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -21,11 +21,12 @@ def run(config: Config, model: str) -> None:
     """Write results/answers/MODEL/; a benchmark whose files are not at hand is reported and gets an empty file."""
     from sharegpt4v.generation.engine import DEFAULT
 
+    row = lineage.model_named(config, model)
     tasks = [
         (name, layout.benchmark_folder(config, name), layout.ANSWERS / model / f"{name}.jsonl")
         for name in config.benchmarks.names
     ]
-    answer_tasks(config, tasks, layout.finetuned(model), model, DEFAULT, without_missing=True)
+    answer_tasks(config, tasks, lineage.finished(row), model, DEFAULT, without_missing=True)
 
 
 def answer_tasks(
@@ -36,5 +37,5 @@ def answer_tasks(
     from sharegpt4v.evaluation.answering import answer
     from sharegpt4v.generation.engine import code_roots
 
-    work = layout.work_of("answers", code_of(*code_roots(engine)))
+    work = layout.work_of("answers", code_of(*code_roots(engine, model)))
     answer(tasks, model, name, work, config.benchmarks.batch_size, engine, without_missing=without_missing)

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
 
 
 def run(config: Config) -> None:
-    """Start from the aligned model of the captioner's size and write checkpoints/captioner."""
+    """Start from the aligned model of the captioner's size, or its base, and write checkpoints/captioner."""
     from sharegpt4v.captions.rows import captioner_rows, read_instruction
     from sharegpt4v.training.stages import train_here
 
     captioner = config.captioner
     rows = captioner_rows(layout.SEED_CAPTIONS, read_instruction(layout.of_project(captioner.instruction)))
-    train_here(config, "captioner", captioner.recipe, layout.aligned(captioner.size), rows, layout.CAPTIONER)
+    train_here(config, "captioner", captioner.recipe, lineage.captioner_start(config), rows, layout.CAPTIONER)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import DEFAULT, code_roots
@@ -27,14 +27,15 @@ def run(config: Config, shard: str) -> None:
 
     number, count = _parse(shard)
     manifests = [read_manifest(layout.manifest(name)) for name in config.captions.sources]
+    captioner = lineage.captioner(config)
     images = [row["path"] for rows in manifests for row in rows if row["status"] == "ok"]
     caption_shard(
-        layout.CAPTIONER,
+        captioner,
         images_of(number, count, images),
         layout.DATA,
         layout.caption_shard(shard),
         generation_settings(config),
-        layout.work_of("captions", code_of("captions.captioning", *code_roots(DEFAULT))),
+        layout.work_of("captions", code_of("captions.captioning", *code_roots(DEFAULT, captioner))),
         config.captions.quality,
     )
 

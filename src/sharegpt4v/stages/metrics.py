@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -19,4 +19,4 @@ def run(config: Config) -> None:
 
     for model in config.models:
         write_metrics(model.name, layout.SCORES, layout.metrics_of(model.name))
-    write_curves(layout.trainings(config), layout.CURVES)
+    write_curves(lineage.trainings(config), layout.CURVES)

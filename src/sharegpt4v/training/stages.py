@@ -52,6 +52,7 @@ def train_here(
     `images` is the folder that rows name images in. The process may be replaced by those that train together.
     """
     ranks = all_ranks(config.compute)
+    family = DEFAULT if isinstance(start, tuple) else name_in(start)
     train_stage(
         start,
         rows,
@@ -59,7 +60,7 @@ def train_here(
         out,
         recipe,
         config.seed,
-        layout.work_of(stage, code_of(f"stages.{stage}", code_root(DEFAULT))),
+        layout.work_of(stage, code_of(f"stages.{stage}", code_root(family))),
         stage,
         ranks,
         config.compute,

@@ -45,7 +45,7 @@ def run(options: Namespace) -> None:
     from sharegpt4v.captions.folder import caption_folder
 
     config, images = config_of(options), options.images.expanduser()
-    work = layout.work_of("own-captions", code_of("captions.captioning", *code_roots(options.engine)))
+    work = layout.work_of("own-captions", code_of("captions.captioning", *code_roots(options.engine, options.model)))
     upright = options.upright
     if upright is None:
         upright = config.captions.upright_photographs and images.suffix != ".parquet"

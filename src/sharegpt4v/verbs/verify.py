@@ -12,7 +12,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.errors import UserError
 from sharegpt4v.verbs.options import add_config, add_path, config_of
 
@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
 
     config = config_of(options)
     mixes = [layout.DATA / mix for mix in config.corpora.instruction_mixes.values()]
-    expected = list(dict.fromkeys([*layout.corpora(config), *mixes]))
+    expected = list(dict.fromkeys([*lineage.corpora(config), *mixes]))
     files = options.files or [file for file in expected if file.is_file()]
     if not files:
         raise UserError(f"none of {', '.join(map(str, expected))} is there; fetch or make one of them first")

@@ -1,0 +1,126 @@
+"""Which models and corpora a run makes, which it takes as published, and what each model starts from, by its config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharegpt4v import layout
+from sharegpt4v.errors import UserError
+
+if TYPE_CHECKING:
+    from sharegpt4v.config import Config
+    from sharegpt4v.config.base_models import PublishedModel
+    from sharegpt4v.config.models import TrainedModel
+
+
+def model_named(config: Config, name: str) -> TrainedModel:
+    """Return a row of the config's `models`; a `UserError` lists the known ones."""
+    known = {model.name: model for model in config.models}
+    if name not in known:
+        raise UserError(f"model {name!r} is not in the config; expected one of {', '.join(known)}")
+    return known[name]
+
+
+def finetuned_models(config: Config) -> list[TrainedModel]:
+    """Return the rows of the results table that are fine-tuned here."""
+    return [model for model in config.models if not model.published]
+
+
+def finished(model: TrainedModel) -> Path:
+    """Return the checkpoint of a row of the results table, fine-tuned here or published."""
+    return layout.published(model.published) if model.published else layout.finetuned(model.name)
+
+
+def start_of(config: Config, model: TrainedModel) -> Path:
+    """Return where the fine-tuning of a model starts."""
+    if model.base:
+        return layout.published(model.base)
+    assert model.size is not None
+    if model.pretraining == "none":
+        return layout.aligned(model.size)
+    taken = config.base_models.llm[model.size].pretrained
+    return layout.published(taken) if taken else layout.pretrained(model.size)
+
+
+def rows_of(config: Config, model: TrainedModel) -> Path:
+    """Return the instruction data that a model is fine-tuned on."""
+    assert model.mix is not None
+    if model.substitution == "none":
+        return layout.DATA / config.corpora.instruction_mixes[model.mix]
+    return layout.corpus(model.mix, model.substitution)
+
+
+def captioner(config: Config) -> Path:
+    """Return the captioner's checkpoint, trained here or published."""
+    taken = config.captioner.published
+    return layout.published(taken) if taken else layout.CAPTIONER
+
+
+def captioner_start(config: Config) -> Path:
+    """Return where the training of the captioner starts."""
+    base = config.captioner.base
+    return layout.published(base) if base else layout.aligned(config.captioner.size)
+
+
+def captions_images(config: Config) -> bool:
+    """Whether a run captions images for a pre-training of its own."""
+    return bool(pretrained_sizes(config)) and not layout.is_provided(config, layout.PRETRAINING_CORPUS)
+
+
+def trains_captioner(config: Config) -> bool:
+    """Whether a run trains the captioner that captions its images."""
+    return captions_images(config) and not config.captioner.published
+
+
+def uses_seed_captions(config: Config) -> bool:
+    """Whether a run learns from seed captions: in an instruction mix, or by its captioner."""
+    return trains_captioner(config) or any(model.substitution != "none" for model in config.models)
+
+
+def corpora(config: Config) -> list[Path]:
+    """Return the corpora that a run learns from, each once, in the order of the pipeline."""
+    captions = [layout.SEED_CAPTIONS] if uses_seed_captions(config) else []
+    captions += [layout.PRETRAINING_CORPUS] if pretrained_sizes(config) else []
+    return list(dict.fromkeys([*captions, *(rows_of(config, model) for model in finetuned_models(config))]))
+
+
+def pretrained_sizes(config: Config) -> list[str]:
+    """Return the sizes of language model that a run pre-trains on the captioner's captions, each once."""
+    needed = {model.size for model in config.models if model.size and model.pretraining == "captions"}
+    return sorted(size for size in needed if not config.base_models.llm[size].pretrained)
+
+
+def sizes(config: Config) -> list[str]:
+    """Return the sizes of language model that a run aligns with the vision tower, each once."""
+    aligned = {model.size for model in finetuned_models(config) if not model.base and model.pretraining == "none"}
+    aligned |= {*pretrained_sizes(config)}
+    if trains_captioner(config) and not config.captioner.base:
+        aligned.add(config.captioner.size)
+    return sorted(size for size in aligned if size)
+
+
+def trainings(config: Config) -> dict[str, Path]:
+    """Return the checkpoints of a run's trainings by name, in the order of the pipeline."""
+    llms = config.base_models.llm
+    return {
+        **{f"aligned {size}": layout.aligned(size) for size in sizes(config) if not llms[size].projector},
+        **({"captioner": layout.CAPTIONER} if trains_captioner(config) else {}),
+        **{f"pretrained {size}": layout.pretrained(size) for size in pretrained_sizes(config)},
+        **{model.name: layout.finetuned(model.name) for model in finetuned_models(config)},
+    }
+
+
+def published_models(config: Config) -> dict[str, PublishedModel]:
+    """Return the published models that a run takes, by the name of their folder."""
+    llms = config.base_models.llm
+    taken = [one for model in config.models for one in (model.published, model.base)]
+    taken += [llms[model.size].pretrained for model in config.models if model.size and model.pretraining == "captions"]
+    if captions_images(config):
+        taken.append(config.captioner.published or config.captioner.base)
+    return {layout.published(one).name: one for one in taken if one}
+
+
+def families(config: Config) -> list[str]:
+    """Return the families of the models of a run: that of those made here, and those of the published ones."""
+    return sorted({"llava"} | {model.family for model in published_models(config).values()})
