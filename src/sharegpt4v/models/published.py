@@ -17,12 +17,12 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.folders import new_folder
 from sharegpt4v.models.decoding import greedy_settings
+from sharegpt4v.models.downloads import folder_of
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece
 from sharegpt4v.models.loading import load_model, load_part
 from sharegpt4v.models.templates import CHAT_TEMPLATE, IMAGE
 from sharegpt4v.provenance import provenance
 
-FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin"]
 ROWS_PER_BLOCK = 64  # embeddings are padded to a multiple of this, which GPUs multiply faster
 
 
@@ -33,7 +33,7 @@ def import_llm(size: Transformer, out: Path) -> None:
     """
     from transformers import AutoConfig, LlamaForCausalLM
 
-    folder = _folder(size)
+    folder = folder_of(_published(size))
     _check_size(size, load_part(AutoConfig, folder), folder)
     tokenizer = _tokenizer(folder)
     model = load_model(LlamaForCausalLM, folder, dtype="auto")
@@ -70,7 +70,7 @@ def import_vision_tower(size: VisionTower, out: Path) -> None:
     """Save the published CLIP as `out`. `UserError` when it cannot be had, or is of another size than the config's."""
     from transformers import AutoConfig, CLIPModel
 
-    folder = _folder(size)
+    folder = folder_of(_published(size))
     vision = load_part(AutoConfig, folder).vision_config
     _check_size(size, vision, folder)
     for key in ("image_size", "patch_size"):
@@ -78,30 +78,9 @@ def import_vision_tower(size: VisionTower, out: Path) -> None:
     _save(out, size, load_model(CLIPModel, folder, dtype="auto"))
 
 
-def _folder(size: Transformer) -> Path:
-    """The folder of a published checkpoint, after it was downloaded into the cache of Hugging Face if it is there."""
-    published = size.published
-    assert published is not None
-    if Path(published.id).expanduser().is_dir():
-        return Path(published.id).expanduser()
-    if published.revision is None:
-        raise UserError(f"{published.id}: no such folder; expected one, or a Hugging Face id with its revision")
-    return _download(published)
-
-
-def _download(published: Published) -> Path:
-    from httpx import HTTPError
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(published.id, revision=published.revision, allow_patterns=FILES))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(
-            f"{published.id} at {published.revision}: cannot be downloaded ({why}); the same command resumes, or name "
-            "a folder that holds it"
-        ) from None
+def _published(size: Transformer) -> Published:
+    assert size.published is not None
+    return size.published
 
 
 def _check_size(size: Transformer, config: Any, folder: Path) -> None:
@@ -117,9 +96,8 @@ def _expect_equal(folder: Path, key: str, found: int, stated: int) -> None:
 
 
 def _save(out: Path, size: Transformer, *parts: Any) -> None:
-    assert size.published is not None
     with new_folder(out) as folder:
         for part in parts:
             part.save_pretrained(folder)
-        about = provenance("published", size.published.model_dump(), None, [], __name__)
+        about = provenance("published", _published(size).model_dump(), None, [], __name__)
         write_json(folder / "provenance.json", about)
