@@ -63,7 +63,9 @@ def _completed(id: str, digits: str) -> str:
             commits = HfApi().list_repo_commits(id)
         found = [commit.commit_id for commit in commits if commit.commit_id.startswith(digits)]
     if len(found) != 1:
-        raise UserError(f"{id} at {digits}: {len(found)} commits begin so; give the revision with all its {WHOLE} digits")
+        raise UserError(
+            f"{id} at {digits}: {len(found)} commits begin so; give the revision with all its {WHOLE} digits"
+        )
     return found[0]
 
 
@@ -73,12 +75,13 @@ def _download(published: Published) -> Path:
     id, revision = published.id, published.revision
     try:
         with _refused(id, revision):
-            files = {one.rfilename: one for one in HfApi().model_info(id, revision=revision, files_metadata=True).siblings}
+            about = HfApi().model_info(id, revision=revision, files_metadata=True)
     except UserError as unreachable:
         try:  # as it was downloaded before
             return Path(snapshot_download(id, revision=revision, local_files_only=True))
         except Exception:
             raise unreachable from None
+    files = {one.rfilename: one for one in about.siblings or ()}
     wanted = _wanted(id, list(files))
     with _refused(id, revision):
         coming = snapshot_download(id, revision=revision, allow_patterns=wanted, dry_run=True)
@@ -86,9 +89,10 @@ def _download(published: Published) -> Path:
         folder = Path(snapshot_download(id, revision=revision, allow_patterns=wanted))
     for name in wanted:
         _compare(folder / name, files[name])
-    if (listed := read_checkpoints().get(id)) and listed.is_exact and listed.bytes:
-        found = sum((folder / name).stat().st_size for name in wanted if any(fnmatch(name, one) for one in listed.files))
-        if found != listed.bytes:
+    listed = read_checkpoints().get(id)
+    if listed and listed.is_exact and listed.bytes:
+        weights = [name for name in wanted if any(fnmatch(name, pattern) for pattern in listed.files)]
+        if (found := sum((folder / name).stat().st_size for name in weights)) != listed.bytes:
             raise UserError(f"{folder}: {found:,} bytes of weights; config/checkpoints.tsv says {listed.bytes:,}")
     return folder
 
@@ -138,19 +142,14 @@ def _compare(file: Path, listed: Any) -> None:
 def _refused(id: str, revision: str | None) -> Iterator[None]:
     """Turn what huggingface_hub raises, on the network and on disk, into a `UserError` of one line."""
     from httpx2 import HTTPError, InvalidURL
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-    )
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    hub = (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled)
     try:
         yield
-    except (
-        HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError, InvalidURL, OSError,
-    ) as error:  # fmt: skip
+    except (*hub, HTTPError, InvalidURL, OSError) as error:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{id} at {revision}: cannot be downloaded ({why}); the same command resumes, or name a folder that holds it"
+            f"{id} at {revision}: cannot be downloaded ({why}); the same command resumes, or name a folder that "
+            "holds it"
         ) from None

@@ -62,7 +62,9 @@ def read_tokenizer_json(file: Path, image_mark: str) -> Any:
         model = found["model"]
         vocabulary: dict[str, int] = dict(sorted(model["vocab"].items(), key=lambda item: item[1]))
         if not model["byte_fallback"] or not {UNKNOWN, BEGIN, END} <= vocabulary.keys():
-            raise UserError(f"{file}: not Llama's vocabulary; expected the tokenizer.json of a LLaVA, or tokenizer.model")
+            raise UserError(
+                f"{file}: not Llama's vocabulary; expected the tokenizer.json of a LLaVA, or tokenizer.model"
+            )
         scores = {
             piece: LAST if set(piece) == {"▁"} else -float(number)
             for piece, number in vocabulary.items()

@@ -81,7 +81,7 @@ def _tensors_in(file: Path, shape_only: bool = False) -> Iterator[tuple[str, Ten
     from safetensors import safe_open
 
     with refused_in_one_line(file):
-        opened = safe_open(file, "pt")
+        opened: Any = safe_open(file, "pt")
         names = sorted(opened.keys())
     for name in names:
         with refused_in_one_line(file):
@@ -121,7 +121,7 @@ def write_weights(folder: Path, tensors: Iterable[tuple[str, Tensor]], shard_byt
     if len(shards) == 1:
         _part(folder, 0).rename(folder / WHOLE[0])
         return
-    placed = {}
+    placed: dict[str, str] = {}
     for number, names in enumerate(shards):
         file = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
         _part(folder, number).rename(folder / file)
