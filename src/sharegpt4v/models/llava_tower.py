@@ -23,6 +23,10 @@ from sharegpt4v.models.weight_files import shapes_of, tensors_of
 
 PREFIX = "vision_model."  # of the encoder's weights in a CLIP's own folder
 LAYER = re.compile(r"vision_model\.encoder\.layers\.(\d+)\.")
+ARCHITECTURE = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size",
+    "hidden_act", "layer_norm_eps",
+)  # fmt: skip
 HEAD = 64  # width of an attention head of every CLIP
 
 
@@ -96,13 +100,13 @@ def _hub(name: str) -> str:
 
 
 def _config_in(folder: Path) -> Any:
-    from transformers import AutoConfig
+    from transformers import AutoConfig, CLIPVisionConfig
 
     config = load_part(AutoConfig, folder)
-    config = getattr(config, "vision_config", config)
+    config = getattr(config, "vision_config", config)  # of the encoder alone, or with CLIP's other half
     if config.model_type != "clip_vision_model":
         raise UserError(f"{folder}: a {config.model_type}; expected a CLIP, which the towers of LLaVA-1.5 are")
-    return config
+    return CLIPVisionConfig(**{key: getattr(config, key) for key in ARCHITECTURE})
 
 
 def _config_by(shapes: dict[str, tuple[int, ...]]) -> Any:
