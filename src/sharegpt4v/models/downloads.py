@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -54,33 +55,36 @@ def pinned(published: Published) -> Published:
 
 
 def _completed(id: str, digits: str) -> str:
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi
 
-    cached = Path(constants.HF_HUB_CACHE, f"models--{id.replace('/', '--')}", "snapshots")
-    found = [folder.name for folder in cached.glob(f"{digits}*")]
+    found = [folder.name for folder in _downloaded(id).glob(f"{digits}*")]
     if not found:
         with _refused(id, digits):
             commits = HfApi().list_repo_commits(id)
         found = [commit.commit_id for commit in commits if commit.commit_id.startswith(digits)]
     if len(found) != 1:
-        raise UserError(
-            f"{id} at {digits}: {len(found)} commits begin so; give the revision with all its {WHOLE} digits"
-        )
+        raise UserError(f"{id} at {digits}: {len(found)} commits begin so; expected the {WHOLE} digits of one")
     return found[0]
+
+
+def _downloaded(id: str) -> Path:
+    """Where huggingface_hub keeps what it has downloaded of a repository, a folder for each commit."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE, f"models--{id.replace('/', '--')}", "snapshots")
 
 
 def _download(published: Published) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
-    id, revision = published.id, published.revision
+    id, revision = published.id, str(published.revision)
     try:
         with _refused(id, revision):
             about = HfApi().model_info(id, revision=revision, files_metadata=True)
-    except UserError as unreachable:
-        try:  # as it was downloaded before
-            return Path(snapshot_download(id, revision=revision, local_files_only=True))
-        except Exception:
-            raise unreachable from None
+    except UserError:
+        if (before := _downloaded(id) / revision).is_dir():
+            return before  # whoever reads the weights finds out whether they are whole
+        raise
     files = {one.rfilename: one for one in about.siblings or ()}
     wanted = _wanted(id, list(files))
     with _refused(id, revision):
@@ -119,6 +123,8 @@ def _expect_room(id: str, missing: int) -> None:
             f"{cache}: {missing / 1e9:,.1f} GB of {id} are to be downloaded there and {free / 1e9:,.1f} GB are free; "
             "make room, or set HF_HOME to a folder on a larger disk"
         )
+    if missing:
+        print(f"{id}: downloading {missing / 1e9:,.1f} GB to {cache}", file=sys.stderr)
 
 
 def _compare(file: Path, listed: Any) -> None:
@@ -139,7 +145,7 @@ def _compare(file: Path, listed: Any) -> None:
 
 
 @contextmanager
-def _refused(id: str, revision: str | None) -> Iterator[None]:
+def _refused(id: str, revision: str) -> Iterator[None]:
     """Turn what huggingface_hub raises, on the network and on disk, into a `UserError` of one line."""
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
