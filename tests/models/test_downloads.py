@@ -11,6 +11,7 @@ import huggingface_hub.constants
 import pytest
 
 from hub_server import COMMIT, Hub, serving
+from sharegpt4v.catalogues.checkpoints import Checkpoint
 from sharegpt4v.config.base_models import Published
 from sharegpt4v.errors import UserError
 from sharegpt4v.models import downloads
@@ -87,7 +88,7 @@ def test_what_cannot_be_had_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatc
             Published(id=ID), r"0\.0 GB of liuhaotian/llava-v1\.5-7b are to be downloaded there and 0\.0 GB are free"
         )
     assert hub.sent == []
-    exact = {ID: downloads.read_checkpoints()[ID].__class__(ID, COMMIT, ("pytorch_model-*.bin",), 7, True, "", "")}
+    exact = {ID: Checkpoint(ID, COMMIT, ("pytorch_model-*.bin",), 7, True, "", "")}
     with monkeypatch.context() as patched:
         patched.setattr(downloads, "read_checkpoints", lambda: exact)
         refused(Published(id=ID), r"10,246 bytes of weights; config/checkpoints\.tsv says 7")

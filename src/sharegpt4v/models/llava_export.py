@@ -13,9 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import write_json
+from sharegpt4v.files import read_json, write_json
 from sharegpt4v.models.llama_tokenizer import BEGIN, END, UNKNOWN, piece_count
-from sharegpt4v.models.llava_original import EMBEDDINGS, original_name, settings_of
+from sharegpt4v.models.llava_original import EMBEDDINGS, is_original, original_name, settings_of
 from sharegpt4v.models.loading import load_part
 from sharegpt4v.models.saving import SENTENCEPIECE, expected_weights, keep_sentencepiece
 from sharegpt4v.models.weight_files import expect_shapes, shapes_of, tensors_of, write_weights
@@ -28,6 +28,8 @@ def export_llava(folder: Path, out: Path) -> None:
     """
     from transformers import AutoConfig, AutoProcessor
 
+    if is_original(read_json(folder / "config.json")):
+        raise UserError(f"{folder}: in LLaVA's own layout already; expected a checkpoint of this project")
     config = load_part(AutoConfig, folder)
     sentencepiece = folder / SENTENCEPIECE
     if not sentencepiece.is_file():
