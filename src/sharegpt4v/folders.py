@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sharegpt4v.errors import UserError
 from sharegpt4v.files import refuse_full_disk
 
 SECONDS_TO_BE_DEAD = 86_400  # nobody writes on an unfinished folder for longer
@@ -39,3 +40,9 @@ def new_folder(out: Path) -> Iterator[Path]:
         path.chmod(0o644)  # safetensors writes for the owner alone
     shutil.rmtree(out, ignore_errors=True)
     unfinished.rename(out)
+
+
+def refuse_other_folder(out: Path) -> None:
+    """Raise a `UserError` when `out`, which `new_folder` would replace, is no artefact of this project."""
+    if out.exists() and not (out / "provenance.json").is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: there already, and not made by this project; expected a new or an empty folder")

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from transformers import LlamaTokenizer
 
 from conftest import PROJECT
 from sharegpt4v.catalogues.benchmarks import read_catalogue
 from sharegpt4v.errors import UserError
 from sharegpt4v.models.family import family_named
-from sharegpt4v.models.llama_tokenizer import read_sentencepiece, without_mark
+from sharegpt4v.models.llama_tokenizer import read_sentencepiece, read_tokenizer_json, without_mark
 from sharegpt4v.models.templates import IGNORED, IMAGE, SYSTEM, encode, prompt_ids, prompt_text, v1_text
 from sharegpt4v.training.rows import tokenise
 from sharegpt4v.training.samples import Tally
@@ -53,6 +54,19 @@ def test_every_text_has_the_ids_of_sentencepiece(tokenizer: Any, original: Sente
 
 def test_a_run_of_blanks_grows_from_its_left_end(tokenizer: Any) -> None:
     assert tokenizer.tokenize("\n     work") == ["▁", "<0x0A>", "▁▁▁▁", "▁work"]
+
+
+def test_a_vocabulary_that_transformers_has_converted_has_the_same_ids(tokenizer: Any, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(MODEL.read_bytes())
+    LlamaTokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path / "theirs")
+    again = read_tokenizer_json(tmp_path / "theirs/tokenizer.json", IMAGE)
+    random = Random(1)
+    texts = ["".join(random.choices([*LETTERS, IMAGE], k=random.randint(0, 80))) for _ in range(500)]
+    for text in [*texts, " A cat", "\n    work", prompt_text("What is it?", True)]:
+        assert ids_of(again, text) == ids_of(tokenizer, text), repr(text)
+    (tmp_path / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}, "byte_fallback": false}}')
+    with pytest.raises(UserError, match=r"tokenizer\.json: not Llama's vocabulary"):
+        read_tokenizer_json(tmp_path / "tokenizer.json", IMAGE)
 
 
 def test_a_vocabulary_that_cannot_be_converted_is_refused(tmp_path: Path) -> None:

@@ -13,14 +13,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_json
+from sharegpt4v.models.loading import refused_in_one_line
 
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 NORMAL = 1  # the type of an ordinary piece in a sentencepiece model
 BPE_MODEL = 2  # of its kinds of models
+LAST = -1e9  # the score of runs of blanks
+BYTE = re.compile("<0x[0-9A-F]{2}>")
 CHECKED_TEXTS = (
     " ", "A cat.", " A cat", "a  b   c    d", "\n    work", "\n     work\n\tdone  ", "\n\n", " " * 40 + "x" + " " * 17,
     "USER: What's in the image? ASSISTANT:", "def f(x):\n        return x ** 2  # squared\n", "1234567890 3.14 2,000",
@@ -37,13 +42,49 @@ def read_sentencepiece(model_file: Path, image_mark: str) -> Any:
     It adds no begin mark. `UserError` when the file is no BPE model of sentencepiece, or when a text is encoded
     otherwise than by sentencepiece.
     """
+    pieces = _read_pieces(model_file)
+    vocabulary = {piece.piece: number for number, piece in enumerate(pieces)}
+    scores = {piece.piece: piece.score for piece in pieces if piece.type == NORMAL}
+    fast = _fast(vocabulary, _merges(vocabulary, scores), image_mark)
+    _compare(fast, model_file, image_mark)
+    return fast
+
+
+def read_tokenizer_json(file: Path, image_mark: str) -> Any:
+    """Return the same of a `tokenizer.json` into which somebody has converted a `tokenizer.model`.
+
+    Only the vocabulary is taken, and the merges are ordered by it: transformers puts those of blanks first, where
+    sentencepiece has them last. The normaliser there puts no blank after `<image>`. `UserError` when the file is no BPE
+    of Llama's kind.
+    """
+    found = read_json(file)
+    with refused_in_one_line(file):
+        model = found["model"]
+        vocabulary: dict[str, int] = dict(sorted(model["vocab"].items(), key=lambda item: item[1]))
+        if not model["byte_fallback"] or not {UNKNOWN, BEGIN, END} <= vocabulary.keys():
+            raise UserError(
+                f"{file}: not Llama's vocabulary; expected the tokenizer.json of a LLaVA, or tokenizer.model"
+            )
+        scores = {
+            piece: LAST if set(piece) == {"▁"} else -float(number)
+            for piece, number in vocabulary.items()
+            if piece not in (UNKNOWN, BEGIN, END) and not BYTE.fullmatch(piece)
+        }
+        return _fast(vocabulary, _merges(vocabulary, scores), image_mark)
+
+
+def piece_count(model_file: Path) -> int:
+    """Return how many pieces a `tokenizer.model` has: the rows of the embeddings that are text."""
+    return len(_read_pieces(model_file))
+
+
+def _fast(vocabulary: dict[str, int], merges: list[tuple[str, str]], image_mark: str) -> Any:
+    """Put a fast tokenizer together that gives LLaVA's ids."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
-    pieces = _read_pieces(model_file)
-    vocabulary = {piece.piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(BPE(vocabulary, _merges(pieces), unk_token=UNKNOWN, fuse_unk=True, byte_fallback=True))
+    tokenizer = Tokenizer(BPE(vocabulary, merges, unk_token=UNKNOWN, fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = _normaliser(image_mark)
     if not any(re.search("[^▁]▁", piece) for piece in vocabulary):
         # No piece goes on over a blank, so each word is encoded by itself, known ones looked up: a few times faster.
@@ -54,7 +95,7 @@ def read_sentencepiece(model_file: Path, image_mark: str) -> Any:
     # The marks are looked for in the normalised text, for the normaliser has to see what is beside them.
     marks = [AddedToken(mark, normalized=True, special=True) for mark in (UNKNOWN, BEGIN, END, image_mark)]
     tokenizer.add_special_tokens(marks)
-    fast = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         unk_token=UNKNOWN,
         bos_token=BEGIN,
@@ -64,8 +105,6 @@ def read_sentencepiece(model_file: Path, image_mark: str) -> Any:
         extra_special_tokens={"image_token": image_mark},
         clean_up_tokenization_spaces=False,
     )
-    _compare(fast, model_file, image_mark)
-    return fast
 
 
 def without_mark(tokenizer: Any, image_mark: str) -> Any:
@@ -113,15 +152,16 @@ def _read_pieces(model_file: Path) -> list[Any]:
     return list(model.pieces)
 
 
-def _merges(pieces: list[Any]) -> list[tuple[str, str]]:
-    """Every pair of pieces that makes a piece, best first; of equal scores the one that makes the left part longest."""
-    known = {piece.piece for piece in pieces}
+def _merges(vocabulary: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Every pair of pieces that makes a piece, best first; of equal scores the one that makes the left part longest.
+
+    `scores` are those of the ordinary pieces, in the order of the vocabulary.
+    """
     ranked = [
-        (-piece.score, -cut, piece.piece[:cut], piece.piece[cut:])
-        for piece in pieces
-        if piece.type == NORMAL
-        for cut in range(1, len(piece.piece))
-        if piece.piece[:cut] in known and piece.piece[cut:] in known
+        (-score, -cut, piece[:cut], piece[cut:])
+        for piece, score in scores.items()
+        for cut in range(1, len(piece))
+        if piece[:cut] in vocabulary and piece[cut:] in vocabulary
     ]
     ranked.sort(key=lambda pair: pair[:2])
     return [(left, right) for *_, left, right in ranked]

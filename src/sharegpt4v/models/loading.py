@@ -26,7 +26,7 @@ def load_part(kind: Any, folder: Path, **settings: Any) -> Any:
 
     `UserError` when there is none that can be used, or it names code of its own.
     """
-    _check(folder)
+    check_settings(folder)
     with refused_in_one_line(folder):
         return kind.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **settings)
 
@@ -37,7 +37,7 @@ def load_model(kind: Any, folder: Path, only_a_part: bool = False, **settings: A
     `UserError` when it cannot be done, and when weights of the model are missing in the folder: transformers would
     draw them at random. Weights that the model has no place for are refused too, unless `only_a_part` is wanted.
     """
-    _check(folder)
+    check_settings(folder)
     with refused_in_one_line(folder):
         model, found = kind.from_pretrained(
             folder,
@@ -75,7 +75,7 @@ def refused_in_one_line(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _check(folder: Path) -> None:
+def check_settings(folder: Path) -> None:
     """Refuse settings that name code of their own, or sizes that no machine can build."""
     for name in SETTINGS:
         if not (folder / name).is_file():

@@ -17,12 +17,13 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.folders import new_folder
 from sharegpt4v.models.decoding import greedy_settings
+from sharegpt4v.models.downloads import folder_of
 from sharegpt4v.models.llama_tokenizer import read_sentencepiece
 from sharegpt4v.models.loading import load_model, load_part
+from sharegpt4v.models.saving import SENTENCEPIECE, keep_sentencepiece
 from sharegpt4v.models.templates import CHAT_TEMPLATE, IMAGE
 from sharegpt4v.provenance import provenance
 
-FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bin"]
 ROWS_PER_BLOCK = 64  # embeddings are padded to a multiple of this, which GPUs multiply faster
 
 
@@ -33,22 +34,22 @@ def import_llm(size: Transformer, out: Path) -> None:
     """
     from transformers import AutoConfig, LlamaForCausalLM
 
-    folder = _folder(size)
+    folder = folder_of(_published(size))
     _check_size(size, load_part(AutoConfig, folder), folder)
     tokenizer = _tokenizer(folder)
     model = load_model(LlamaForCausalLM, folder, dtype="auto")
     if len(tokenizer) > model.config.vocab_size:
         _add_rows(model, len(tokenizer))
     model.generation_config = greedy_settings(tokenizer, model.config.vocab_size)
-    _save(out, size, model, tokenizer)
+    _save(out, size, folder, model, tokenizer)
 
 
 def _tokenizer(folder: Path) -> Any:
     """Vicuna's, converted from its sentencepiece model where the folder has that; padding is the unknown token."""
     from transformers import AutoTokenizer
 
-    if (folder / "tokenizer.model").is_file():
-        tokenizer = read_sentencepiece(folder / "tokenizer.model", IMAGE)
+    if (folder / SENTENCEPIECE).is_file():
+        tokenizer = read_sentencepiece(folder / SENTENCEPIECE, IMAGE)
     else:
         tokenizer = load_part(AutoTokenizer, folder, extra_special_tokens={"image_token": IMAGE})
         tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
@@ -63,45 +64,33 @@ def _add_rows(model: Any, tokens: int) -> None:
     model.resize_token_embeddings(tokens, pad_to_multiple_of=ROWS_PER_BLOCK, mean_resizing=False)
     for embedding in (model.get_input_embeddings(), model.get_output_embeddings()):
         rows = embedding.weight.data
-        rows[before:] = rows[:before].mean(0, dtype=torch.float32).to(rows.dtype)
+        rows[before:] = _mean(rows[:before])
+
+
+def mean_of_rows(weight: torch.Tensor, rows: int) -> torch.Tensor:
+    """Return an embedding made longer: its new rows are the mean of the old ones."""
+    return torch.cat([weight, _mean(weight).expand(rows - len(weight), -1)])
+
+
+def _mean(rows: torch.Tensor) -> torch.Tensor:
+    return rows.mean(0, dtype=torch.float32).to(rows.dtype)
 
 
 def import_vision_tower(size: VisionTower, out: Path) -> None:
     """Save the published CLIP as `out`. `UserError` when it cannot be had, or is of another size than the config's."""
     from transformers import AutoConfig, CLIPModel
 
-    folder = _folder(size)
+    folder = folder_of(_published(size))
     vision = load_part(AutoConfig, folder).vision_config
     _check_size(size, vision, folder)
     for key in ("image_size", "patch_size"):
         _expect_equal(folder, key, getattr(vision, key), getattr(size, key))
-    _save(out, size, load_model(CLIPModel, folder, dtype="auto"))
+    _save(out, size, folder, load_model(CLIPModel, folder, dtype="auto"))
 
 
-def _folder(size: Transformer) -> Path:
-    """The folder of a published checkpoint, after it was downloaded into the cache of Hugging Face if it is there."""
-    published = size.published
-    assert published is not None
-    if Path(published.id).expanduser().is_dir():
-        return Path(published.id).expanduser()
-    if published.revision is None:
-        raise UserError(f"{published.id}: no such folder; expected one, or a Hugging Face id with its revision")
-    return _download(published)
-
-
-def _download(published: Published) -> Path:
-    from httpx import HTTPError
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(published.id, revision=published.revision, allow_patterns=FILES))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(
-            f"{published.id} at {published.revision}: cannot be downloaded ({why}); the same command resumes, or name "
-            "a folder that holds it"
-        ) from None
+def _published(size: Transformer) -> Published:
+    assert size.published is not None
+    return size.published
 
 
 def _check_size(size: Transformer, config: Any, folder: Path) -> None:
@@ -116,10 +105,10 @@ def _expect_equal(folder: Path, key: str, found: int, stated: int) -> None:
         raise UserError(f"{folder}: {key} is {found}, the config says {stated}; correct the config or the checkpoint")
 
 
-def _save(out: Path, size: Transformer, *parts: Any) -> None:
-    assert size.published is not None
+def _save(out: Path, size: Transformer, origin: Path, *parts: Any) -> None:
     with new_folder(out) as folder:
         for part in parts:
             part.save_pretrained(folder)
-        about = provenance("published", size.published.model_dump(), None, [], __name__)
+        keep_sentencepiece(origin, folder)
+        about = provenance("published", _published(size).model_dump(), None, [], __name__)
         write_json(folder / "provenance.json", about)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v.models import llava_flops
-from sharegpt4v.models.family import Family, Images, Part, Row, Tokens
+from sharegpt4v.models.family import Family, Find, Images, Part, Row, Tokens
+from sharegpt4v.models.llava_original import NATIVE, is_original
 from sharegpt4v.models.templates import IMAGE, later_question, prompt_ids, prompt_text
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ class Llava(Family):
         from sharegpt4v.models.saving import save_llava
 
         save_llava(model, processor, folder)
+
+    def recognises(self, config: Mapping[str, Any]) -> bool:
+        return is_original(config) or NATIVE in (config.get("architectures") or [])
+
+    def import_original(self, folder: Path, out: Path, find: Find) -> None:
+        from sharegpt4v.models.llava_import import import_llava
+
+        import_llava(folder, out, find)
+
+    def export_original(self, folder: Path, out: Path) -> None:
+        from sharegpt4v.models.llava_export import export_llava
+
+        export_llava(folder, out)
 
     def encode_rows(self, rows: Iterable[Row], tokenizer: Any, template: str, longest: int) -> Iterator[Tokens | str]:
         from sharegpt4v.models.llava_rows import encode_rows
