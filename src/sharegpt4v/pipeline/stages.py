@@ -45,7 +45,9 @@ STAGES = {
         "4.1", "size", config=("seed", "base_models.llm.{size}", "base_models.llm_training"), device="gpu"
     ),
     "vision_tower": Stage("4.1", config=("seed", "base_models.vision_tower"), device="gpu"),
-    "alignment": Stage("4.1", "size", config=("seed", "alignment"), code=FAMILY, device="training"),
+    "alignment": Stage(
+        "4.1", "size", config=("seed", "base_models.projector", "alignment"), code=FAMILY, device="training"
+    ),
     "captioner": Stage(
         "3.3", config=("seed", "captioner.recipe"), texts=("captioner.instruction",), code=FAMILY, device="training"
     ),
