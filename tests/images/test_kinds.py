@@ -19,7 +19,7 @@ from sharegpt4v.config.sources import Img2Dataset, Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.drive import files_on_drive
 from sharegpt4v.images.fetch import Retries
-from sharegpt4v.images.kinds.coco_rows import FOLDER
+from sharegpt4v.images.kinds import coco_rows
 from sharegpt4v.images.kinds.links import read_links
 from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.images.stage import fetch_source
@@ -284,11 +284,11 @@ def test_rows_of_coco_get_the_folder_of_their_images(tmp_path: Path) -> None:
         written = json.loads((tmp_path / "data/sharegpt4v/rows.json").read_text())
         assert written == [rows[0] | {"image": "coco/train2017/000000000001.jpg"}, *rows[1:]]
     published.write_text(json.dumps([{"id": "1", "image": 1, "conversations": turns}]))
-    with pytest.raises(UserError, match=r"llava_instruct_150k\.json, row 1: .*image"):
+    with pytest.raises(UserError, match=r"llava_instruct_150k\.json, row 1, field 'image': a number"):
         fetch_source(source, tmp_path / "data", tmp_path / "work", Sources(workers=1))
     assert json.loads((tmp_path / "data/sharegpt4v/rows.json").read_text()) == written
 
 
 def test_the_rows_of_llava_7b_name_images_where_their_source_puts_them() -> None:
     sources = read_catalogue(CONFIG / "sources.tsv")
-    assert sources["llava-instruct158k"].kind == "coco-rows" and sources["coco"].folder == FOLDER
+    assert sources["llava-instruct158k"].kind == "coco-rows" and sources["coco"].folder == coco_rows.FOLDER
