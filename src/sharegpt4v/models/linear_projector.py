@@ -47,8 +47,9 @@ def as_one_layer(projector: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, t
     `UserError` when the second layer is not the identity.
     """
     weight, bias = projector["linear_1.weight"], projector["linear_1.bias"]
-    for name, expected in as_two_layers(weight, bias).items():
-        if not torch.equal(projector[name], expected):
+    expected = as_two_layers(weight, bias)
+    for name in ("linear_2.weight", "linear_2.bias"):
+        if not torch.equal(projector[name], expected[name]):
             raise UserError(
                 f"multi_modal_projector.{name}: not that of an identity; expected a projector of one linear layer"
             )
