@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sharegpt4v.config.base_models import Projector
 from sharegpt4v.config.compute import SINGLE_PROCESS
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_json
@@ -46,6 +47,7 @@ def train(
     world: World,
     out: Path,
     compute: Any = None,
+    projector: Projector = "mlp2x_gelu",
     **recipe: Any,
 ) -> None:
     from sharegpt4v.training.ranks import SINGLE_RANK
@@ -53,7 +55,8 @@ def train(
 
     data, settings = world[2] / "data", Recipe(**(RECIPE | recipe))
     compute = compute or SINGLE_PROCESS
-    train_stage(start, rows, data, out, settings, 3, out.parent / "work", "finetuning", SINGLE_RANK, compute)
+    work = out.parent / "work"
+    train_stage(start, rows, data, out, settings, 3, work, "finetuning", SINGLE_RANK, compute, projector=projector)
 
 
 def weights(folder: Path) -> dict[str, Any]:

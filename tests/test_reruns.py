@@ -77,6 +77,7 @@ KEYS = [
     ("teacher={temperature: 0.3}", {"seed_captions", "captioner", *CAPTIONED, *MIXED}),
     ("teacher={mode: batch, concurrency: 3, tokens_per_minute: 9, timeout_seconds: 9}", set()),
     ("base_models={vision_tower: {training: {steps: 9}}}", {"vision_tower", *ALIGNED}),
+    ("base_models={projector_type: linear}", ALIGNED),
     ("base_models={tokenizer: {vocabulary: 401}}", {"tokenizer", "language_model", "vision_tower", *ALIGNED}),
     ("base_models={llm: {13b: {layers: 1}}}", set()),  # no model of the smoke preset has this size
     ("base_models={llm_training: {rows: 2001}}", {"language_model", *ALIGNED}),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from sharegpt4v.config.base_models import Projector
 from sharegpt4v.models.templates import prompt_text
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "white")
@@ -13,8 +14,11 @@ SHAPES = ("circle", "square")
 SIZE, PATCH = 24, 12
 
 
-def write_tower_and_llm(folder: Path, tied: bool = False) -> tuple[Path, Path]:
-    """Write a CLIP and a Llama with random weights (`tied`: equal ones for input and output); return their folders."""
+def write_tower_and_llm(folder: Path, tied: bool = False, width: int = 32) -> tuple[Path, Path]:
+    """Write a CLIP and a Llama with random weights (`tied`: equal ones for input and output); return their folders.
+
+    `width` is the Llama's, with heads of 32.
+    """
     import torch
     from transformers import CLIPConfig, CLIPModel, LlamaConfig, LlamaForCausalLM
 
@@ -34,7 +38,8 @@ def write_tower_and_llm(folder: Path, tied: bool = False) -> tuple[Path, Path]:
     CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=32)).save_pretrained(folder / "tower")
     llm = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=1,
+            vocab_size=len(tokenizer), hidden_size=width, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=width // 32,
             bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=0,
             initializer_range=0.3, tie_word_embeddings=tied,
         )
@@ -44,15 +49,18 @@ def write_tower_and_llm(folder: Path, tied: bool = False) -> tuple[Path, Path]:
     return folder / "tower", folder / "llm"
 
 
-def write_llava(folder: Path, image_aspect_ratio: str = "square") -> Path:
+def write_llava(
+    folder: Path, image_aspect_ratio: str = "square", projector: Projector = "mlp2x_gelu", width: int = 32
+) -> Path:
     """Write a LLaVA with random weights, for images made square that way; return its folder."""
     from sharegpt4v.models.building import build_llava, processor_for
     from sharegpt4v.models.saving import save_llava
 
-    model, processor = build_llava(*write_tower_and_llm(folder), seed=1)
+    model, processor = build_llava(*write_tower_and_llm(folder, width=width), 1, projector)
     processor = processor_for(model.config, processor.tokenizer, image_aspect_ratio)
     # A projector as loud as the words, so that what is written depends on the picture.
-    for parameter in model.model.multi_modal_projector.parameters():
+    layers = model.model.multi_modal_projector
+    for parameter in (layers if projector == "mlp2x_gelu" else layers.linear_1).parameters():
         parameter.data *= 20
     save_llava(model, processor, folder / "llava")
     return folder / "llava"

@@ -64,7 +64,7 @@ def repeated(above: dict[str, Any], below: dict[str, Any], place: str = "") -> I
 
 def test_the_paper_is_what_no_preset_says() -> None:
     assert YAML(typ="safe").load(CONFIG / "paper-7b.yaml") == {"name": "paper-7b"}
-    for name in ("paper-7b", "paper-13b", "released", "released-captions"):
+    for name in ("paper-7b", "paper-13b", "released", "released-captions", "substitution-llava"):
         assert "base" not in YAML(typ="safe").load(CONFIG / f"{name}.yaml")
 
 

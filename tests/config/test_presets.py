@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ PAPER = {
     "pretraining": 1, "finetuning": 3, "answers": 3, "judgements": 3, "scores": 3, "submissions": 3, "substitution": 1,
     "figures": 5, **dict.fromkeys(ONCE, 1),
 }  # fmt: skip
+WHOLE = ("paper-7b", "paper-13b", "released-captions")  # presets of the whole paper
 PLANNED = {
     "paper-7b": PAPER | {"language_model": 1, "alignment": 1},
     "paper-13b": PAPER | {"language_model": 2, "alignment": 2},  # the captioner is a 7B
@@ -39,6 +41,9 @@ PLANNED = {
         "judgements": 1,
     }
     | {"scores": 1, "submissions": 1, "figures": 4},
+    "substitution-llava": dict.fromkeys(ONCE, 1)
+    | {"source": 8, "language_model": 1, "alignment": 1, "instruction_mix": 1, "finetuning": 2, "answers": 2}
+    | {"judgements": 2, "scores": 2, "submissions": 2, "substitution": 1, "figures": 5},
     "released": {
         "published_model": 2, "answers": 2, "judgements": 2, "scores": 2, "submissions": 2,
         **dict.fromkeys(("metrics", "table", "tracking", "cells", "all"), 1),
@@ -71,7 +76,7 @@ def test_a_real_run_without_the_key_stops_before_anything_starts(tmp_path: Path)
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("preset", PLANNED)
+@pytest.mark.parametrize("preset", WHOLE)
 def test_recipes_are_the_papers(preset: str) -> None:
     config = load(CONFIG / f"{preset}.yaml")
     for recipe, batch, template, ratio, layer in (
@@ -89,7 +94,22 @@ def test_recipes_are_the_papers(preset: str) -> None:
     assert not alignment.train_llm and alignment.tune_vit_from_layer is None
 
 
-@pytest.mark.parametrize("preset", PLANNED)
+def test_llava_7b_is_that_of_its_own_code() -> None:
+    config = load(CONFIG / "substitution-llava.yaml")
+    tower, alignment, finetuning = config.base_models.vision_tower, config.alignment, config.finetuning
+    assert config.base_models.projector_type == "linear" and (tower.image_size, tower.layers) == (224, 24)
+    assert (alignment.learning_rate, alignment.batch_size, alignment.epochs) == (2e-3, 128, 1)
+    assert (alignment.template, alignment.image_aspect_ratio, alignment.train_llm) == ("plain", "square", False)
+    assert (finetuning.learning_rate, finetuning.batch_size, finetuning.epochs) == (2e-5, 128, 3)
+    assert (finetuning.template, finetuning.image_aspect_ratio, finetuning.train_llm) == ("v1", "square", True)
+    for recipe in (alignment, finetuning):
+        assert (recipe.warmup_ratio, recipe.weight_decay, recipe.sequence_length) == (0.03, 0, 2048)
+        assert recipe.tune_vit_from_layer is None and recipe.train_projector and not recipe.group_by_modality_length
+    names = {row["model"] for row in csv.DictReader((CONFIG / "paper/substitution.csv").open())}
+    assert {pair.paper for pair in config.substitution} < names
+
+
+@pytest.mark.parametrize("preset", WHOLE)
 def test_sources_are_the_papers(preset: str) -> None:
     config = load(CONFIG / f"{preset}.yaml")
     assert sum(config.teacher.captions.values()) == 102_025

@@ -49,7 +49,7 @@ def test_the_teacher_is_looked_up_too_and_other_models_and_endpoints_are_not() -
 def test_every_model_of_the_price_list_and_the_presets_is_in_the_table_with_a_source() -> None:
     known = {model for host, model in read_retirements() if host == "api.openai.com"}
     assert known >= {model for model in read_prices() if model.startswith("gpt-")}
-    for preset in ("paper-7b", "paper-13b", "released", "released-captions"):
+    for preset in ("paper-7b", "paper-13b", "released", "released-captions", "substitution-llava"):
         config = load(PROJECT / f"config/{preset}.yaml")
         assert {config.teacher.model, config.judge.model} <= known
     lines = (PROJECT / "config/retired_models.tsv").read_text().splitlines()

@@ -19,6 +19,7 @@ from sharegpt4v.config.sources import Img2Dataset, Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.images.drive import files_on_drive
 from sharegpt4v.images.fetch import Retries
+from sharegpt4v.images.kinds import coco_rows
 from sharegpt4v.images.kinds.links import read_links
 from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.images.stage import fetch_source
@@ -260,3 +261,34 @@ def test_who_has_the_images_already_says_so() -> None:
     assert {name for name, one in sources(config).items() if one.kind == "placed"} == {"sam"}
     with pytest.raises(UserError, match=r"sources\.placed\[0\] is 'samm', which is not in sources\.use"):
         load(CONFIG / "paper-7b.yaml", {"sources": {"placed": ["samm"]}})
+
+
+# Rows that name images without their folder
+
+
+def test_rows_of_coco_get_the_folder_of_their_images(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A hat – «rouge»."}]
+    rows: list[dict[str, object]] = [
+        {"id": "1", "image": "000000000001.jpg", "conversations": turns},
+        {"id": "2", "image": "coco/train2017/000000000002.jpg", "conversations": turns},
+        {"id": "3", "conversations": turns},
+    ]
+    published = tmp_path / "llava_instruct_150k.json"
+    published.write_text(json.dumps(rows))
+    source = Source(
+        "llava-instruct158k", "coco-rows", "sharegpt4v/rows.json", (Download(str(published)),), images=0, licence="-"
+    )
+    for _ in range(2):
+        manifest = fetch_source(source, tmp_path / "data", tmp_path / "work", Sources(workers=1))
+        assert [row["status"] for row in read_manifest(manifest)] == ["ok"]
+        written = json.loads((tmp_path / "data/sharegpt4v/rows.json").read_text())
+        assert written == [rows[0] | {"image": "coco/train2017/000000000001.jpg"}, *rows[1:]]
+    published.write_text(json.dumps([{"id": "1", "image": 1, "conversations": turns}]))
+    with pytest.raises(UserError, match=r"llava_instruct_150k\.json, row 1, field 'image': a number"):
+        fetch_source(source, tmp_path / "data", tmp_path / "work", Sources(workers=1))
+    assert json.loads((tmp_path / "data/sharegpt4v/rows.json").read_text()) == written
+
+
+def test_the_rows_of_llava_7b_name_images_where_their_source_puts_them() -> None:
+    sources = read_catalogue(CONFIG / "sources.tsv")
+    assert sources["llava-instruct158k"].kind == "coco-rows" and sources["coco"].folder == coco_rows.FOLDER

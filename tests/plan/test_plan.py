@@ -67,6 +67,10 @@ def test_operations_are_those_of_the_papers_models() -> None:
     assert flops.tower_forward(models.vision_tower) == pytest.approx(3.82e11, rel=0.01)
     assert flops.trained_blocks(models.vision_tower, 12) == 11 and flops.trained_blocks(models.vision_tower, None) == 0
     assert flops.all_weights(models, "7b") == pytest.approx(7.06e9, rel=0.01)
+    assert flops.projector_weights(models, "7b") == 1024 * 4096 + 4096 * 4096
+    linear = load(CONFIG / "substitution-llava.yaml")
+    assert flops.visual_tokens(linear.base_models.vision_tower) == 256
+    assert flops.trained_weights(linear.base_models, "7b", linear.alignment) == 1024 * 4096
 
 
 def test_hours_scale_with_the_device_and_what_is_trained() -> None:

@@ -10,16 +10,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from sharegpt4v.config.base_models import Transformer, VisionTower
+from sharegpt4v.config.base_models import Projector, Transformer, VisionTower
 from sharegpt4v.config.compute import SINGLE_PROCESS
 from sharegpt4v.config.section import Section
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
+from sharegpt4v.models.linear_projector import as_one_layer
 from small_training import (
     RECIPE,
     World,
@@ -35,17 +36,19 @@ import json, sys
 from pathlib import Path
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.training.stages import train_stage
-start, rows, data, out, recipe, work = sys.argv[1:]
+start, rows, data, out, recipe, work, projector = sys.argv[1:]
 start = tuple(map(Path, start.split(","))) if "," in start else Path(start)
 recipe, speeds = Recipe(**json.loads(recipe)), Path(out).with_suffix(".speeds")
-train_stage(start, Path(rows), Path(data), Path(out), recipe, 3, Path(work), "finetuning", speeds=speeds)
+train_stage(
+    start, Path(rows), Path(data), Path(out), recipe, 3, Path(work), "finetuning", speeds=speeds, projector=projector
+)
 """
 
 
-def arguments(world: World, out: Path, work: Path, start: Any = None, **recipe: Any) -> list[Any]:
+def arguments(world: World, out: Path, work: Path, projector: Projector = "mlp2x_gelu", **recipe: Any) -> list[Any]:
     parts, _, folder = world
-    start = ",".join(map(str, parts)) if start is None else str(start)
-    return [start, folder / "rows.json", folder / "data", out, json.dumps(RECIPE | recipe), work]
+    start = ",".join(map(str, parts))
+    return [start, folder / "rows.json", folder / "data", out, json.dumps(RECIPE | recipe), work, projector]
 
 
 def run(arguments: Iterable[object]) -> subprocess.Popen[bytes]:
@@ -136,9 +139,31 @@ def test_only_the_named_parts_learn(world: World, tmp_path: Path) -> None:
         assert all(any(part in key for key in changed) for part in learned)
 
 
-def test_killed_stage_continues_and_ends_with_the_same_bytes(world: World, tmp_path: Path) -> None:
-    recipe = {"epochs": 10, "checkpoint_minutes": 1e-6, "tune_vit_from_layer": 1}
-    cut = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", **recipe))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_identity_behind_a_linear_projector_never_learns(precision: str, world: World, tmp_path: Path) -> None:
+    recipe: dict[str, Any] = {"precision": precision, "weight_decay": 0.1, "learning_rate": 1e-2}
+    first = {"template": "plain", "train_llm": False, "image_aspect_ratio": "square"}
+    pairs = [one | {"conversations": one["conversations"][:2]} for one in world[1] if "image" in one]
+    train(world[0], pairs, world, tmp_path / "aligned", projector="linear", **recipe, **first)
+    train(tmp_path / "aligned", world[1], world, tmp_path / "finetuned", **recipe)
+    projectors = [projector_of(tmp_path / name) for name in ("aligned", "finetuned")]
+    as_one_layer(projectors[0])
+    as_one_layer(projectors[1])
+    assert not projectors[0]["linear_1.weight"].equal(projectors[1]["linear_1.weight"])
+    assert json.loads((tmp_path / "finetuned/config.json").read_text())["projector_hidden_act"] == "linear"
+
+
+def projector_of(folder: Path) -> dict[str, Any]:
+    prefix = "model.multi_modal_projector."
+    return {key.removeprefix(prefix): value for key, value in weights(folder).items() if key.startswith(prefix)}
+
+
+@pytest.mark.parametrize("projector", get_args(Projector))
+def test_killed_stage_continues_and_ends_with_the_same_bytes(
+    projector: Projector, world: World, tmp_path: Path
+) -> None:
+    recipe: dict[str, Any] = {"epochs": 10, "checkpoint_minutes": 1e-6, "tune_vit_from_layer": 1}
+    cut = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", projector, **recipe))
     record = wait_for(lambda: list((tmp_path / "work-cut").glob("*/speeds.jsonl")), cut)[0]
     wait_for(lambda: len(record.read_text().splitlines()) >= 3, cut)
     cut.send_signal(signal.SIGKILL)
@@ -146,8 +171,9 @@ def test_killed_stage_continues_and_ends_with_the_same_bytes(world: World, tmp_p
     assert not (tmp_path / "cut").exists()
     before = record.read_text().splitlines()
 
-    again = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", **recipe))
-    train(world[0], world[2] / "rows.json", world, tmp_path / "whole", **recipe)  # the same, uninterrupted
+    again = run(arguments(world, tmp_path / "cut", tmp_path / "work-cut", projector, **recipe))
+    # The same, uninterrupted.
+    train(world[0], world[2] / "rows.json", world, tmp_path / "whole", projector=projector, **recipe)
     assert again.wait() == 0
     record = (tmp_path / "cut.speeds").read_text().splitlines()
     assert [json.loads(line)["step"] for line in record] == list(range(1, len(record) + 1))

@@ -5,7 +5,7 @@ rule seed_captions:
     """Ask the teacher about a chosen part of the images."""
     input:
         world(run),
-        manifests_of(run.teacher.captions),
+        manifests_of(name for name, count in run.teacher.captions.items() if count),
     output:
         multiext(
             str(layout.SEED_CAPTIONS.with_suffix("")),

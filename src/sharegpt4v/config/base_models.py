@@ -6,9 +6,14 @@ trains small ones of the same kinds.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from sharegpt4v.config.section import Count, Name, Positive, Section, Text
+
+Projector = Literal["mlp2x_gelu", "linear"]
+"""Kinds of projector, as LLaVA's code names them."""
 
 
 class ShortTraining(Section):
@@ -120,6 +125,11 @@ class BaseModels(Section):
     """What exists before the first image meets the first caption."""
 
     vision_tower: VisionTower = Field(default=CLIP, description="The image encoder (paper §4.1: CLIP-ViT-L/14-336).")
+    projector_type: Projector = Field(
+        default="mlp2x_gelu",
+        description="What joins tower and language model. `mlp2x_gelu`: two layers with GELU between them, as in "
+        "LLaVA-1.5 and ShareGPT4V (paper §4.1). `linear`: one layer, as in LLaVA-7B (paper figure 2).",
+    )
     tokenizer: Tokenizer = Field(
         default=Tokenizer(),
         description="The tokenizer, trained on the texts at hand; published language models bring their own.",

@@ -57,7 +57,8 @@ def _seed_captions(config: Config) -> Iterator[Complaint]:
     for name, count in asked.items():
         location = ("teacher", "captions", name)
         known = [*config.sources.use, *config.sources.folder_sources]
-        yield from _unknown(location, name, known, "sources.use or sources.folder_sources")
+        if count:
+            yield from _unknown(location, name, known, "sources.use or sources.folder_sources")
         if name in drawn and count > drawn[name]:
             yield location, f"is {count}; expected at most {drawn[name]}, the images that mini.images draws"
     for number, name in enumerate(config.corpora.substitution_sources):

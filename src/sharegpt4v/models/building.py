@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sharegpt4v.models.linear_projector import ACTIVATION, as_two_layers, is_linear
 from sharegpt4v.models.loading import load_model, load_part
 from sharegpt4v.models.pixels import MEAN, STD
 from sharegpt4v.models.templates import IMAGE
 
+if TYPE_CHECKING:
+    from sharegpt4v.config.base_models import Projector
 
-def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
+
+def build_llava(tower: Path, llm: Path, seed: int, projector: Projector = "mlp2x_gelu") -> tuple[Any, Any]:
     """Join a CLIP folder and a Llama folder by a fresh projector; return (model, processor).
 
-    Features are those of the last layer but one without the class token; the projector is Linear, GELU, Linear and
-    is drawn from `seed`. The tokenizer in `llm` must hold `<image>`. The processor is for images cut square.
+    Features are those of the last layer but one without the class token; the projector is Linear, GELU, Linear, or one
+    Linear (see `linear_projector`), and is drawn from `seed`. The tokenizer in `llm` must hold `<image>`. The processor
+    is for images cut square.
     """
     from transformers import (
         AutoConfig,
@@ -39,9 +44,13 @@ def build_llava(tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
         vision_feature_select_strategy="default",
         image_seq_length=(vision.image_size // vision.patch_size) ** 2,
         tie_word_embeddings=text.tie_word_embeddings,
+        projector_hidden_act=ACTIVATION if projector == "linear" else "gelu",
     )
     torch.manual_seed(seed)
     model = LlavaForConditionalGeneration(config)
+    if projector == "linear":
+        layers = model.model.multi_modal_projector
+        layers.load_state_dict(as_two_layers(layers.linear_1.weight.data, layers.linear_1.bias.data))
     model.model.vision_tower.load_state_dict(load_model(CLIPVisionModel, tower, only_a_part=True).state_dict())
     language = load_model(LlamaForCausalLM, llm)
     model.model.language_model.load_state_dict(language.model.state_dict())
@@ -88,12 +97,15 @@ def set_trainable(model: Any, llm: bool, projector: bool, vit_from_layer: int | 
     """Freeze all parameters but the named parts; of the tower, train the encoder layers from `vit_from_layer` up.
 
     The features are the output of the last layer but one, so the last layer gets no gradient even when unlocked
-    (paper section 4.2 trains the upper half; its last block does not learn either).
+    (paper section 4.2 trains the upper half; its last block does not learn either). Of a linear projector the identity
+    stays one.
     """
     model.requires_grad_(False)
     model.model.language_model.requires_grad_(llm)
     model.lm_head.requires_grad_(llm)
     model.model.multi_modal_projector.requires_grad_(projector)
+    if is_linear(model.config):
+        model.model.multi_modal_projector.linear_2.requires_grad_(False)
     if vit_from_layer is not None:
         for layer in model.model.vision_tower.encoder.layers[vit_from_layer:-1]:
             layer.requires_grad_(True)

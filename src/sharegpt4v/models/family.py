@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from sharegpt4v.config.base_models import BaseModels
+    from sharegpt4v.config.base_models import BaseModels, Projector
     from sharegpt4v.config.training import Recipe
 
 DEFAULT = "llava"
@@ -62,7 +62,7 @@ class Family(ABC):
     # Checkpoints
 
     @abstractmethod
-    def build(self, tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
+    def build(self, tower: Path, llm: Path, seed: int, projector: Projector) -> tuple[Any, Any]:
         """Join a vision tower and a language model by a projector drawn from `seed`; return (model, processor)."""
 
     @abstractmethod

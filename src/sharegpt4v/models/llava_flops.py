@@ -21,6 +21,12 @@ def tower_weights(tower: VisionTower) -> int:
     return tower.layers * (4 * tower.hidden_size**2 + 2 * tower.hidden_size * tower.mlp_size)
 
 
+def projector_weights(models: BaseModels, size: str) -> int:
+    """Weights of the projector's layers: one or two. The identity behind a linear projector is none of the model."""
+    width = models.llm[size].hidden_size
+    return width * (models.vision_tower.hidden_size + (width if models.projector_type == "mlp2x_gelu" else 0))
+
+
 def visual_tokens(tower: VisionTower) -> int:
     """Visual tokens of one image."""
     return (tower.image_size // tower.patch_size) ** 2
@@ -48,7 +54,7 @@ def training_row(models: BaseModels, size: str, recipe: Recipe, text_tokens: flo
     visual = visual_tokens(tower)
     tokens = visual + min(text_tokens, recipe.sequence_length - 1)
     share = trained_blocks(tower, recipe.tune_vit_from_layer) / tower.layers
-    projector = 2 * visual * (tower.hidden_size * llm.hidden_size + llm.hidden_size**2)
+    projector = 2 * visual * projector_weights(models, size)
     return (
         llm_forward(llm, models.tokenizer.vocabulary, tokens) * (3 if recipe.train_llm else 2)
         + projector * (3 if recipe.train_projector else 2)
@@ -70,12 +76,12 @@ def trained_weights(models: BaseModels, size: str, recipe: Recipe) -> float:
     embedding = models.tokenizer.vocabulary * llm.hidden_size
     weights = (llm_weights(llm, models.tokenizer.vocabulary) + embedding) * recipe.train_llm
     weights += tower_weights(tower) * trained_blocks(tower, recipe.tune_vit_from_layer) // tower.layers
-    return weights + (tower.hidden_size * llm.hidden_size + llm.hidden_size**2) * recipe.train_projector
+    return weights + projector_weights(models, size) * recipe.train_projector
 
 
 def all_weights(models: BaseModels, size: str) -> int:
     """Weights of a whole LLaVA."""
     llm, tower = models.llm[size], models.vision_tower
-    projector = tower.hidden_size * llm.hidden_size + llm.hidden_size**2
     embedding = models.tokenizer.vocabulary * llm.hidden_size
-    return llm_weights(llm, models.tokenizer.vocabulary) + embedding + tower_weights(tower) + projector
+    weights = llm_weights(llm, models.tokenizer.vocabulary) + embedding
+    return weights + tower_weights(tower) + projector_weights(models, size)

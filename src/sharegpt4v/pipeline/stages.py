@@ -53,7 +53,7 @@ STAGES = {
     "alignment": Stage(
         "4.1",
         "size",
-        config=("seed", "alignment", "base_models.llm.{size}.projector"),
+        config=("seed", "alignment", "base_models.projector_type", "base_models.llm.{size}.projector"),
         code=FAMILY,
         device="training",
     ),

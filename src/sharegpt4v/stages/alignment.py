@@ -27,4 +27,5 @@ def run(config: Config, size: str) -> None:
         layout.SHORT_CAPTIONS,
         layout.aligned(size),
         layout.SHORT_CAPTION_IMAGES,
+        projector=config.base_models.projector_type,
     )

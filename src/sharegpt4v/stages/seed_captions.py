@@ -29,8 +29,9 @@ def run(config: Config) -> None:
     teacher = config.teacher
     images = []
     for name, count in teacher.captions.items():
-        rows = read_manifest(layout.manifest(name), ("path", "sha256", "status"))
-        images += choose(rows, name, count, config.seed)
+        if count:
+            rows = read_manifest(layout.manifest(name), ("path", "sha256", "status"))
+            images += choose(rows, name, count, config.seed)
     mini = teacher.base_url == "mini"
     with serve(describe_by_hash(layout.SCENES), model=teacher.model) if mini else nullcontext(teacher.base_url) as url:
         seed_captions(

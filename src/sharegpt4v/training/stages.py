@@ -19,6 +19,7 @@ import torch
 from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.config import Config
+from sharegpt4v.config.base_models import Projector
 from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_bytes, write_json
@@ -46,6 +47,7 @@ def train_here(
     rows: Path | Sequence[Row],
     out: Path,
     images: Path = layout.DATA,
+    projector: Projector = "mlp2x_gelu",
 ) -> None:
     """Train as `train_stage` does, in the folder of a run: with the config's processes, seed and usable images.
 
@@ -66,6 +68,7 @@ def train_here(
         config.compute,
         images=usable_images(config, images),
         speeds=layout.speeds_of(out),
+        projector=projector,
     )
 
 
@@ -82,13 +85,14 @@ def train_stage(
     compute: Compute = SINGLE_PROCESS,
     images: Usable | None = None,
     speeds: Path | None = None,
+    projector: Projector = "mlp2x_gelu",
 ) -> None:
     """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
 
     How fast each step was is no part of `out`, which is equal when the same is trained again: it goes to the JSON-lines
     file `speeds`.
 
-    `start` is a checkpoint, or a vision tower and a language model to be joined by a new projector. `rows` is a LLaVA
+    `start` is a checkpoint, or a vision tower and a language model to be joined by a new `projector`. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
     `<work>/<fingerprint>` until `out` is there; it has one writer (`UserError` for a second run). `UserError` for a row
     that is malformed or lacks its image, unless `images` leaves that out. An image that breaks later is left out by the
@@ -98,11 +102,11 @@ def train_stage(
     images = images or Usable(data)
     name = DEFAULT if isinstance(start, tuple) else name_in(start)
     family = family_named(name)
-    about = ranks.broadcast_from_rank0(lambda: _provenance(start, rows, recipe, seed, stage_name, name))
+    about = ranks.broadcast_from_rank0(lambda: _provenance(start, projector, rows, recipe, seed, stage_name, name))
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
-        model, processor = family.build(*start, seed) if isinstance(start, tuple) else family.load(start)
+        model, processor = family.build(*start, seed, projector) if isinstance(start, tuple) else family.load(start)
         processor = family.processor(model.config, processor.tokenizer, recipe.image_aspect_ratio)
         image_tokens = family.image_tokens(model.config)
 
@@ -162,11 +166,19 @@ def _tokenised(
 
 
 def _provenance(
-    start: Path | tuple[Path, Path], rows: Path | Sequence[Row], recipe: Recipe, seed: int, stage_name: str, family: str
+    start: Path | tuple[Path, Path],
+    projector: Projector,
+    rows: Path | Sequence[Row],
+    recipe: Recipe,
+    seed: int,
+    stage_name: str,
+    family: str,
 ) -> dict[str, Any]:
     """Rows that are given directly count by their content, as a file of them would; how often to save does not."""
     settings = recipe.model_dump(mode="json", exclude={"checkpoint_minutes"})
     inputs = list(start) if isinstance(start, tuple) else [start]
+    if isinstance(start, tuple):
+        settings["projector"] = projector
     if isinstance(rows, Path):
         inputs.append(rows)
     else:

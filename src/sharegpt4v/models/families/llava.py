@@ -1,4 +1,7 @@
-"""LLaVA-1.5 (paper section 4.1): CLIP, a two-layer projector and Llama, with as many visual tokens for every image."""
+"""LLaVA-1.5 and LLaVA-7B (paper section 4.1, figure 2): CLIP, a projector and Llama.
+
+Every image becomes as many visual tokens.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ from sharegpt4v.models.templates import IMAGE, later_question, prompt_ids, promp
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sharegpt4v.config.base_models import BaseModels
+    from sharegpt4v.config.base_models import BaseModels, Projector
     from sharegpt4v.config.training import Recipe
 
 
 class Llava(Family):
     """The models that the paper trains."""
 
-    def build(self, tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
+    def build(self, tower: Path, llm: Path, seed: int, projector: Projector) -> tuple[Any, Any]:
         from sharegpt4v.models.building import build_llava
 
-        return build_llava(tower, llm, seed)
+        return build_llava(tower, llm, seed, projector)
 
     def load(self, folder: Path) -> tuple[Any, Any]:
         from sharegpt4v.models.building import load_llava
