@@ -1,6 +1,6 @@
 """Checkpoints of others come in and go out: no weight changes a byte, and none is missing, unknown or the wrong one.
 
-The logits to compare with are computed here from the original weights. LLaVA's own code was asked too, once and by hand:
+The logits to compare with are computed here from the original weights. LLaVA's own code was asked too, once, by hand:
 at c121f04 with transformers 4.37.2 in float32 it reads the export of `resaved` with equal ids and, for the prompt and
 pixels of these tests, with logits within 2.2e-6; without `unfreeze_mm_vision_tower` it takes the plain tower (3.8 off).
 """
