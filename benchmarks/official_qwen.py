@@ -32,7 +32,9 @@ def main() -> None:
     """Write the numbers as JSON."""
     code, finetune = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).read_text()
     sys.path.insert(0, str(code.parent))
-    os.chdir(tempfile.mkdtemp())  # the model opens the picture there, and the tokenizer a font that it does not use here
+    os.chdir(
+        tempfile.mkdtemp()
+    )  # the model opens the picture there, and the tokenizer a font that it does not use here
     Path("SimSun.ttf").touch()
     configuration, modeling, tokenization = (
         importlib.import_module(f"{code.name}.{part}")

@@ -51,7 +51,7 @@ def tokens() -> list[bytes]:
 
 
 def id_of(mark: str) -> int:
-    """Return the id of a special token: `<|endoftext|>`, two marks of turns, 205 others, and nine of images and boxes."""
+    """Return the id of a special token; they follow the ordinary ones."""
     places = {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2, "<img>": 214, "</img>": 215, "<imgpad>": 216}
     return len(tokens()) + places[mark]
 
@@ -80,7 +80,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def weights() -> dict[str, Any]:
-    """Return Qwen's weights: around 1 in norms, small in biases, and so that products keep the size of what comes in."""
+    """Return Qwen's weights: around 1 in norms, small in biases; products are as large as what comes in."""
     found = {}
     for name, shape in shapes().items():
         even = np.random.RandomState(zlib.crc32(name.encode())).random_sample(shape) * 2 - 1
@@ -98,7 +98,7 @@ def picture() -> Image.Image:
 
 
 def write_original(folder: Path) -> Path:
-    """Write the checkpoint as Qwen released its own, but for the Python files: the weights as two pickles of tensors."""
+    """Write the checkpoint as Qwen released its own, weights in two pickles of tensors, without the Python files."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,10 @@ ROWS: list[dict[str, Any]] = [
             {"from": "gpt", "value": "A mark in <ref>a text</ref>: <|im_end|> 1234567  "},
         ]
     },
-    {"image": PATH, "conversations": [{"from": "human", "value": "Is it  red?\n<image>"}, {"from": "gpt", "value": ""}]},
+    {
+        "image": PATH,
+        "conversations": [{"from": "human", "value": "Is it  red?\n<image>"}, {"from": "gpt", "value": ""}],
+    },
 ]
 """LLaVA rows; Qwen's own form of them is `official_rows`."""
 

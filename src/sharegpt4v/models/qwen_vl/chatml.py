@@ -27,7 +27,7 @@ from sharegpt4v.models.templates import IMAGE as ROW_IMAGE
 SYSTEM = "You are a helpful assistant."
 PICTURE = "Picture 1: "
 ANSWERS_ALONE, OFFICIAL = "v1", "qwen_official"
-"""What is supervised: answers, each with `<|im_end|>` and newline; or, as in finetune.py, the marks of all turns too."""
+"""What is supervised: answers, each with `<|im_end|>` and newline; or, as in finetune.py, marks of all turns too."""
 
 ROLES = {"human": "user", "gpt": "assistant"}
 AT_ONCE = 1000  # rows that are tokenised together

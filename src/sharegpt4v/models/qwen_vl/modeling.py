@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, GenerationMixin, PreTrainedConfig, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from sharegpt4v.models.qwen_vl.vision import VisionTower
 
@@ -52,7 +52,7 @@ class QwenVLConfig(PreTrainedConfig):
         super().__post_init__(**settings)  # type: ignore[no-untyped-call]
 
 
-class QwenVL(PreTrainedModel):
+class QwenVL(PreTrainedModel, GenerationMixin):
     """Qwen-VL, for images that become visual tokens in the places of `<imgpad>`."""
 
     config_class = QwenVLConfig
@@ -100,3 +100,6 @@ class QwenVL(PreTrainedModel):
     def forward(self, input_ids: Tensor, pixel_values: Tensor | None = None, **inputs: Any) -> Any:
         """Return what `Qwen2ForCausalLM` returns, with logits, for ids (rows, length) and the images of all rows."""
         return self.language_model(inputs_embeds=self.embed(input_ids, pixel_values), **inputs)
+
+
+AutoConfig.register(QwenVLConfig.model_type, QwenVLConfig, exist_ok=True)  # what loads a tokenizer looks for it

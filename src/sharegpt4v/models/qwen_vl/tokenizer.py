@@ -8,7 +8,6 @@ Here a path is never among the tokens: all places hold `<imgpad>`, and pixels go
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,9 +38,14 @@ def read_tiktoken(vocabulary: Path, chat_template: str) -> Any:
     from transformers import PreTrainedTokenizerFast
     from transformers.convert_slow_tokenizer import TikTokenConverter
 
-    _check(vocabulary)
-    converter = TikTokenConverter(str(vocabulary), pattern=PATTERN, extra_special_tokens=list(SPECIAL))
-    tokenizer = converter.converted()
+    class Converter(TikTokenConverter):
+        """One that reads the file itself: tiktoken's own reader may give what was at that path before."""
+
+        @staticmethod
+        def load_tiktoken_bpe(tiktoken_url: str) -> dict[bytes, int]:
+            return _ranks(Path(tiktoken_url))
+
+    tokenizer = Converter(str(vocabulary), pattern=PATTERN, extra_special_tokens=list(SPECIAL)).converted()
     tokenizer.normalizer = normalizers.NFC()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -89,14 +93,13 @@ def _around_marks(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def _check(vocabulary: Path) -> None:
-    """Refuse a file whose lines are not tokens in base64, each with its rank, from 0 on."""
+def _ranks(vocabulary: Path) -> dict[bytes, int]:
+    """Read lines of a token in base64 and its rank, from 0 on, every byte among them; `UserError` for other files."""
     try:
-        lines = vocabulary.read_bytes().splitlines()
-        pairs = [line.split() for line in lines if line]
-        ranks = [int(rank) for _, rank in pairs]
-        tokens = {base64.b64decode(token, validate=True) for token, _ in pairs}
-    except (OSError, ValueError, binascii.Error) as error:
+        pairs = [line.split() for line in vocabulary.read_bytes().splitlines() if line]
+        ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in pairs}
+    except (OSError, ValueError) as error:
         raise UserError(f"{vocabulary}: cannot be read ({error}); expected Qwen's vocabulary, {FILE}") from None
-    if ranks != list(range(len(tokens))) or not {bytes([byte]) for byte in range(256)} <= tokens:
+    if [*ranks.values()] != [*range(len(pairs))] or not {bytes([byte]) for byte in range(256)} <= ranks.keys():
         raise UserError(f"{vocabulary}: not a vocabulary of tiktoken; expected ranks from 0 on, and a token per byte")
+    return ranks

@@ -36,7 +36,9 @@ class VisionTower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the visual tokens, (images, queries, output size), of pixels (images, 3, height, width)."""
         patches = self.conv1(pixels).flatten(2).transpose(1, 2)
-        hidden = self.transformer["resblocks"](self.ln_pre(patches + positions_for(self.positional_embedding, patches.shape[1])))
+        hidden = self.transformer["resblocks"](
+            self.ln_pre(patches + positions_for(self.positional_embedding, patches.shape[1]))
+        )
         tokens: Tensor = self.ln_post(self.attn_pool(hidden)) @ self.proj
         return tokens
 
