@@ -1,8 +1,9 @@
 """What Qwen's own code computes with the small model of tests/tiny_qwen.py: the numbers of tests/golden/qwen_vl.json.
 
 Run it with transformers 4.32, torch, torchvision, tiktoken, einops, matplotlib and transformers_stream_generator, and
-with the Python files of Qwen/Qwen-VL-Chat in the folder MODEL and finetune.py of QwenLM/Qwen-VL beside. Printed are
-the logits after each token, of every 31st id, for a prompt with an image and one without, in float32 on the CPU; and
+with the Python files of Qwen/Qwen-VL-Chat in the folder MODEL and finetune.py of QwenLM/Qwen-VL@aa00ed0 beside. That
+code is used as it is, and is no part of this project. The numbers there are of transformers 4.32.0 and torch 2.14.1,
+with the copy of those files in Immerso-AIIP-Ltd/Qwen-VL-Chat@4582d23. Printed are the logits after each token, of every 31st id, for a prompt with an image and one without, in float32 on the CPU; and
 ids and labels of rows by `preprocess`, with the 256 places of an image as one.
 
 Example:  python benchmarks/official_qwen.py MODEL finetune.py > tests/golden/qwen_vl.json
@@ -48,14 +49,14 @@ def main() -> None:
     model.load_state_dict({name: torch.from_numpy(value) for name, value in tiny_qwen.weights().items()})
 
     found: dict[str, object] = {"torch": torch.__version__, "transformers": transformers.__version__}
-    tokenization.IMG_TOKEN_SPAN = tiny_qwen.QUERIES
+    vars(tokenization)["IMG_TOKEN_SPAN"] = tiny_qwen.QUERIES
     for kind, picture in (("image", f"Picture 1: <img>{tiny_qwen.PATH}</img>\n"), ("text", "")):
         ids = tokenizer(tiny_qwen.PROMPT.format(picture), return_tensors="pt").input_ids
         with torch.no_grad():
             logits = model(ids).logits[0, :, ::EVERY]
         found[kind] = {"ids": ids[0].tolist(), "logits": [[float(f"{x:.9g}") for x in row] for row in logits.tolist()]}
 
-    tokenization.IMG_TOKEN_SPAN = span = 256
+    vars(tokenization)["IMG_TOKEN_SPAN"] = span = 256
     tokenizer.pad_token_id = tokenizer.eod_id
     names = {"torch": torch, "transformers": transformers, "Dict": dict, "IGNORE_TOKEN_ID": IGNORED}
     begin = finetune.index("def preprocess(")

@@ -12,19 +12,24 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import tiktoken
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoProcessor
 
 import tiny_qwen
 from conftest import PROJECT
+from sharegpt4v.config.base_models import BaseModels
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
+from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.models.family import Tokens, family_named, name_in
+from sharegpt4v.models.qwen_vl.modeling import QwenVL, QwenVLConfig
 from sharegpt4v.models.qwen_vl.tokenizer import PATTERN, SPECIAL, text_ids
 from sharegpt4v.training.stages import train_stage
 from tiny_llava import write_pictures
@@ -118,6 +123,8 @@ def test_rows_that_cannot_be_learned_have_a_reason(loaded: tuple[Any, Any]) -> N
     assert reason("a", "b").image is None  # as in LLaVA's code, an image without a mark is dropped
     with pytest.raises(UserError, match="template 'plain': not one of Qwen-VL-Chat; expected v1 or qwen_official"):
         reason("a", "b", template="plain")
+    with pytest.raises(UserError, match="template 'qwen_official': not one of LLaVA; expected one of v1, plain"):
+        next(family_named("llava").encode_rows([], loaded[1], "qwen_official", 99))
     with pytest.raises(UserError, match=r"sequence_length 2,049: Qwen-VL-Chat reads 2,048 tokens"):
         reason("a", "b", longest=2049)
 
@@ -218,6 +225,48 @@ def test_what_is_wrong_with_a_checkpoint_is_one_line(original: Path, tmp_path: P
     assert "not a vocabulary of tiktoken" in complaint(tokens=b"YQ== 0\n")
 
 
+def test_samples_of_a_packed_row_do_not_see_each_other(loaded: tuple[Any, Any]) -> None:
+    model, tokenizer = loaded
+    pixels = torch.from_numpy(np.random.RandomState(3).random_sample((2, 3, 56, 56)).astype(np.float32))
+    samples = [FAMILY.prompt_ids(tokenizer, text, image, None, 4) for text, image in (("a", True), ("b", False))]
+    samples.append(FAMILY.prompt_ids(tokenizer, "c", True, None, 4))
+    shown = [{"pixel_values": pixels[:1]}, None, {"pixel_values": pixels[1:]}]
+    places = [torch.arange(len(ids))[None] for ids in samples]
+    with torch.no_grad():
+        apart = [
+            FAMILY.hidden(model, torch.tensor([ids]), place, image)
+            for ids, place, image in zip(samples, places, shown, strict=True)
+        ]
+        ids = torch.tensor([[id for sample in samples for id in sample]])
+        packed = FAMILY.hidden(model, ids, torch.cat(places, 1), {"pixel_values": pixels})
+    assert torch.allclose(packed, torch.cat(apart, 1), rtol=0, atol=1e-5)
+
+
+def test_costs_are_those_of_the_published_model() -> None:
+    """Counted on a model without memory; attention looks back only, which torch's counter does not know."""
+    config = QwenVLConfig(text_config={"intermediate_size": 11008})
+    with torch.device("meta"):
+        model = QwenVL(config)
+    counts = {"transformer": 7_721_324_544, "visual.attn_pool": 76_054_528, "all": 9_656_935_168}
+    found = {name: sum(p.numel() for key, p in model.named_parameters() if name in key) for name in counts}
+    found["transformer"] = sum(p.numel() for key, p in model.named_parameters() if "visual" not in key)
+    found["all"] = sum(p.numel() for p in model.parameters())
+    assert found == counts
+    models, size = BaseModels(), "7b"
+    assert FAMILY.weights(models, size) == pytest.approx(counts["all"], rel=1e-3)
+    recipe = Recipe(template="v1", sequence_length=1793)
+    FAMILY.set_trainable(model, True, True, None)
+    learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert learned == counts["transformer"] + counts["visual.attn_pool"]
+    assert FAMILY.weights(models, size, recipe) == pytest.approx(learned, rel=1e-3)
+    pixels = torch.empty((1, 3, 448, 448), device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.visual(pixels)
+        embedded, unmasked = torch.empty((1, 456, 4096), device="meta"), {"full_attention": None}
+        model.language_model(inputs_embeds=embedded, attention_mask=unmasked, use_cache=False)
+    assert FAMILY.generation_flops(models, size, 200, 0)[0] == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
 def test_answers_are_equal_in_a_batch_and_alone(folder: Path, tmp_path: Path) -> None:
     pictures = [tmp_path / path for path in write_pictures(tmp_path, 5)]
     questions = [QUESTION, "Is it a red circle or a blue square?", "What is the image?"]
@@ -227,6 +276,12 @@ def test_answers_are_equal_in_a_batch_and_alone(folder: Path, tmp_path: Path) ->
     alone = dict(Generator(folder, 1).answer(requests))
     assert together == alone and len({answer.text for answer in together.values()}) > len(questions)
     assert all("<" not in answer.text for answer in together.values())
+    model, processor = FAMILY.load(folder)
+    images = FAMILY.images(model.config, "pad")
+    pixels = images.tensors([images.prepare(open_rgb(pictures[0]))])["pixel_values"]
+    ids = torch.tensor([FAMILY.prompt_ids(processor.tokenizer, QUESTION, True, None, tiny_qwen.QUERIES)])
+    written = model.eval().generate(ids, pixel_values=pixels, max_new_tokens=6)[0, ids.shape[1] :]
+    assert processor.tokenizer.decode(written, skip_special_tokens=True).strip() == together[0].text
 
 
 def test_llm_and_resampler_learn_and_a_stopped_training_goes_on(folder: Path, tmp_path: Path) -> None:

@@ -52,47 +52,56 @@ CHAT_TEMPLATE = (
 """The prompt as text, for whoever loads a tokenizer or processor alone."""
 
 
+@dataclass(frozen=True)
+class _Marks:
+    """The ids between texts: what a turn of each role begins with, what ends it, and an image with one visual token."""
+
+    start: Mapping[str, list[int]]
+    end: list[int]
+    picture: list[int]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> _Marks:
+        roles = ("system", "user", "assistant")
+        newline, picture, *names = text_ids(tokenizer, ["\n", PICTURE, *roles])
+        turn, end, *image = tokenizer.convert_tokens_to_ids([TURN, TURN_END, IMAGE, VISUAL, IMAGE_END])
+        start = {role: [turn, *name, *newline] for role, name in zip(roles, names, strict=True)}
+        return cls(start, [end, *newline], [*picture, *image, *newline])
+
+
 @dataclass
 class _Writer:
     """Ids and labels of one conversation, growing turn by turn."""
 
-    tokenizer: Any
-    marks_are_supervised: bool = False
+    marks: _Marks
+    supervise_marks: bool = False
     ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
 
-    def turn(self, role: str, content: Sequence[int], supervised: bool = False) -> None:
-        """Add a whole turn."""
+    def turn(self, role: str, content: Sequence[int], has_image: bool = False) -> None:
+        """Add a whole turn, whose content is supervised if it is an answer."""
+        answer = role == "assistant"
         self.open(role)
-        self._add(content, supervised)
-        self._add([*self._id(TURN_END), *self._text("\n")], supervised or self.marks_are_supervised)
+        self._add([*self.marks.picture, *content] if has_image else content, answer)
+        self._add(self.marks.end, answer or self.supervise_marks)
 
     def open(self, role: str) -> None:
-        """Add what a turn begins with."""
-        self._add(self._id(TURN), self.marks_are_supervised)
-        self._add([*self._text(role), *self._text("\n")], False)
-
-    def picture(self) -> list[int]:
-        """Return the ids of an image in front of a text, with one visual token."""
-        mark = [*self._id(IMAGE), *self._id(VISUAL), *self._id(IMAGE_END)]
-        return [*self._text(PICTURE), *mark, *self._text("\n")]
+        """Add what a turn begins with: finetune.py supervises the first of its ids, and not the role."""
+        turn, *name = self.marks.start[role]
+        self._add([turn], self.supervise_marks)
+        self._add(name, False)
 
     def _add(self, ids: Sequence[int], supervised: bool) -> None:
         self.ids += ids
         self.labels += ids if supervised else [IGNORED] * len(ids)
 
-    def _id(self, token: str) -> list[int]:
-        return [self.tokenizer.convert_tokens_to_ids(token)]
-
-    def _text(self, text: str) -> list[int]:
-        return text_ids(self.tokenizer, [text])[0]
-
 
 def prompt_ids(tokenizer: Any, question: str, has_image: bool, system: str | None, image_tokens: int) -> list[int]:
     """Return the ids that the model is asked to continue, with `image_tokens` visual tokens for an image."""
-    writer = _Writer(tokenizer)
-    writer.turn("system", text_ids(tokenizer, [SYSTEM if system is None else system])[0])
-    writer.turn("user", (writer.picture() if has_image else []) + text_ids(tokenizer, [question])[0])
+    writer = _Writer(_Marks.of(tokenizer))
+    first, then = text_ids(tokenizer, [SYSTEM if system is None else system, question])
+    writer.turn("system", first)
+    writer.turn("user", then, has_image)
     writer.open("assistant")
     visual = tokenizer.convert_tokens_to_ids(VISUAL)
     return [id for id in writer.ids for _ in range(image_tokens if id == visual else 1)]
@@ -114,7 +123,7 @@ def encode_rows(rows: Iterable[Row], tokenizer: Any, template: str, longest: int
         raise UserError(f"template {template!r}: not one of Qwen-VL-Chat; expected {ANSWERS_ALONE} or {OFFICIAL}")
     if longest > LONGEST:
         raise UserError(f"sequence_length {longest:,}: Qwen-VL-Chat reads {LONGEST:,} tokens; expected at most as many")
-    rest = iter(rows)
+    marks, rest = _Marks.of(tokenizer), iter(rows)
     while batch := list(islice(rest, AT_ONCE)):
         read = [_read(row) for row in batch]
         texts = [SYSTEM, *(text for turns in read if not isinstance(turns, str) for _, text, _ in turns)]
@@ -124,11 +133,10 @@ def encode_rows(rows: Iterable[Row], tokenizer: Any, template: str, longest: int
             if isinstance(turns, str):
                 yield turns
                 continue
-            writer = _Writer(tokenizer, template == OFFICIAL)
+            writer = _Writer(marks, template == OFFICIAL)
             writer.turn("system", system)
             for role, _, has_image in turns:
-                content = next(in_order)
-                writer.turn(role, (writer.picture() if has_image else []) + content, role == "assistant")
+                writer.turn(role, next(in_order), has_image)
             if all(label == IGNORED for label in writer.labels[:longest]):
                 yield f"no answer within {longest:,} tokens"
                 continue

@@ -45,7 +45,8 @@ def read_tiktoken(vocabulary: Path, chat_template: str) -> Any:
         def load_tiktoken_bpe(tiktoken_url: str) -> dict[bytes, int]:
             return _ranks(Path(tiktoken_url))
 
-    tokenizer = Converter(str(vocabulary), pattern=PATTERN, extra_special_tokens=list(SPECIAL)).converted()
+    converter: Any = Converter
+    tokenizer = converter(str(vocabulary), pattern=PATTERN, extra_special_tokens=list(SPECIAL)).converted()
     tokenizer.normalizer = normalizers.NFC()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
