@@ -3,8 +3,9 @@
 Run it with transformers 4.32, torch, torchvision, tiktoken, einops, matplotlib and transformers_stream_generator, and
 with the Python files of Qwen/Qwen-VL-Chat in the folder MODEL and finetune.py of QwenLM/Qwen-VL@aa00ed0 beside. That
 code is used as it is, and is no part of this project. The numbers there are of transformers 4.32.0 and torch 2.14.1,
-with the copy of those files in Immerso-AIIP-Ltd/Qwen-VL-Chat@4582d23. Printed are the logits after each token, of every 31st id, for a prompt with an image and one without, in float32 on the CPU; and
-ids and labels of rows by `preprocess`, with the 256 places of an image as one.
+with the copy of those files in Immerso-AIIP-Ltd/Qwen-VL-Chat@4582d23. Printed are the logits after each token, of
+every 31st id, for a prompt with an image and one without, in float32 on the CPU; and ids and labels of rows by
+`preprocess`, with the 256 places of an image as one.
 
 Example:  python benchmarks/official_qwen.py MODEL finetune.py > tests/golden/qwen_vl.json
 """
