@@ -19,8 +19,8 @@ NAME = PACKAGE.name
 # training.
 WITHOUT_EFFECT = (
     "code_hash", "config", "errors", "files", "job_record", "layout", "ledger", "lifetime", "lineage", "llava_format",
-    "locking", "models.llava_flops", "pipeline", "plan", "progress", "project", "provenance", "record", "terminal",
-    "tracking", "training.launch", "training.meter", "verbs.options",
+    "locking", "models.llava_flops", "models.qwen_vl.cost", "pipeline", "plan", "progress", "project", "provenance",
+    "record", "terminal", "tracking", "training.launch", "training.meter", "verbs.options",
 )  # fmt: skip
 
 

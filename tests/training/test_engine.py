@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from transformers import TrainingArguments, get_cosine_schedule_with_warmup
+from transformers import TrainingArguments, get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 from transformers.trainer_pt_utils import get_parameter_names
 
 from sharegpt4v.config.training import Recipe
@@ -16,7 +18,7 @@ from sharegpt4v.models.building import load_llava, set_trainable
 from sharegpt4v.models.templates import encode, v1_text
 from sharegpt4v.training.engine import engine_for, parameter_groups
 from sharegpt4v.training.ranks import SINGLE_RANK
-from sharegpt4v.training.run import cosine_schedule, train
+from sharegpt4v.training.run import cosine_schedule, schedule_of, train
 from tiny_llava import COLOURS, SHAPES, write_llava, write_tower_and_llm
 
 RECIPE: dict[str, Any] = {
@@ -34,6 +36,25 @@ def test_the_learning_rate_follows_transformers_cosine(steps: int, ratio: float)
         assert schedule(step) == pytest.approx(theirs.get_last_lr()[0], abs=1e-12), step
         optimiser.step()
         theirs.step()
+
+
+def test_a_constant_learning_rate_stays_where_the_warmup_ends() -> None:
+    schedule = schedule_of(Recipe(schedule="constant", warmup_ratio=0.01), 5196)
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = get_constant_schedule_with_warmup(optimiser, math.ceil(51.96))
+    for step in range(60):
+        assert schedule(step) == theirs.get_last_lr()[0], step
+        optimiser.step()
+        theirs.step()
+    assert (schedule(0), schedule(51) < 1, schedule(52), schedule(5195)) == (0, True, 1, 1)
+
+
+def test_adam_remembers_squared_gradients_as_long_as_the_recipe_says(tmp_path: Path) -> None:
+    model = torch.nn.Linear(1, 1)
+    model.config = SimpleNamespace(model_type="llama")  # type: ignore[assignment]
+    for recipe, beta2 in ((Recipe(), 0.999), (Recipe(adam_beta2=0.95), 0.95)):
+        engine: Any = engine_for(model, recipe, tmp_path, SINGLE_RANK)
+        assert {group["betas"] for group in engine.optimiser.param_groups} == {(0.9, beta2)}
 
 
 def test_the_optimiser_has_the_trainers_defaults_and_decay_groups(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ class Recipe(Section):
     """How one stage trains: what is trained, on rows of which form, how fast and how long."""
 
     learning_rate: Positive = Field(
-        default=2e-5, description="Peak learning rate, then cosine decay (paper §4.2, §4.3: 2e-5)."
+        default=2e-5, description="Peak learning rate, then as `schedule` says (paper §4.2, §4.3: 2e-5)."
     )
     vision_learning_rate: Positive | None = Field(
         default=None,
@@ -53,7 +53,18 @@ class Recipe(Section):
     warmup_ratio: Fraction = Field(
         default=0.03, description="Share of the steps in which the learning rate rises (paper: 0.03)."
     )
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine",
+        description="The learning rate after warm-up: `cosine` decay to zero (LLaVA's scripts), or `constant`, as "
+        "Qwen-VL's fine-tuning script really ran.",
+    )
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW weight decay (paper: 0).")
+    adam_beta2: float = Field(
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Decay of AdamW's mean of squared gradients (LLaVA's scripts: 0.999; Qwen-VL's: 0.95).",
+    )
     gradient_clip: Positive | None = Field(
         default=None, description="Largest gradient norm. null: not clipped (paper)."
     )
@@ -62,9 +73,10 @@ class Recipe(Section):
         description="Tokens after which a conversation is cut, an image counted as one (paper: 2,048). A packed row is "
         "as long as one such conversation with its visual tokens.",
     )
-    template: Literal["plain", "v1"] = Field(
+    template: Literal["plain", "v1", "qwen_official"] = Field(
         default="plain",
-        description="`plain`: image and caption, no question (paper §4.2). `v1`: conversations (paper §4.3).",
+        description="`plain`: image and caption, no question (paper §4.2). `v1`: conversations (paper §4.3), in the "
+        "form of the model's family. `qwen_official`: the marks of turns are supervised too, as in Qwen-VL's script.",
     )
     image_aspect_ratio: Literal["square", "pad"] = Field(
         default="square", description="`square`: centre crop (paper §4.2). `pad`: filled up to a square (paper §4.3)."

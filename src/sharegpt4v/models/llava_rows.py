@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from sharegpt4v.errors import UserError
 from sharegpt4v.models.family import Row, Tokens
 from sharegpt4v.models.llama_tokenizer import without_mark
 from sharegpt4v.models.templates import IGNORED, IMAGE, TEMPLATES, Text, encode_all
@@ -17,8 +18,10 @@ def encode_rows(rows: Iterable[Row], tokenizer: Any, template: str, longest: int
     """Yield for each row its tokens, an image's mark counted once, or why it is left out.
 
     That is a row that ends a run of the official code, or of which it learns nothing within `longest` tokens. An image
-    whose row lacks the mark is dropped, as there.
+    whose row lacks the mark is dropped, as there. A `UserError` for a template of another family.
     """
+    if template not in TEMPLATES:
+        raise UserError(f"template {template!r}: not one of LLaVA; expected one of {', '.join(TEMPLATES)}")
     rest, text_alone = iter(rows), None
     image_id = tokenizer.convert_tokens_to_ids(IMAGE)
     while batch := list(islice(rest, AT_ONCE)):

@@ -49,7 +49,7 @@ class Engine(Protocol):
 
 def engine_for(model: Any, recipe: Recipe, work: Path, ranks: Ranks) -> Engine:
     """Return what trains `model` in place, with its state in the folder `work`."""
-    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, 0.999), eps=1e-8)
+    optimiser = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, recipe.adam_beta2), eps=1e-8)
     if ranks.count == 1:
         return TorchEngine(model, optimiser, recipe, work)
     return DeepSpeedEngine(model, optimiser, recipe, work, ranks)

@@ -1,4 +1,4 @@
-"""The training loop of every stage: packed batches, AdamW with a cosine schedule, resumable to the step.
+"""The training loop of every stage: packed batches, AdamW with a warm-up and a schedule, resumable to the step.
 
 A run continued from a checkpoint takes the same steps as one that was never stopped (paper section 4, LLaVA's recipe).
 Several processes take the steps of one, each with a part of every batch.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import get_cosine_schedule_with_warmup
+from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
 from sharegpt4v.lifetime import Stopped, end_on_signals
 from sharegpt4v.models.templates import Sample
@@ -36,10 +36,29 @@ def cosine_schedule(steps: int, warmup_ratio: float) -> Callable[[int], float]:
 
     The warm-up from zero takes `warmup_ratio` of the steps, rounded up.
     """
-    unused = torch.optim.SGD([torch.zeros(1)], lr=1.0)  # transformers gives its schedules with an optimiser only
-    schedule = get_cosine_schedule_with_warmup(unused, math.ceil(warmup_ratio * steps), steps)
-    factor: Callable[[int], float] = schedule.lr_lambdas[0]
+    factor: Callable[[int], float] = get_cosine_schedule_with_warmup(
+        _unused(), math.ceil(warmup_ratio * steps), steps
+    ).lr_lambdas[0]
     return factor
+
+
+def constant_schedule(steps: int, warmup_ratio: float) -> Callable[[int], float]:
+    """Return the factor on the learning rate by step: transformers' constant one after the same warm-up."""
+    factor: Callable[[int], float] = get_constant_schedule_with_warmup(
+        _unused(), math.ceil(warmup_ratio * steps)
+    ).lr_lambdas[0]
+    return factor
+
+
+def schedule_of(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    """Return the factor on the learning rates of a recipe by step, counted from 0."""
+    schedule = cosine_schedule if recipe.schedule == "cosine" else constant_schedule
+    return schedule(steps, recipe.warmup_ratio)
+
+
+def _unused() -> torch.optim.Optimizer:
+    """An optimiser of nothing: transformers gives its schedules with an optimiser only."""
+    return torch.optim.SGD([torch.zeros(1)], lr=1.0)
 
 
 def train(
@@ -66,7 +85,7 @@ def train(
     """
     dealer = Dealer.of(samples, recipe, seed, recipe.sequence_length - 1 + image_tokens)
     steps = dealer.step_count()
-    schedule = cosine_schedule(steps, recipe.warmup_ratio)
+    schedule = schedule_of(recipe, steps)
     engine = engine_for(model, recipe, work, ranks)
     first = engine.load()
     meter = Meter(what, steps, first)
