@@ -41,9 +41,9 @@ def read_sentencepiece(model_file: Path, image_mark: str) -> Any:
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
-    pieces = _read_pieces(model_file)
+    pieces = read_pieces(model_file)
     vocabulary = {piece.piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(BPE(vocabulary, _merges(pieces), unk_token=UNKNOWN, fuse_unk=True, byte_fallback=True))
+    tokenizer = Tokenizer(BPE(vocabulary, merges_of(pieces), unk_token=UNKNOWN, fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = _normaliser(image_mark)
     if not any(re.search("[^▁]▁", piece) for piece in vocabulary):
         # No piece goes on over a blank, so each word is encoded by itself, known ones looked up: a few times faster.
@@ -99,7 +99,8 @@ def _normaliser(*image_marks: str) -> Any:
     )
 
 
-def _read_pieces(model_file: Path) -> list[Any]:
+def read_pieces(model_file: Path) -> list[Any]:
+    """Return the pieces of a BPE model of sentencepiece, by their ids; a `UserError` for any other file."""
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
@@ -113,7 +114,7 @@ def _read_pieces(model_file: Path) -> list[Any]:
     return list(model.pieces)
 
 
-def _merges(pieces: list[Any]) -> list[tuple[str, str]]:
+def merges_of(pieces: list[Any]) -> list[tuple[str, str]]:
     """Every pair of pieces that makes a piece, best first; of equal scores the one that makes the left part longest."""
     known = {piece.piece for piece in pieces}
     ranked = [

@@ -131,9 +131,7 @@ class ShareCaptioner(PreTrainedModel, GenerationMixin):
             embedded = embedded.masked_scatter(is_image[..., None], features)
         return embedded
 
-    def forward(
-        self, input_ids: Tensor, pixel_values: Tensor | None = None, **settings: Any
-    ) -> CausalLMOutputWithPast:
+    def forward(self, input_ids: Tensor, pixel_values: Tensor | None = None, **settings: Any) -> CausalLMOutputWithPast:
         """Return the logits of the language model; `settings` are those of its forward."""
         return self.language_model(inputs_embeds=self.embed(input_ids, pixel_values), **settings)
 
