@@ -82,7 +82,7 @@ class Resampler(nn.Module):
 
 
 def resized(positions: Tensor, count: int) -> Tensor:
-    """Positions of a square grid, of shape (cells, width), interpolated bicubically to a square grid of `count` cells."""
+    """Interpolate the positions of a square grid, of shape (cells, width), bicubically to one of `count` cells."""
     before, after = int(len(positions) ** 0.5), int(count**0.5)
     if before == after:
         return positions

@@ -1,4 +1,4 @@
-"""A checkpoint of Share-Captioner on disk: the whole model, or its language model alone for vLLM (paper section 3.3)."""
+"""A checkpoint of Share-Captioner: the whole model, or its language model alone for vLLM (paper section 3.3)."""
 
 from __future__ import annotations
 
