@@ -112,7 +112,7 @@ def write_original(folder: Path, changes: dict[str, torch.Tensor | None] | None 
     tensors = {name: tensor for name, tensor in {**weights(), **(changes or {})}.items() if tensor is not None}
     (folder / "config.json").write_text(json.dumps(CONFIG))
     names = sorted(tensors)
-    index = {}
+    index: dict[str, str] = {}
     for number, part in enumerate((names[: len(names) // 2], names[len(names) // 2 :]), start=1):
         file = f"pytorch_model-{number:05}-of-00002.bin"
         torch.save({name: tensors[name] for name in part}, folder / file)
