@@ -45,7 +45,7 @@ class Generator(Engine):
             self.images = {way: self.family.images(loaded.config, way) for way in ("pad", "square")}
             never = loaded.generation_config.suppress_tokens or []
             self.never = torch.tensor(never, dtype=torch.long, device=self.device)
-            self.ends = {self.tokenizer.eos_token_id, *_several(loaded.generation_config.eos_token_id)}
+            self.ends = _several(loaded.generation_config.eos_token_id)
             self.penalty = float(loaded.generation_config.repetition_penalty or 1)
             self._answer_batch([Request("", b"", 1)], [self.images["pad"].blank()])
             self._answer_batch([Request("", None, 1)], [])
@@ -147,7 +147,7 @@ class Generator(Engine):
             for row, new in zip(rows, ids.tolist(), strict=True):
                 if row in unfinished:
                     written[row].append(new)
-                    if new in self.ends or len(written[row]) == limits[row]:
+                    if self._is_end(new) or len(written[row]) == limits[row]:
                         unfinished.discard(row)
             if not unfinished:
                 return written
@@ -160,9 +160,12 @@ class Generator(Engine):
             mask = torch.nn.functional.pad(mask, (0, 1), value=1)
             inputs = {"input_ids": ids[:, None], "attention_mask": mask}
 
+    def _is_end(self, new: int) -> bool:
+        return new == self.tokenizer.eos_token_id or new in self.ends
+
     def _read(self, ids: list[int]) -> Answer:
         """Turn the new ids of one row into text."""
-        finished = ids[-1] in self.ends
+        finished = self._is_end(ids[-1])
         text = self.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True)
         return Answer(text.strip().removesuffix("</s>").strip(), "stop" if finished else "length")
 
