@@ -45,6 +45,8 @@ class Generator(Engine):
             self.images = {way: self.family.images(loaded.config, way) for way in ("pad", "square")}
             never = loaded.generation_config.suppress_tokens or []
             self.never = torch.tensor(never, dtype=torch.long, device=self.device)
+            self.ends = _several(loaded.generation_config.eos_token_id)
+            self.penalty = float(loaded.generation_config.repetition_penalty or 1)
             self._answer_batch([Request("", b"", 1)], [self.images["pad"].blank()])
             self._answer_batch([Request("", None, 1)], [])
 
@@ -123,23 +125,29 @@ class Generator(Engine):
 
         As `model.generate` does it, never the `suppress_tokens` of the checkpoint's generation settings; but rows that
         have ended leave the batch, so that the longest answer does not keep all others. They leave a quarter of the
-        batch at a time, as the cache is copied when they do.
+        batch at a time, as the cache is copied when they do. A `repetition_penalty` of the settings is on the new ids
+        alone, as where a prompt is embeddings.
         """
-        from transformers import DynamicCache
+        from transformers import DynamicCache, RepetitionPenaltyLogitsProcessor
 
         written: list[list[int]] = [[] for _ in limits]
         rows, unfinished = list(range(len(limits))), set(range(len(limits)))
         mask, cache = inputs["attention_mask"], DynamicCache(config=self.model.config.get_text_config())
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        past = mask[:, :0]  # the new ids of each row
         while True:
             logits = self.model(
                 **inputs, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
             ).logits
-            ids = logits[:, -1].index_fill(-1, self.never, -math.inf).argmax(-1)
+            scores = logits[:, -1].index_fill(-1, self.never, -math.inf)
+            if self.penalty != 1:
+                scores = RepetitionPenaltyLogitsProcessor(self.penalty)(past, scores)
+            ids = scores.argmax(-1)
+            past = torch.cat([past, ids[:, None]], dim=1)
             for row, new in zip(rows, ids.tolist(), strict=True):
                 if row in unfinished:
                     written[row].append(new)
-                    if new == self.tokenizer.eos_token_id or len(written[row]) == limits[row]:
+                    if self._is_end(new) or len(written[row]) == limits[row]:
                         unfinished.discard(row)
             if not unfinished:
                 return written
@@ -147,16 +155,23 @@ class Generator(Engine):
             if len(unfinished) <= 0.75 * len(rows):
                 keep = torch.tensor([place for place, row in enumerate(rows) if row in unfinished], device=self.device)
                 rows = [row for row in rows if row in unfinished]
-                ids, mask, positions = ids[keep], mask[keep], positions[keep]
+                ids, mask, positions, past = ids[keep], mask[keep], positions[keep], past[keep]
                 cache.batch_select_indices(keep)
             mask = torch.nn.functional.pad(mask, (0, 1), value=1)
             inputs = {"input_ids": ids[:, None], "attention_mask": mask}
 
+    def _is_end(self, new: int) -> bool:
+        return new == self.tokenizer.eos_token_id or new in self.ends
+
     def _read(self, ids: list[int]) -> Answer:
         """Turn the new ids of one row into text."""
-        finished = ids[-1] == self.tokenizer.eos_token_id
+        finished = self._is_end(ids[-1])
         text = self.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True)
         return Answer(text.strip().removesuffix("</s>").strip(), "stop" if finished else "length")
+
+
+def _several(ids: int | list[int] | None) -> list[int]:
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
 
 
 ENGINE = Generator

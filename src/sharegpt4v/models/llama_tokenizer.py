@@ -42,10 +42,10 @@ def read_sentencepiece(model_file: Path, image_mark: str) -> Any:
     It adds no begin mark. `UserError` when the file is no BPE model of sentencepiece, or when a text is encoded
     otherwise than by sentencepiece.
     """
-    pieces = _read_pieces(model_file)
+    pieces = read_pieces(model_file)
     vocabulary = {piece.piece: number for number, piece in enumerate(pieces)}
     scores = {piece.piece: piece.score for piece in pieces if piece.type == NORMAL}
-    fast = _fast(vocabulary, _merges(vocabulary, scores), image_mark)
+    fast = _fast(vocabulary, merges_of(vocabulary, scores), image_mark)
     _compare(fast, model_file, image_mark)
     return fast
 
@@ -70,12 +70,12 @@ def read_tokenizer_json(file: Path, image_mark: str) -> Any:
             for piece, number in vocabulary.items()
             if piece not in (UNKNOWN, BEGIN, END) and not BYTE.fullmatch(piece)
         }
-        return _fast(vocabulary, _merges(vocabulary, scores), image_mark)
+        return _fast(vocabulary, merges_of(vocabulary, scores), image_mark)
 
 
 def piece_count(model_file: Path) -> int:
     """Return how many pieces a `tokenizer.model` has: the rows of the embeddings that are text."""
-    return len(_read_pieces(model_file))
+    return len(read_pieces(model_file))
 
 
 def _fast(vocabulary: dict[str, int], merges: list[tuple[str, str]], image_mark: str) -> Any:
@@ -138,7 +138,8 @@ def _normaliser(*image_marks: str) -> Any:
     )
 
 
-def _read_pieces(model_file: Path) -> list[Any]:
+def read_pieces(model_file: Path) -> list[Any]:
+    """Return the pieces of a BPE model of sentencepiece, by their ids; a `UserError` for any other file."""
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
@@ -152,7 +153,7 @@ def _read_pieces(model_file: Path) -> list[Any]:
     return list(model.pieces)
 
 
-def _merges(vocabulary: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple[str, str]]:
+def merges_of(vocabulary: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple[str, str]]:
     """Every pair of pieces that makes a piece, best first; of equal scores the one that makes the left part longest.
 
     `scores` are those of the ordinary pieces, in the order of the vocabulary.
