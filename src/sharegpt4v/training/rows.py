@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.errors import UserError, printable
+from sharegpt4v.errors import UserError, one_line, printable
+from sharegpt4v.image_paths import inside
+from sharegpt4v.images.loading import size_of
 from sharegpt4v.images.usable import Usable
 from sharegpt4v.llava_format.checks import SHOWN, check_row
 from sharegpt4v.llava_format.reading import read_array
 from sharegpt4v.models.family import Family, Row, Tokens
 from sharegpt4v.training.samples import Tally
+
+READERS = 8  # threads; a header is a small read, often over a network
+AT_ONCE = 1000
+UNREADABLE = "an image whose size cannot be read"
 
 
 def read_rows(
@@ -53,3 +62,40 @@ def tokenise(
             yield Tokens(encoded.ids[:longest], encoded.labels[:longest], encoded.image)
     if tally.left_out.total() == tally.read:
         raise UserError(f"{what}: no row has an answer to learn ({tally}); expected answers within {longest:,} tokens")
+
+
+def with_visual_ids(
+    rows: Iterable[Tokens],
+    visual_ids: Callable[[tuple[int, int]], Sequence[int]],
+    images: Usable,
+    what: str,
+    tally: Tally,
+) -> Iterator[Tokens]:
+    """Yield tokenised rows with the ids that their image's mark becomes, by the size in the header of its file.
+
+    An image without one is a `UserError`, or its row is counted in `tally` and left out, as `images` says.
+    """
+
+    def size(row: Tokens) -> tuple[int, int] | None:
+        path = inside(images.data, row.image or "")
+        try:
+            return size_of(path) if row.image else None
+        except Exception as error:  # Pillow raises nearly anything on a broken file
+            said = f"{path}: the size of the image cannot be read ({one_line(error)})"
+            if images.missing == "fail":
+                raise UserError(f"{said}; fetch its source again") from None
+            print(f"{said}; its row is left out", file=sys.stderr)
+            return None
+
+    rest = iter(rows)
+    with ThreadPoolExecutor(READERS) as pool:
+        while batch := list(islice(rest, AT_ONCE)):
+            for row, found in zip(batch, pool.map(size, batch), strict=True):
+                if row.image and not found:
+                    tally.left_out[UNREADABLE] += 1
+                else:
+                    yield row._replace(visual=visual_ids(found)) if found else row
+    lost = tally.left_out[UNREADABLE]
+    images.check(f"{what}: {lost:,} of {tally.read:,} rows have an image that has broken since", lost, tally.read)
+    if tally.left_out.total() == tally.read:
+        raise UserError(f"{what}: no row is left ({tally}); fetch the sources of its images again")
