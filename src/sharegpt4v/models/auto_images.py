@@ -31,7 +31,11 @@ class ProcessorImages:
         return MOST_PIXELS * BYTES_PER_PIXEL
 
     def prepare(self, image: Image.Image) -> Image.Image:
-        """Return an RGB image as it is: its size says what its mark becomes."""
+        """Return an RGB image as it is: its size says what its mark becomes.
+
+        What the processor raises where there are no such ids: for a strip that is too narrow.
+        """
+        visual_ids(self.processor, image.size)
         return image
 
     def blank(self) -> Image.Image:

@@ -20,7 +20,7 @@ from sharegpt4v.training.samples import Tally
 
 READERS = 8  # threads; a header is a small read, often over a network
 AT_ONCE = 1000
-UNREADABLE = "an image whose size cannot be read"
+UNKNOWN = "an image of no known size"
 
 
 def read_rows(
@@ -73,15 +73,19 @@ def with_visual_ids(
 ) -> Iterator[Tokens]:
     """Yield tokenised rows with the ids that their image's mark becomes, by the size in the header of its file.
 
-    An image without one is a `UserError`, or its row is counted in `tally` and left out, as `images` says.
+    An image without a size that the model can take is a `UserError`, or its row is counted in `tally` and left out, as `images` says.
     """
 
-    def size(row: Tokens) -> tuple[int, int] | None:
-        path = inside(images.data, row.image or "")
+    def expanded(row: Tokens) -> Tokens | None:
+        if not row.image:
+            return row
+        path = inside(images.data, row.image)
         try:
-            return size_of(path) if row.image else None
-        except Exception as error:  # Pillow raises nearly anything on a broken file
-            said = f"{path}: the size of the image cannot be read ({one_line(error)})"
+            return row._replace(visual=visual_ids(size_of(path)))
+        except UserError:
+            raise
+        except Exception as error:  # Pillow raises nearly anything on a broken file, a processor on a narrow strip
+            said = f"{path}: an image of no known size ({one_line(error)})"
             if images.missing == "fail":
                 raise UserError(f"{said}; fetch its source again") from None
             print(f"{said}; its row is left out", file=sys.stderr)
@@ -90,12 +94,11 @@ def with_visual_ids(
     rest = iter(rows)
     with ThreadPoolExecutor(READERS) as pool:
         while batch := list(islice(rest, AT_ONCE)):
-            for row, found in zip(batch, pool.map(size, batch), strict=True):
-                if row.image and not found:
-                    tally.left_out[UNREADABLE] += 1
-                else:
-                    yield row._replace(visual=visual_ids(found)) if found else row
-    lost = tally.left_out[UNREADABLE]
-    images.check(f"{what}: {lost:,} of {tally.read:,} rows have an image that has broken since", lost, tally.read)
+            for row in pool.map(expanded, batch):
+                tally.left_out[UNKNOWN] += row is None
+                if row is not None:
+                    yield row
+    lost = tally.left_out[UNKNOWN]
+    images.check(f"{what}: {lost:,} of {tally.read:,} rows have an image of no known size", lost, tally.read)
     if tally.left_out.total() == tally.read:
         raise UserError(f"{what}: no row is left ({tally}); fetch the sources of its images again")

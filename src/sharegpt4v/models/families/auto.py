@@ -57,8 +57,8 @@ class Auto(Family):
 
         if config.model_type not in PACKED:
             raise UserError(
-                f"a model of type {config.model_type} is not trained here: its samples would see each other when packed "
-                f"into rows, or it is untried; expected one of {', '.join(PACKED)}"
+                f"a model of type {config.model_type} is not trained: samples packed into a row would see each other, "
+                f"or it is untried; expected one of {', '.join(PACKED)}"
             )
         return processor
 
