@@ -243,11 +243,11 @@ def test_rows_that_teach_nothing_have_a_reason_and_captions_can_be_plain(folder:
         row("a.jpg", "red", question="Is it so? " * 40),
     ]
     found = list(encode_rows(rows, processor.tokenizer, "v1", 64))
-    assert found[1:] == [
+    assert [one for one in found if isinstance(one, str)] == [
         "several <image> marks for one image", "a mark of the model's template in a turn", "an empty turn",
         "not questions of a human, each with an answer", "no answer within 64 tokens",
     ]  # fmt: skip
-    plain, text = encode_rows([rows[0], row(None, "red")], processor.tokenizer, "plain", 64)
+    text, plain = encode_rows([rows[0], row(None, "red")], processor.tokenizer, "plain", 64)
     assert text == "not an image with a question and a caption" and not isinstance(plain, str)
     assert processor.tokenizer.decode([one for one in plain.labels if one != IGNORED]) == "red\n"
     assert plain.ids.count(FAMILY.image_id(processor.tokenizer)) == 1 and plain.image == "a.jpg"
@@ -264,7 +264,7 @@ def test_an_image_that_breaks_is_left_out_and_counted(
         (tmp_path / one["image"]).write_bytes((data[0] / one["image"]).read_bytes())
     early, late = (tmp_path / data[1][number]["image"] for number in (1, 2))
     early.write_bytes(early.read_bytes()[:10])
-    late.write_bytes(late.read_bytes()[:400])
+    late.write_bytes(late.read_bytes()[:-100])
     recipe = Recipe(**RECIPE | {"checkpoint_minutes": 60})
 
     def train(images: Usable, out: str) -> None:

@@ -75,7 +75,8 @@ def hidden(model: Any, ids: torch.Tensor, positions: torch.Tensor, images: Mappi
         blank = {name: tensor.to(ids.device) for name, tensor in _cast(model.blank_image, model.dtype).items()}
         embedded = model.get_input_embeddings()(ids)
         features = model.model.get_image_features(**blank, return_dict=True)
-        inputs["inputs_embeds"] = embedded + 0 * sum(one.sum() for one in _floats(features)).to(embedded.dtype)
+        total = torch.stack([one.sum().to(embedded.dtype) for one in _floats(features)]).sum()
+        inputs["inputs_embeds"] = embedded + 0 * total
     else:
         inputs |= {"input_ids": ids} | _cast(images, model.dtype)
     inputs["position_ids"] = _positions(model.model, ids, positions, images)

@@ -32,10 +32,11 @@ def load_processor(folder: Path) -> Any:
     """
     import transformers
     from transformers import AutoImageProcessor, AutoTokenizer
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+    from transformers.models.auto import processing_auto
 
+    names: dict[str, str | None] = vars(processing_auto)["PROCESSOR_MAPPING_NAMES"]
     config = read_json(folder / "config.json")
-    kind = getattr(transformers, PROCESSOR_MAPPING_NAMES.get(config["model_type"]) or "", None)
+    kind = getattr(transformers, names.get(config["model_type"]) or "", None)
     if kind is None or not {"image_processor", "tokenizer"} <= set(kind.get_attributes()) <= PARTS:
         raise UserError(f"{folder}: its model_type {config['model_type']!r} has no processor of images and texts")
     parts = {

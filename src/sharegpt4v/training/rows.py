@@ -73,7 +73,8 @@ def with_visual_ids(
 ) -> Iterator[Tokens]:
     """Yield tokenised rows with the ids that their image's mark becomes, by the size in the header of its file.
 
-    An image without a size that the model can take is a `UserError`, or its row is counted in `tally` and left out, as `images` says.
+    An image without a size that the model can take is a `UserError`, or its row is counted in `tally` and left out, as
+    `images` says.
     """
 
     def expanded(row: Tokens) -> Tokens | None:
