@@ -38,11 +38,12 @@ class Generator(Engine):
         with refused_in_one_line(model):
             dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
             self.model = loaded.to(self.device, dtype).eval()
-            self.tokenizer = processor.tokenizer
+            self.processor, self.tokenizer = processor, processor.tokenizer
             self.image_tokens = self.family.image_tokens(loaded.config)
             pads = getattr(processor.image_processor, "do_pad", True)
             self.image_aspect_ratio = "pad" if pads else "square"
-            self.images = {way: self.family.images(loaded.config, way) for way in ("pad", "square")}
+            ways = ("pad", "square")
+            self.images = {way: self.family.images_by(processor, loaded.config, way) for way in ways}
             never = loaded.generation_config.suppress_tokens or []
             self.never = torch.tensor(never, dtype=torch.long, device=self.device)
             self.ends = _several(loaded.generation_config.eos_token_id)
@@ -100,6 +101,7 @@ class Generator(Engine):
         return self.images[request.image_aspect_ratio].prepare(open_rgb(request.image, request.upright))
 
     def _ids(self, request: Request) -> list[int]:
+        """Return the ids of a prompt, an image's mark once if the ids that it becomes depend on the image's size."""
         has_image = request.image is not None
         return self.family.prompt_ids(self.tokenizer, request.question, has_image, request.system, self.image_tokens)
 
@@ -107,6 +109,8 @@ class Generator(Engine):
     def _answer_batch(self, requests: Sequence[Request], images: Sequence[Image.Image]) -> list[Answer]:
         """Continue prompts that all have an image, or all have none."""
         prompts = [self._ids(request) for request in requests]
+        if images and self.family.by_size:
+            prompts = [self._with_visual_ids(ids, image) for ids, image in zip(prompts, images, strict=True)]
         width = PROMPT_STEP * math.ceil(max(map(len, prompts)) / PROMPT_STEP)
         ids = torch.full((len(prompts), width), self.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
@@ -116,9 +120,19 @@ class Generator(Engine):
         inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
         if images:
             tensors = self.images["pad"].tensors(images)  # prepared already, each in its own way
-            inputs |= {name: tensor.to(self.device, self.model.dtype) for name, tensor in tensors.items()}
-        written = self._continue(inputs, [request.max_new_tokens for request in requests])
+            inputs |= {name: self._moved(tensor) for name, tensor in tensors.items()}
+        limits = [request.max_new_tokens for request in requests]
+        written = self.family.generate(self.model, self.processor, inputs, limits) or self._continue(inputs, limits)
         return [self._read(ids) for ids in written]
+
+    def _with_visual_ids(self, ids: list[int], image: Image.Image) -> list[int]:
+        """Put the ids of an image in the place of its mark."""
+        place = ids.index(self.family.image_id(self.tokenizer))
+        return [*ids[:place], *self.family.visual_ids(self.processor, image.size), *ids[place + 1 :]]
+
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Move what is made of images to the model: pixels in its precision, masks and sizes as they are."""
+        return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else tensor.dtype)
 
     def _continue(self, inputs: dict[str, torch.Tensor], limits: Sequence[int]) -> list[list[int]]:
         """Return the new ids of each row, up to its end mark or its limit: the most likely one at every step.

@@ -67,6 +67,21 @@ def open_image(image: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Ima
     return opened
 
 
+def size_of(path: Path, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
+    """Return width and height in pixels by the header of a file, without reading the rest; errors as in `open_image`.
+
+    They are those of what `open_rgb` decodes, unless that turns it upright.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise Refused(f"{kind_of(mode)}, not a file")
+    with Image.open(path, formats=FORMATS) as opened:
+        width, height = opened.size
+    if width * height > most_pixels:
+        raise Refused(f"{width:,} x {height:,} pixels, more than {most_pixels:,}")
+    return width, height
+
+
 def _opened(content: bytes, most_pixels: int) -> Image.Image:
     opened = Image.open(io.BytesIO(content), formats=FORMATS)
     width, height = opened.size

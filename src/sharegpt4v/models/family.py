@@ -1,7 +1,7 @@
 """The protocol of a family of models, and the registry of families: the files of the folder `families`.
 
 Training, generation and the plan know of a model what its family says. The family of a checkpoint is the
-`model_type` of its config.json. Nothing here imports torch, which takes seconds.
+`model_type` of its config.json, or `AUTO`. Nothing here imports torch, which takes seconds, for a type with a file.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, cast
 
 from sharegpt4v.code_hash import names_in
 from sharegpt4v.errors import UserError
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
 
 DEFAULT = "llava"
-FAMILIES = tuple(names_in("models.families"))
+AUTO = "auto"
+"""The family of every `model_type` that transformers' AutoModelForImageTextToText knows and that has no file here."""
+FAMILIES = tuple(name for name in names_in("models.families") if name != AUTO)
 
 Row = Mapping[str, Any]
 Find = Callable[[str], Path]
@@ -33,11 +36,15 @@ Part = Literal["tower", "projector", "llm"]
 
 
 class Tokens(NamedTuple):
-    """A tokenised row with its image's mark once; labels are ids that are supervised, or `templates.IGNORED`."""
+    """A tokenised row with its image's mark once; labels are ids that are supervised, or `templates.IGNORED`.
+
+    `visual` are the ids that the mark becomes, where they depend on the size of the image; else it is empty.
+    """
 
     ids: Sequence[int]
     labels: Sequence[int]
     image: str | None
+    visual: Sequence[int] = ()
 
 
 class Images(Protocol):
@@ -58,6 +65,9 @@ class Images(Protocol):
 
 class Family(ABC):
     """What differs from one family of models to the next. Models and processors are those of transformers."""
+
+    by_size: ClassVar[bool] = False
+    """Whether the ids that an image's mark becomes depend on the size of the image: `visual_ids` then says which."""
 
     # Checkpoints
 
@@ -120,11 +130,37 @@ class Family(ABC):
 
     @abstractmethod
     def image_tokens(self, config: Any) -> int:
-        """Return how many visual tokens an image becomes."""
+        """Return how many visual tokens an image becomes; 1 if `by_size`."""
 
     @abstractmethod
     def images(self, config: Any, image_aspect_ratio: str) -> Images:
         """Return how images become what a model takes."""
+
+    # Where the checkpoint's own processor decides on images
+
+    def trained_processor(self, config: Any, processor: Any, image_aspect_ratio: str) -> Any:
+        """As `processor`, by the processor that `load` or `build` returned."""
+        return self.processor(config, processor.tokenizer, image_aspect_ratio)
+
+    def images_by(self, processor: Any, config: Any, image_aspect_ratio: str) -> Images:
+        """As `images`, by the processor."""
+        return self.images(config, image_aspect_ratio)
+
+    def visual_ids(self, processor: Any, size: tuple[int, int]) -> Sequence[int]:
+        """Return the ids that the mark of an image of `size` (width, height; pixels) becomes, if `by_size`."""
+        raise NotImplementedError
+
+    # Generation
+
+    def generate(
+        self, model: Any, processor: Any, inputs: Mapping[str, Tensor], limits: Sequence[int]
+    ) -> list[list[int]] | None:
+        """Continue prompts greedily: the new ids of each row, up to its end mark or its limit.
+
+        `inputs` are ids, padded on the left, their mask, and what `Images.tensors` gives. None: the loop of
+        `generation.local` does it, which counts positions as 0, 1, 2.
+        """
+        return None
 
     # Training
 
@@ -171,15 +207,29 @@ def name_in(folder: Path) -> str:
     config = folder / "config.json"
     found = read_json(config) if config.is_file() else {}
     name = found.get("model_type", DEFAULT) if isinstance(found, dict) else DEFAULT
-    if name not in FAMILIES:
-        raise UserError(f"{config}: model_type {name!r} is not supported; expected one of {', '.join(FAMILIES)}")
-    return str(name)
+    if known := _name_of(str(name)):
+        return known
+    raise UserError(
+        f"{config}: model_type {name!r} is not supported; expected one of {', '.join(FAMILIES)}, or one that "
+        "AutoModelForImageTextToText of the installed transformers knows"
+    )
 
 
 def family_of(model: Any) -> Family | None:
     """Return the family of a loaded model; None for a language model alone, which the same loop trains."""
-    name = model.config.model_type
-    return family_named(name) if name in FAMILIES else None
+    name = _name_of(model.config.model_type)
+    return family_named(name) if name else None
+
+
+@lru_cache
+def _name_of(model_type: str) -> str | None:
+    """Return the name of the family that has models of this type; None when there is none."""
+    if model_type in FAMILIES:
+        return model_type
+    # Imports torch; whoever has such a checkpoint is about to.
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    return AUTO if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES else None
 
 
 def code_root(name: str) -> str:

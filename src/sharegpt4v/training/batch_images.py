@@ -26,7 +26,7 @@ class BatchImages:
     def __init__(self, count: int, images: Images, device: torch.device, leaves_out: bool = False) -> None:
         """`count` different images will be asked for; `images` makes of them what the model takes.
 
-        With `leaves_out` broken images are blank, and are in the set `broken` from then on.
+        With `leaves_out` broken images are left out, and are in the set `broken` from then on.
         """
         self.images, self.device = images, device
         self.keeps = count * images.kept_bytes <= KEPT_BYTES
@@ -35,12 +35,19 @@ class BatchImages:
         self._kept: dict[Path, Image.Image] = {}
         self._pool = ThreadPoolExecutor(DECODERS)
 
-    def __call__(self, images: list[Path]) -> dict[str, torch.Tensor]:
-        """Return what the model takes beside ids, see `Images.tensors`; a broken image may be a `UserError`."""
-        prepared = list(self._pool.map(self._prepared, images))
+    def __call__(self, images: list[Path]) -> dict[str, torch.Tensor] | None:
+        """Return what the model takes beside ids, see `Images.tensors`; None when no image is left.
+
+        A broken image may be a `UserError`.
+        """
+        prepared = [image for image in self._pool.map(self._prepared, images) if image is not None]
+        if not prepared:
+            return None
         return {name: tensor.to(self.device) for name, tensor in self.images.tensors(prepared).items()}
 
-    def _prepared(self, path: Path) -> Image.Image:
+    def _prepared(self, path: Path) -> Image.Image | None:
+        if path in self.broken:
+            return None
         if path in self._kept:
             return self._kept[path]
         try:
@@ -49,10 +56,9 @@ class BatchImages:
             said = f"{path}: the image cannot be decoded ({one_line(error)})"
             if not self.leaves_out:
                 raise UserError(f"{said}; fetch its source again") from None
-            if path not in self.broken:
-                print(f"{said}; its rows are left out", file=sys.stderr)
+            print(f"{said}; its rows are left out", file=sys.stderr)
             self.broken.add(path)
-            prepared = self.images.blank()
+            return None
         if self.keeps:
             self._kept[path] = prepared
         return prepared

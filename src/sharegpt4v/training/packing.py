@@ -105,10 +105,11 @@ class Batch:
     places: list[tuple[int, int, int]]
     samples: int
 
-    def leave_out(self, broken: Set[Path]) -> int:
-        """Learn nothing from the samples of the images in `broken`; return how many they are."""
+    def leave_out(self, broken: Set[Path], pad: int) -> int:
+        """Make padding of the samples of the images in `broken`; return how many they are."""
         left_out = [place for image, place in zip(self.images, self.places, strict=True) if image in broken]
         for row, start, end in left_out:
+            self.ids[row, start:end] = pad
             self.labels[row, start:end] = IGNORED
         return len(left_out)
 

@@ -101,7 +101,7 @@ def train(
         if not batch_images or not batch.images:
             return batch, None
         pixels = batch_images(batch.images)
-        left_out.append(batch.leave_out(batch_images.broken))
+        left_out.append(batch.leave_out(batch_images.broken, pad))
         return batch, pixels
 
     dealt = batches(samples, dealer, first, steps, pad, ranks, rows_at_once)

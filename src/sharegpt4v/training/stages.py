@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.launch import all_ranks
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
 from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
-from sharegpt4v.training.rows import read_rows, tokenise
+from sharegpt4v.training.rows import read_rows, tokenise, with_visual_ids
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
 
@@ -107,12 +108,11 @@ def train_stage(
     with ExitStack() as held:
         ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
         model, processor = family.build(*start, seed, projector) if isinstance(start, tuple) else family.load(start)
-        processor = family.processor(model.config, processor.tokenizer, recipe.image_aspect_ratio)
-        image_tokens = family.image_tokens(model.config)
+        processor = family.trained_processor(model.config, processor, recipe.image_aspect_ratio)
 
         def store() -> Path:
             read = (row for _, row in read_rows(rows, data, stage_name, images))
-            return _tokenised(state, read, family, processor.tokenizer, image_tokens, recipe, stage_name)
+            return _tokenised(state, read, family, model.config, processor, recipe, stage_name, images)
 
         samples = Samples(ranks.broadcast_from_rank0(store), data)
         device = choose_device()
@@ -120,11 +120,11 @@ def train_stage(
         family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
-        inputs, leaves_out = family.images(model.config, recipe.image_aspect_ratio), images.missing != "fail"
-        batch_images = BatchImages(samples.images, inputs, device, leaves_out)
+        inputs = family.images_by(processor, model.config, recipe.image_aspect_ratio)
+        batch_images = BatchImages(samples.images, inputs, device, leaves_out=images.missing != "fail")
         with Records(state) as records, device:  # batches are made there
             pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
-            rows_at_once = compute.rows_at_once
+            at_once, image_tokens = compute.rows_at_once, samples.image_tokens
             read = math.ceil(len(samples) * recipe.epochs)
 
             def record(row: Mapping[str, float]) -> None:
@@ -134,9 +134,7 @@ def train_stage(
                     said = f"{stage_name}: {lost:,} of {read:,} samples have an image that has broken since"
                     images.check(said, lost, read)
 
-            train(
-                model, samples, recipe, seed, state, what, batch_images, pad, record, ranks, rows_at_once, image_tokens
-            )
+            train(model, samples, recipe, seed, state, what, batch_images, pad, record, ranks, at_once, image_tokens)
         if ranks.rank:
             return
         if left_out := records.left_out():
@@ -153,13 +151,22 @@ def train_stage(
 
 
 def _tokenised(
-    state: Path, rows: Iterable[Row], family: Family, tokenizer: Any, image_tokens: int, recipe: Recipe, stage_name: str
+    state: Path,
+    rows: Iterable[Row],
+    family: Family,
+    config: Any,
+    processor: Any,
+    recipe: Recipe,
+    stage_name: str,
+    images: Usable,
 ) -> Path:
     """Return the folder of the tokenised rows in `state`; what an earlier try wrote there is used."""
-    folder, tally = state / "samples", Tally()
+    folder, tally, tokenizer = state / "samples", Tally(), processor.tokenizer
     if not folder.exists():
         tokens = tokenise(rows, family, tokenizer, recipe.template, recipe.sequence_length, stage_name, tally)
-        write_samples(folder, tokens, family.image_id(tokenizer), image_tokens, tally)
+        if family.by_size:
+            tokens = with_visual_ids(tokens, partial(family.visual_ids, processor), images, stage_name, tally)
+        write_samples(folder, tokens, family.image_id(tokenizer), family.image_tokens(config), tally)
         if tally.cut or tally.left_out:
             print(f"{stage_name}: {tally} (longest: {recipe.sequence_length:,} tokens)", file=sys.stderr)
     return folder
