@@ -177,8 +177,14 @@ def test_pictures_are_the_same_from_memory(world: World) -> None:
 
     images = [world[2] / "data" / one["image"] for one in world[1] if "image" in one]
     pictures = BatchImages(len(images), Squares(24, "square"), torch.device("cpu"))
-    first = pictures(images)["pixel_values"]
+
+    def pixels() -> torch.Tensor:
+        found = pictures(images)
+        assert found is not None
+        return found["pixel_values"]
+
+    first = pixels()
     assert first.shape == (24, 3, 24, 24) and first.dtype == torch.float32
-    assert pictures.keeps and pictures(images)["pixel_values"].equal(first)
+    assert pictures.keeps and pixels().equal(first)
     pictures.keeps, pictures._kept = False, {}
-    assert pictures(images)["pixel_values"].equal(first) and not pictures._kept
+    assert pixels().equal(first) and not pictures._kept

@@ -42,7 +42,7 @@ class Published(Section):
 class PublishedModel(Published):
     """A multi-modal model that is taken and not made, in its authors' layout or in transformers'."""
 
-    family: Name = Field(
+    family: Text = Field(
         default="llava", description="Its family, a file of `models/families` (LLaVA-1.5 and ShareGPT4V: `llava`)."
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from sharegpt4v.config.base_models import Transformer
+from sharegpt4v.code_hash import names_in
+from sharegpt4v.config.base_models import PublishedModel, Transformer
 from sharegpt4v.config.model import Config
 from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.config.training import Recipe
@@ -13,7 +14,7 @@ from sharegpt4v.config.tree import Location
 from sharegpt4v.config.wording import suggestion
 
 Complaint = tuple[Location, str]
-OTHER_CHECKPOINTS = ("base", "aligned", "captioner", "pretrained")
+OTHER_CHECKPOINTS = ("base", "aligned", "captioner", "pretrained", "published")
 """Folders below `checkpoints/`, beside those that have the names of models."""
 
 
@@ -24,6 +25,7 @@ def impossible_combinations(config: Config) -> Iterator[Complaint]:
     yield from _shapes(config)
     for location, recipe in _recipes(config):
         yield from _recipe(config, location, recipe)
+    yield from _families(config)
     yield from _models(config)
     yield from _substitution(config)
 
@@ -120,6 +122,19 @@ def _recipe(config: Config, location: Location, recipe: Recipe) -> Iterator[Comp
             (*location, "loss_parts"),
             f"is {recipe.loss_parts}; expected at most {recipe.batch_size}, the samples of a step",
         )
+
+
+def _families(config: Config) -> Iterator[Complaint]:
+    taken: list[tuple[Location, PublishedModel | None]] = [
+        (("captioner", "published"), config.captioner.published),
+        (("captioner", "base"), config.captioner.base),
+        *((("base_models", "llm", size, "pretrained"), llm.pretrained) for size, llm in config.base_models.llm.items()),
+        *((("models", number, "published"), model.published) for number, model in enumerate(config.models)),
+        *((("models", number, "base"), model.base) for number, model in enumerate(config.models)),
+    ]
+    for location, model in taken:
+        if model:
+            yield from _unknown((*location, "family"), model.family, names_in("models.families"), "models/families")
 
 
 def _models(config: Config) -> Iterator[Complaint]:

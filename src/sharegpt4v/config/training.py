@@ -14,6 +14,8 @@ from pydantic import Field
 from sharegpt4v.config.base_models import PublishedModel
 from sharegpt4v.config.section import Count, CountOrNone, Fraction, Name, Positive, Section
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class Recipe(Section):
     """How one stage trains: what is trained, on rows of which form, how fast and how long."""
@@ -89,9 +91,7 @@ class Recipe(Section):
         "upper half). null: the tower is frozen (paper §4.3).",
     )
     checkpoint_minutes: Positive = Field(default=10, description="Minutes between saved states to resume from.")
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="bfloat16", description="Number format (paper: bfloat16)."
-    )
+    precision: Precision = Field(default="bfloat16", description="Number format (paper: bfloat16).")
 
 
 class Captioner(Section):

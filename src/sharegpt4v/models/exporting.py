@@ -13,6 +13,7 @@ from sharegpt4v.provenance import provenance
 
 LAYOUTS: dict[str, Callable[[Family, Path, Path], None]] = {
     "original": lambda family, folder, out: family.export_original(folder, out),
+    "vllm": lambda family, folder, out: family.export_for_vllm(folder, out),
 }
 """What writes a checkpoint of a family to an empty folder, by the name of the layout."""
 

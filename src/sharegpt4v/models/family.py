@@ -71,9 +71,9 @@ class Family(ABC):
 
     # Checkpoints
 
-    @abstractmethod
     def build(self, tower: Path, llm: Path, seed: int, projector: Projector) -> tuple[Any, Any]:
         """Join a vision tower and a language model by a projector drawn from `seed`; return (model, processor)."""
+        raise UserError("models of this family are not joined of a tower and a language model; start from a checkpoint")
 
     @abstractmethod
     def load(self, folder: Path) -> tuple[Any, Any]:
@@ -104,6 +104,10 @@ class Family(ABC):
     def export_original(self, folder: Path, out: Path) -> None:
         """Write the checkpoint `folder` to the empty folder `out` in the layout of its authors."""
         raise UserError(f"{folder}: checkpoints of this family have no other layout; use the folder as it is")
+
+    def export_for_vllm(self, folder: Path, out: Path) -> None:
+        """Write the checkpoint `folder` to the empty folder `out` as vLLM loads it, where `folder` is not that."""
+        raise UserError(f"{folder}: vLLM loads checkpoints of this family as they are, or not at all")
 
     # Texts and images
 

@@ -20,11 +20,12 @@ from sharegpt4v.models.loading import check_settings
 from sharegpt4v.provenance import code_version
 
 
-def import_checkpoint(published: Published, out: Path) -> None:
+def import_checkpoint(published: Published, out: Path, expected: str | None = None) -> None:
     """Write a checkpoint of Hugging Face, or in a folder, to `out` as this project saves its own.
 
     `provenance.json` there names it, its commit and the SHA-256 of its files, and the same of others that it names,
-    such as its vision tower. A `UserError` when it cannot be had, or is not what its config says.
+    such as its vision tower. A `UserError` when it cannot be had, is not what its config says, or not of the family
+    `expected`.
     """
     refuse_other_folder(out)
     read: dict[str, dict[str, Any]] = {}
@@ -47,6 +48,8 @@ def import_checkpoint(published: Published, out: Path) -> None:
             family.import_original(folder, unfinished, find)
         else:
             _copy(folder, unfinished)
+        if expected and (name := name_in(unfinished)) != expected:
+            raise UserError(f"{whole.id}: a checkpoint of the family {name}; the config says {expected}")
         read[whole.id] = {"revision": whole.revision, "files": _hashes(folder)}
         about = {"stage": "import", "id": whole.id, **code_version(__name__), "checkpoints": dict(sorted(read.items()))}
         write_json(unfinished / "provenance.json", about)

@@ -12,8 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sharegpt4v.config.base_models import Projector, Published
+from sharegpt4v.config.training import Precision
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import sha256_of, write_json
+from sharegpt4v.folders import new_folder
+from sharegpt4v.models.building import build_llava
+from sharegpt4v.models.downloads import folder_of, pinned
+from sharegpt4v.models.linear_projector import as_two_layers, is_linear
+from sharegpt4v.models.saving import save_llava
 from sharegpt4v.models.weight_files import read_pickle
+from sharegpt4v.provenance import provenance
 
 FILE = "mm_projector.bin"
 MARK = "mm_projector."  # what follows it is the name inside the projector
@@ -30,7 +39,7 @@ def read_projector(path: Path) -> dict[str, Tensor]:
     (hidden,), (hidden, hidden), (hidden,); those of a linear one `linear.weight` and `linear.bias`. Rows of embeddings,
     which old files hold too, are refused like every other weight: a `UserError` names what is unknown or missing.
     """
-    file = path / FILE if path.is_dir() else path
+    file = _file(path)
     if not file.is_file():
         raise UserError(f"{file}: no such file; expected a projector, as LLaVA's {FILE}")
     found = {name.rpartition(MARK)[2] if MARK in name else name: tensor for name, tensor in read_pickle(file).items()}
@@ -46,12 +55,32 @@ def read_projector(path: Path) -> dict[str, Tensor]:
     return {names[name]: tensor for name, tensor in found.items()}
 
 
-def load_projector(model: Any, path: Path) -> None:
-    """Put a projector of two layers into a LLaVA as `build_llava` makes it, in the model's precision.
+def join(
+    tower: Path, llm: Path, published: Published, out: Path, form: Projector, precision: Precision = "bfloat16"
+) -> None:
+    """Write `out`, a LLaVA of a tower and a language model with a published projector, as an alignment would make it.
 
-    A `UserError` when it is a linear one, or of other widths than the model's tower and language model.
+    A `UserError` when the projector cannot be had, or was trained for others.
+    """
+    whole = pinned(published)
+    folder = folder_of(whole)
+    model, processor = build_llava(tower, llm, 0, form)
+    load_projector(model, folder)
+    model.to(getattr(torch, precision))
+    about = provenance("alignment", {"projector": whole.model_dump()}, None, [tower, llm], __name__)
+    with new_folder(out) as unfinished:
+        save_llava(model, processor, unfinished)
+        write_json(unfinished / "provenance.json", about | {"projector_sha256": sha256_of(_file(folder))})
+
+
+def load_projector(model: Any, path: Path) -> None:
+    """Put a projector into a LLaVA as `build_llava` makes it, in the model's precision.
+
+    A `UserError` when it is linear and the model's is not, or of other widths than the model's parts.
     """
     weights = read_projector(path)
+    if is_linear(model.config) and "linear.weight" in weights:
+        weights = as_two_layers(weights["linear.weight"], weights["linear.bias"])
     own = dict(model.model.multi_modal_projector.named_parameters())
     if weights.keys() != own.keys():
         raise UserError(f"{path}: a projector of {', '.join(weights)}; expected {', '.join(own)}, as the model's")
@@ -64,3 +93,7 @@ def load_projector(model: Any, path: Path) -> None:
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(weights[name])
+
+
+def _file(path: Path) -> Path:
+    return path / FILE if path.is_dir() else path

@@ -51,7 +51,7 @@ class ShareCaptionerConfig(PreTrainedConfig):
             value = getattr(self, name)
             if not isinstance(value, PreTrainedConfig):
                 setattr(self, name, kind(**(value or {})))
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
 
 class Resampler(nn.Module):
@@ -97,19 +97,20 @@ class ShareCaptioner(PreTrainedModel, GenerationMixin):
     config_class = ShareCaptionerConfig
     base_model_prefix = "model"
     _supports_sdpa = True
-    _no_split_modules = ("LlamaDecoderLayer", "Blip2EncoderLayer")
+    _no_split_modules = ["LlamaDecoderLayer", "Blip2EncoderLayer"]  # noqa: RUF012
 
     def __init__(self, config: ShareCaptionerConfig) -> None:
         super().__init__(config)
         width = config.text_config.hidden_size
         self.vision_tower = Blip2VisionModel(config.vision_config)
-        self.vision_tower.post_layernorm = nn.Identity()  # features are taken before it; the checkpoint has none
+        # Features are taken before the last norm, and the checkpoint has none.
+        self.vision_tower.post_layernorm = nn.Identity()  # type: ignore[assignment]
         self.resampler = Resampler(config)
         self.projection = nn.Linear(config.resampler_width, width)
         self.image_start = nn.Parameter(torch.zeros(1, 1, width))
         self.image_end = nn.Parameter(torch.zeros(1, 1, width))
         self.language_model = LlamaForCausalLM(config.text_config)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the embedding of the texts."""
@@ -133,7 +134,10 @@ class ShareCaptioner(PreTrainedModel, GenerationMixin):
 
     def forward(self, input_ids: Tensor, pixel_values: Tensor | None = None, **settings: Any) -> CausalLMOutputWithPast:
         """Return the logits of the language model; `settings` are those of its forward."""
-        return self.language_model(inputs_embeds=self.embed(input_ids, pixel_values), **settings)
+        found: CausalLMOutputWithPast = self.language_model(
+            inputs_embeds=self.embed(input_ids, pixel_values), **settings
+        )
+        return found
 
 
 def image_positions(config: ShareCaptionerConfig) -> int:

@@ -61,8 +61,9 @@ def export_llm(folder: Path, out: Path) -> None:
 @torch.inference_mode()
 def prompt_embeddings(model: ShareCaptioner, tokenizer: Any, image: Image.Image, question: str) -> Tensor:
     """Return what the language model reads of an RGB image and a question, of shape (positions, hidden)."""
-    ids = torch.tensor([prompt_ids(tokenizer, question, image_positions(model.config))], device=model.device)
-    images = Squashed(model.config.vision_config.image_size)
+    config: Any = model.config
+    ids = torch.tensor([prompt_ids(tokenizer, question, image_positions(config))], device=model.device)
+    images = Squashed(config.vision_config.image_size)
     pixels = images.tensors([images.prepare(image)])["pixel_values"].to(model.device, model.dtype)
     return model.embed(ids, pixels)[0]
 

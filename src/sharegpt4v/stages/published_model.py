@@ -23,4 +23,4 @@ def run(config: Config, published: str) -> None:
     known = lineage.published_models(config)
     if published not in known:
         raise UserError(f"published model {published!r} is not in the config; expected one of {', '.join(known)}")
-    import_checkpoint(known[published], layout.PUBLISHED / published)
+    import_checkpoint(known[published], layout.PUBLISHED / published, known[published].family)

@@ -1,7 +1,9 @@
 """Write a checkpoint in a layout that other programs read.
 
 Layout original: that of LLaVA-1.5's authors, for their code, SGLang and VLMEvalKit, with the vision tower in the file.
-transformers, vLLM and lmms-eval read the folders of this project as they are.
+Layout vllm: what vLLM has no class for, in a form that it loads: a linear projector as one with GELU, which computes
+the same, and of Share-Captioner the language model, for prompts as embeddings. Other folders of this project are read
+as they are by transformers, vLLM and lmms-eval.
 
 Example:  s4v export checkpoints/sharegpt4v-7b/finetuned --layout original --out exported/llava-sharegpt4v-7b
 """

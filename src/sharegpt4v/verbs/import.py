@@ -1,6 +1,7 @@
 """Take a published checkpoint: write it as this project saves its own, with the ids and the prompt of its training.
 
-Layouts that are read: LLaVA-1.5's and ShareGPT4V's own, and llava-hf's. What is downloaded is compared with the sizes
+Layouts that are read: LLaVA-1.5's and ShareGPT4V's own, llava-hf's, Qwen-VL-Chat's and Share-Captioner's, and folders
+that transformers loads. What is downloaded is compared with the sizes
 and hashes that Hugging Face lists. Without --revision, that of config/checkpoints.tsv holds.
 
 Examples:  s4v import Lin-Chen/ShareGPT4V-7B --out checkpoints/sharegpt4v-7b

@@ -27,9 +27,6 @@ class Auto(Family):
 
     by_size = True
 
-    def build(self, tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
-        raise UserError("models of this family are not joined of a tower and a language model; start from a checkpoint")
-
     def load(self, folder: Path) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModelForImageTextToText

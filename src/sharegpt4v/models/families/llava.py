@@ -57,6 +57,11 @@ class Llava(Family):
 
         export_llava(folder, out)
 
+    def export_for_vllm(self, folder: Path, out: Path) -> None:
+        from sharegpt4v.models.linear_projector import export_for_vllm
+
+        export_for_vllm(folder, out)
+
     def encode_rows(self, rows: Iterable[Row], tokenizer: Any, template: str, longest: int) -> Iterator[Tokens | str]:
         from sharegpt4v.models.llava_rows import encode_rows
 

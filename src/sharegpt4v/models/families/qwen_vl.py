@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharegpt4v.errors import UserError
 from sharegpt4v.models.family import Family, Find, Images, Part, Row, Tokens
 from sharegpt4v.models.qwen_vl import cost
 
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 
 class QwenVLChat(Family):
     """Checkpoints that `import_original` made of Qwen/Qwen-VL-Chat, and those trained from them."""
-
-    def build(self, tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
-        """Refused: Qwen-VL is not put together of published parts."""
-        raise UserError(f"{tower}, {llm}: Qwen-VL-Chat starts from its own checkpoint; import that and name it")
 
     def load(self, folder: Path) -> tuple[Any, Any]:
         from sharegpt4v.models.qwen_vl.folder import load
@@ -80,7 +75,7 @@ class QwenVLChat(Family):
         return int(config.vision_config.queries)
 
     def images(self, config: Any, image_aspect_ratio: str) -> Images:
-        from sharegpt4v.models.qwen_vl.folder import Squashed
+        from sharegpt4v.models.squashed import Squashed
 
         return Squashed(int(config.vision_config.image_size))
 

@@ -29,9 +29,6 @@ VOCABULARY, QUERIES = 103_172, 256
 class ShareCaptionerFamily(Family):
     """Lin-Chen/ShareCaptioner, after its import."""
 
-    def build(self, tower: Path, llm: Path, seed: int) -> tuple[Any, Any]:
-        _not_trained()
-
     def load(self, folder: Path) -> tuple[Any, Any]:
         from sharegpt4v.models.share_captioner_folder import load
 
@@ -61,6 +58,12 @@ class ShareCaptionerFamily(Family):
         from sharegpt4v.models.share_captioner_import import export_original
 
         export_original(load_model(ShareCaptioner, folder, dtype="auto"), out)
+
+    def export_for_vllm(self, folder: Path, out: Path) -> None:
+        """Its language model alone, which takes prompts as embeddings."""
+        from sharegpt4v.models.share_captioner_folder import export_llm
+
+        export_llm(folder, out)
 
     def encode_rows(self, rows: Iterable[Row], tokenizer: Any, template: str, longest: int) -> Iterator[Tokens | str]:
         _not_trained()

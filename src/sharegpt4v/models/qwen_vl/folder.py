@@ -6,17 +6,14 @@ stock, and anyone's: `AutoProcessor.from_pretrained(folder)`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from sharegpt4v.models.loading import load_model, load_part
-from sharegpt4v.models.pixels import BYTES_PER_PIXEL, MEAN, STD, to_pixels
+from sharegpt4v.models.pixels import MEAN, STD
 from sharegpt4v.models.qwen_vl.modeling import QwenVL, QwenVLConfig
 from sharegpt4v.models.qwen_vl.tokenizer import END, SPECIAL, TURN, TURN_END, VISUAL
 
@@ -76,27 +73,3 @@ def greedy_settings(tokenizer: Any, embeddings: int) -> Any:
         pad_token_id=tokenizer.pad_token_id,
         suppress_tokens=sorted(no_text),
     )
-
-
-@dataclass(frozen=True)
-class Squashed:
-    """Images made squares of `size` pixels a side, whatever their shape, by bicubic interpolation."""
-
-    size: int
-
-    @property
-    def kept_bytes(self) -> int:
-        """Memory of a prepared image, as Pillow holds it."""
-        return self.size * self.size * BYTES_PER_PIXEL
-
-    def prepare(self, image: Image.Image) -> Image.Image:
-        """Squash an RGB image."""
-        return image.resize((self.size, self.size), Image.Resampling.BICUBIC)
-
-    def blank(self) -> Image.Image:
-        """Return a black square."""
-        return Image.new("RGB", (self.size, self.size))
-
-    def tensors(self, prepared: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """Return `pixel_values`, float32 of shape (images, 3, size, size), by CLIP's mean and deviation."""
-        return {"pixel_values": to_pixels(prepared, self.size, "square")}
