@@ -83,8 +83,9 @@ def manifest(source: str, data: Path = DATA) -> Path:
 
 
 def weights(checkpoint: Path) -> Path:
-    """The file that says that a checkpoint is complete."""
-    return checkpoint / "model.safetensors"
+    """The file that says that a checkpoint is complete; of a published one, whose weights may be several files, that
+    with their hashes."""
+    return checkpoint / ("provenance.json" if PUBLISHED in checkpoint.parents else "model.safetensors")
 
 
 def llm(size: str) -> Path:

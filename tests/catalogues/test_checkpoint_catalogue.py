@@ -6,19 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from conftest import PROJECT
 from sharegpt4v.catalogues.checkpoints import FIELDS, WHOLE, read_checkpoints
 from sharegpt4v.config.base_models import CLIP, VICUNA_7B, VICUNA_13B
+from sharegpt4v.config.loading import load
 from sharegpt4v.errors import UserError
+from sharegpt4v.lineage import published_models
 
 
 def test_base_models_have_the_commits_of_the_config() -> None:
     listed = read_checkpoints()
-    for base in (CLIP, VICUNA_7B, VICUNA_13B):
-        assert base.published is not None
-        assert listed[base.published.id].revision == base.published.revision
-    assert {row.id for row in listed.values() if row.revision and len(row.revision) < WHOLE} >= {
-        "liuhaotian/llava-v1.5-7b", "Lin-Chen/ShareGPT4V-7B",
-    }  # fmt: skip
+    taken = [base.published for base in (CLIP, VICUNA_7B, VICUNA_13B)] + [VICUNA_7B.projector, VICUNA_13B.projector]
+    for preset in ("released", "substitution-qwen"):
+        taken += published_models(load(PROJECT / f"config/{preset}.yaml")).values()
+    for published in taken:
+        assert published is not None
+        assert listed[published.id].revision == published.revision
+    short = {row.id for row in listed.values() if row.revision and len(row.revision) < WHOLE}
+    assert "liuhaotian/llava-v1.5-7b" in short
     assert all(row.files and row.licence for row in listed.values())
 
 

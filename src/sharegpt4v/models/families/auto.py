@@ -60,7 +60,7 @@ class Auto(Family):
         return processor
 
     def save(self, model: Any, processor: Any, folder: Path) -> None:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, max_shard_size="50GB")
         processor.save_pretrained(folder)
 
     def encode_rows(self, rows: Iterable[Row], tokenizer: Any, template: str, longest: int) -> Iterator[Tokens | str]:
