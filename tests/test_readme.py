@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def test_commands_of_s4v_do_what_they_say(smoke: Path, tmp_path: Path, monkeypat
         ended = run(["bash", "-c", command], folder)
         assert ended.returncode == 0, f"{command}: {ended.stderr}"
     assert "flower.jpg" in (folder / "captions.jsonl").read_text()
+
+
+def test_the_python_of_the_page_on_models_runs(smoke: Path, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGES[PROJECT / "docs/models.md"], re.DOTALL)
+    (tmp_path / "checkpoints").symlink_to(smoke / "checkpoints")
+    for name in ("photograph", "another"):
+        shutil.copy(Path(sklearn.datasets.__file__).parent / "images/flower.jpg", tmp_path / f"{name}.jpg")
+    ended = run([sys.executable, "-c", code], tmp_path)
+    assert ended.returncode == 0 and "captions 2/2 images" in ended.stderr, ended.stderr
 
 
 def test_the_configs_are_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

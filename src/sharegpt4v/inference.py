@@ -2,7 +2,7 @@
 
     from sharegpt4v import load
 
-    model = load("checkpoints/sharegpt4v-7b/finetuned")
+    model = load("checkpoints/sharegpt4v-7b")
     print(model.ask("photograph.jpg", "What is unusual about this image?"))
 
 Answers are greedy and asked for with the prompt that the model was trained with, as those of `s4v caption` (paper §3.3)
@@ -41,7 +41,9 @@ class Model:
         """`batch_size`: images that `caption` shows the model at a time."""
         from sharegpt4v.generation.local import Generator
 
-        self._engine = Generator(Path(folder).expanduser(), batch_size)
+        root = Path(folder).expanduser()
+        finetuned = root / "finetuned"  # where a run keeps a row of its table
+        self._engine = Generator(finetuned if finetuned.is_dir() else root, batch_size)
 
     def ask(self, image: AnyImage | None, question: str, max_new_tokens: int = 512) -> str:
         """Return the answer to a question about an image, or about none. A `UserError` for one that is broken."""
