@@ -108,8 +108,12 @@ def write_original(folder: Path) -> Path:
     (folder / "config.json").write_text(json.dumps(settings))
     by_name = [(name, torch.from_numpy(value)) for name, value in weights().items()]
     half = len(by_name) // 2
+    placed: dict[str, str] = {}
     for number, part in enumerate((by_name[:half], by_name[half:]), start=1):
-        torch.save(dict(part), folder / f"pytorch_model-{number:05d}-of-00002.bin")
+        file = f"pytorch_model-{number:05d}-of-00002.bin"
+        torch.save(dict(part), folder / file)
+        placed |= dict.fromkeys((name for name, _ in part), file)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": placed}))
     return folder
 
 

@@ -8,7 +8,7 @@ tower from EVA ViT-g (16).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sharegpt4v.files import read_json, write_json
 from sharegpt4v.models.loading import refused_in_one_line
 from sharegpt4v.models.share_captioner import ShareCaptioner, ShareCaptionerConfig
 from sharegpt4v.models.share_captioner_text import read_tokenizer
+from sharegpt4v.models.weight_files import tensors_of
 
 TOWER_HEADS = 16
 REPETITION_PENALTY = 1.5  # over what is generated, as the authors' script has it; greedy captions repeat without it
@@ -50,7 +51,7 @@ def import_original(folder: Path) -> tuple[ShareCaptioner, Any]:
     published = read_json(folder / "config.json")
     tokenizer = read_tokenizer(folder)
     with refused_in_one_line(folder):
-        weights = renamed(read_weights(folder), folder)
+        weights = renamed(dict(tensors_of(folder)), folder)
         config = config_of(weights, published, folder)
         with torch.device("meta"):
             model = ShareCaptioner(config)
@@ -62,32 +63,6 @@ def import_original(folder: Path) -> tuple[ShareCaptioner, Any]:
                 "the embedding; expected as many: is added_tokens.json there?"
             )
     return model, tokenizer
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the weights in the safetensors or pickles of a folder, the latter read as tensors alone."""
-    from safetensors.torch import load_file
-
-    for index, single in (
-        ("model.safetensors.index.json", "model.safetensors"),
-        ("pytorch_model.bin.index.json", "pytorch_model.bin"),
-    ):
-        if (folder / index).is_file():
-            files: Iterable[str] = sorted(set(read_json(folder / index)["weight_map"].values()))
-        elif (folder / single).is_file():
-            files = [single]
-        else:
-            continue
-        weights: dict[str, Tensor] = {}
-        for name in files:
-            if Path(name).name != name or not (folder / name).is_file():
-                raise UserError(f"{folder / index}: {name} is not in the folder; expected the file beside its index")
-            if single.endswith(".safetensors"):
-                weights |= load_file(folder / name)
-            else:
-                weights |= torch.load(folder / name, map_location="cpu", weights_only=True, mmap=True)
-        return weights
-    raise UserError(f"{folder}: no weights; expected model.safetensors or pytorch_model.bin, or files with an index")
 
 
 def renamed(weights: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from sharegpt4v.models.qwen_vl.chatml import CHAT_TEMPLATE
 from sharegpt4v.models.qwen_vl.folder import greedy_settings, processor_for
 from sharegpt4v.models.qwen_vl.modeling import QwenVL, QwenVLConfig
 from sharegpt4v.models.qwen_vl.tokenizer import FILE, IMAGE, LONGEST, VISUAL, read_tiktoken, write_tiktoken
+from sharegpt4v.models.weight_files import tensors_of
 
 ARCHITECTURE = "QWenLMHeadModel"
 SHARD = "5GB"
@@ -62,7 +63,7 @@ def import_original(folder: Path, out: Path) -> None:
     tokenizer = read_tiktoken(folder / FILE, CHAT_TEMPLATE)
     with refused_in_one_line(folder):
         config = _config_of(read_json(folder / "config.json"), tokenizer, folder)
-        weights = _ours(_read(folder), config, folder)
+        weights = _ours(dict(tensors_of(folder)), config, folder)
         config.dtype = next(iter(weights.values())).dtype
         _write(weights, out)
         config.save_pretrained(out)
@@ -79,7 +80,7 @@ def export_original(folder: Path, out: Path) -> None:
 
     config, tokenizer = load_part(QwenVLConfig, folder), load_part(AutoTokenizer, folder)
     with refused_in_one_line(folder):
-        weights = _read(folder)
+        weights = dict(tensors_of(folder))
         _write({theirs: torch.cat([weights[name] for name in ours]) for theirs, ours in _names(config).items()}, out)
     write_tiktoken(tokenizer, out / FILE)
     write_json(out / "config.json", _settings_of(config, tokenizer))
@@ -194,20 +195,6 @@ def _ours(weights: dict[str, Tensor], config: QwenVLConfig, folder: Path) -> dic
                 raise UserError(f"{folder}: {theirs} is of shape {shape}; expected what its config.json says")
             found[name] = part.clone() if len(ours) > 1 else part  # a file holds no two views of one tensor
     return found
-
-
-def _read(folder: Path) -> dict[str, Tensor]:
-    """Return all weights of a folder by name, mapped from its files: safetensors, or pickles read as tensors alone."""
-    from safetensors.torch import load_file
-
-    weights: dict[str, Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        weights |= load_file(path)
-    if weights:
-        return weights
-    for path in sorted(folder.glob("pytorch_model*.bin")):
-        weights |= torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return weights
 
 
 def _write(weights: Mapping[str, Tensor], out: Path) -> None:
