@@ -157,7 +157,8 @@ class Generator(Engine):
             if self.penalty != 1:
                 scores = RepetitionPenaltyLogitsProcessor(self.penalty)(past, scores)
             ids = scores.argmax(-1)
-            past = torch.cat([past, ids[:, None]], dim=1)
+            if self.penalty != 1:
+                past = torch.cat([past, ids[:, None]], dim=1)
             for row, new in zip(rows, ids.tolist(), strict=True):
                 if row in unfinished:
                     written[row].append(new)
