@@ -179,4 +179,4 @@ def test_a_kind_of_source_is_a_file(project: Path) -> None:
     assert [(row["path"], row["status"]) for row in rows] == [(f"flowers/images/{n}.png", "ok") for n in range(2)]
     catalogue.write_text(catalogue.read_text().replace("parquet", "parkett", 1))
     ended = s4v(command, project)
-    assert ended.returncode == 1 and "kind 'parkett'; expected one of drive, file" in ended.stderr
+    assert ended.returncode == 1 and "kind 'parkett'; expected one of coco-rows, drive, file" in ended.stderr

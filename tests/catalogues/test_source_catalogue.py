@@ -47,7 +47,7 @@ def test_sizes_and_hashes_go_with_their_addresses(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "complaint"),
     [
-        ({"kind": "rar"}, "line 3: kind 'rar'; expected one of drive, file"),
+        ({"kind": "rar"}, "line 3: kind 'rar'; expected one of coco-rows, drive, file"),
         ({"folder": "../elsewhere"}, "line 3: folder '../elsewhere'; expected a path below data/"),
         ({"images": "many"}, "line 3: images is 'many'; expected a whole number"),
         ({"address": "a b", "bytes": "1"}, "line 3: 1 values of bytes for 2 addresses"),

@@ -41,9 +41,9 @@ PLANNED = {
         "judgements": 1,
     }
     | {"scores": 1, "submissions": 1, "figures": 4},
-    "substitution-llava": dict.fromkeys(ONCE, 1)
-    | {"source": 8, "language_model": 1, "alignment": 1, "instruction_mix": 1, "finetuning": 2, "answers": 2}
-    | {"judgements": 2, "scores": 2, "submissions": 2, "substitution": 1, "figures": 5},
+    "substitution-llava": dict.fromkeys(ONCE - {"datasets"}, 1)
+    | {"source": 6, "language_model": 1, "alignment": 1, "instruction_mix": 1, "finetuning": 2, "answers": 2}
+    | {"judgements": 2, "scores": 2, "submissions": 2, "substitution": 1, "figures": 2},
     "released": {
         "published_model": 2, "answers": 2, "judgements": 2, "scores": 2, "submissions": 2,
         **dict.fromkeys(("metrics", "table", "tracking", "cells", "all"), 1),

@@ -242,7 +242,7 @@ def test_dvc_yaml_that_does_not_fit_stops_dvc_repro(clones: Clones, tmp_path: Pa
     rules = folder / "workflow/rules/report.smk"
     rules.write_text(rules.read_text().replace("layout.DATASETS", '"results/data_sets.csv"'))
     config = folder / "src/sharegpt4v/pipeline/targets.py"
-    config.write_text(config.read_text().replace('["datasets", "curves"', '["data_sets", "curves"'))
+    config.write_text(config.read_text().replace('["datasets", "captions/seed"', '["data_sets", "captions/seed"'))
     ended = attempt(folder, "dvc", "repro", "check")
     assert ended.returncode != 0
     assert "dvc.yaml differs from the rules or the config; run: python -m sharegpt4v.pipeline.dvc" in ended.stderr

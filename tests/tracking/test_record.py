@@ -118,7 +118,7 @@ def test_the_record_of_a_job_names_the_commit_and_whether_the_code_was_changed(t
 
     copy = tmp_path / "src" / "sharegpt4v"
     copy.mkdir(parents=True)
-    for name in ("__init__", "errors", "files", "ledger", "locking", "provenance", "code_hash"):
+    for name in ("__init__", "errors", "files", "ledger", "locking", "provenance", "code_hash", "version"):
         (copy / f"{name}.py").write_bytes((package / f"{name}.py").read_bytes())
     assert state() == (None, None)
     git("init", "-q")
