@@ -64,7 +64,7 @@ def test_every_job_is_timed_and_none_needs_three_gigabytes(smoke: Path) -> None:
     assert ended.returncode == 0
     with open(smoke / "timings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["stage"] for row in rows} == set(STAGES)
+    assert {row["stage"] for row in rows} == set(STAGES) - {"published_model"}  # the smoke preset takes none
     assert max(float(row["max_rss_mb"] or 0) for row in rows) < 3000
 
 
