@@ -91,7 +91,7 @@ def test_the_configs_are_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     told = []
     for text in re.findall(r"```yaml\n(.*?)```", "\n".join(PAGES.values()), re.DOTALL):
         preset = tmp_path / "mine.yaml"
-        preset.write_text(text.replace("base: ", f"base: {PROJECT}/config/"))
+        preset.write_text(re.sub("^base: ", f"base: {PROJECT}/config/", text, flags=re.MULTILINE))
         ended = run(["s4v", "config", "--config", str(preset)])
         assert ended.returncode == 0, ended.stderr
         told.append(ended.stdout)
