@@ -17,6 +17,7 @@ from PIL import Image
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Answer, Engine, Request
 from sharegpt4v.images.loading import open_rgb
+from sharegpt4v.models.decoding import end_ids
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import family_named, name_in
 from sharegpt4v.models.loading import refused_in_one_line
@@ -46,7 +47,7 @@ class Generator(Engine):
             self.images = {way: self.family.images_by(processor, loaded.config, way) for way in ways}
             never = loaded.generation_config.suppress_tokens or []
             self.never = torch.tensor(never, dtype=torch.long, device=self.device)
-            self.ends = _several(loaded.generation_config.eos_token_id)
+            self.ends = end_ids(loaded.generation_config)
             self.penalty = float(loaded.generation_config.repetition_penalty or 1)
             self._answer_batch([Request("", b"", 1)], [self.images["pad"].blank()])
             self._answer_batch([Request("", None, 1)], [])
@@ -183,10 +184,6 @@ class Generator(Engine):
         finished = self._is_end(ids[-1])
         text = self.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True)
         return Answer(text.strip().removesuffix("</s>").strip(), "stop" if finished else "length")
-
-
-def _several(ids: int | list[int] | None) -> list[int]:
-    return ids if isinstance(ids, list) else [] if ids is None else [ids]
 
 
 ENGINE = Generator

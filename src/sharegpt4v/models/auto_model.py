@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sharegpt4v.models.decoding import never_generated
+from sharegpt4v.models.decoding import end_ids, never_generated
 from sharegpt4v.models.family import Part
 
 PACKED = ("internvl", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm")
@@ -24,8 +24,7 @@ def greedy(model: Any, tokenizer: Any) -> Any:
     """Return generation settings that are greedy, with the end marks of the checkpoint and without ids of no text."""
     from transformers import GenerationConfig
 
-    ends = model.generation_config.eos_token_id
-    ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+    ends = {*end_ids(model.generation_config), tokenizer.eos_token_id} - {None}
     pad = tokenizer.pad_token_id
     never = never_generated(tokenizer, model.config.get_text_config().vocab_size)
     return GenerationConfig(

@@ -24,6 +24,12 @@ def greedy_settings(tokenizer: Any, embeddings: int) -> Any:
     )
 
 
+def end_ids(settings: Any) -> list[int]:
+    """The ids that end an answer by a GenerationConfig, which holds none, one or several."""
+    ends = settings.eos_token_id
+    return ends if isinstance(ends, list) else [] if ends is None else [ends]
+
+
 def never_generated(tokenizer: Any, embeddings: int) -> list[int]:
     """The ids below `embeddings` that are no text: `<image>`, and those that the tokenizer has no token for."""
     vocabulary = tokenizer.get_vocab()

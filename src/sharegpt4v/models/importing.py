@@ -1,6 +1,6 @@
 """Importing a published checkpoint: from the layout of its authors to that of this project (paper sections 4.1, 5.3).
 
-Which family reads it is told by its config.json, which is read as JSON: `model_type` may be unknown to transformers, or
+Its config.json says which family reads it. That file is read as JSON: `model_type` may be unknown to transformers, or
 mean another class there.
 """
 

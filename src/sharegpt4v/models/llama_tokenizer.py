@@ -80,7 +80,7 @@ def piece_count(model_file: Path) -> int:
 
 def _fast(vocabulary: dict[str, int], merges: list[tuple[str, str]], image_mark: str) -> Any:
     """Put a fast tokenizer together that gives LLaVA's ids."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
+    from tokenizers import AddedToken, Regex, Tokenizer, pre_tokenizers
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
@@ -89,9 +89,7 @@ def _fast(vocabulary: dict[str, int], merges: list[tuple[str, str]], image_mark:
     if not any(re.search("[^▁]▁", piece) for piece in vocabulary):
         # No piece goes on over a blank, so each word is encoded by itself, known ones looked up: a few times faster.
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("▁+[^▁]*|[^▁]+"), "isolated")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
+    tokenizer.decoder = sentencepiece_decoder()
     # The marks are looked for in the normalised text, for the normaliser has to see what is beside them.
     marks = [AddedToken(mark, normalized=True, special=True) for mark in (UNKNOWN, BEGIN, END, image_mark)]
     tokenizer.add_special_tokens(marks)
@@ -138,8 +136,22 @@ def _normaliser(*image_marks: str) -> Any:
     )
 
 
+def sentencepiece_decoder() -> Any:
+    """Return what makes text of pieces: blanks for `▁`, bytes joined, without the blank at the start."""
+    from tokenizers import decoders
+
+    return decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+
+
 def read_pieces(model_file: Path) -> list[Any]:
     """Return the pieces of a BPE model of sentencepiece, by their ids; a `UserError` for any other file."""
+    return list(read_model(model_file).pieces)
+
+
+def read_model(model_file: Path) -> Any:
+    """Return a BPE model of sentencepiece, as its protocol buffer; a `UserError` for any other file."""
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
@@ -150,7 +162,7 @@ def read_pieces(model_file: Path) -> list[Any]:
         raise UserError(f"{model_file}: not a sentencepiece model; expected the one that Vicuna ships") from None
     if model.trainer_spec.model_type != BPE_MODEL:
         raise UserError(f"{model_file}: not a BPE model of sentencepiece; expected one, as Llama's and Vicuna's is")
-    return list(model.pieces)
+    return model
 
 
 def merges_of(vocabulary: Mapping[str, int], scores: Mapping[str, float]) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """LLaVA-1.5 and ShareGPT4V in the layout of their authors (paper section 4.1): the names of weights and settings.
 
 That is the layout of liuhaotian/llava-v1.5-7b and Lin-Chen/ShareGPT4V-7B, and of what LLaVA's own code, SGLang and
-VLMEvalKit load. Names are those of LLaVA at c121f04. A LLaVA here is told by `architectures` or `mm_vision_tower`: its
+VLMEvalKit load. Names are those of LLaVA at c121f04. `architectures` or `mm_vision_tower` identify a LLaVA: its
 `model_type` may say llava, as that of transformers' own class does, or share4v, which transformers does not know.
 """
 

@@ -28,6 +28,8 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from sharegpt4v.models.qwen_vl.vision import positions_for
+
 NORM_EPS = 1e-6  # of the resampler's norms
 
 
@@ -73,22 +75,12 @@ class Resampler(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """From (images, 1 + patches, vision width), class token first, to (images, queries, width)."""
         values = self.ln_kv(self.kv_proj(hidden if self.sees_class_token else hidden[:, 1:]))
-        patches = resized(self.pos_embed, hidden.shape[1] - 1)
+        patches = positions_for(self.pos_embed, hidden.shape[1] - 1)
         nowhere = patches.new_zeros(values.shape[1] - len(patches), patches.shape[1])
         queries = (self.ln_q(self.query) + self.pos_embed).expand(len(hidden), -1, -1)
         keys = values + torch.cat([nowhere, patches])
         seen: Tensor = self.attn(queries, keys, values, need_weights=False)[0]
         return self.ln_post(seen)  # type: ignore[no-any-return]
-
-
-def resized(positions: Tensor, count: int) -> Tensor:
-    """Interpolate the positions of a square grid, of shape (cells, width), bicubically to one of `count` cells."""
-    before, after = int(len(positions) ** 0.5), int(count**0.5)
-    if before == after:
-        return positions
-    grid = positions.float().reshape(1, before, before, -1).permute(0, 3, 1, 2)
-    grid = nn.functional.interpolate(grid, size=(after, after), mode="bicubic", align_corners=False)
-    return grid.permute(0, 2, 3, 1).flatten(0, 2).to(positions.dtype)
 
 
 class ShareCaptioner(PreTrainedModel, GenerationMixin):

@@ -14,7 +14,16 @@ from typing import Any
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json
-from sharegpt4v.models.llama_tokenizer import BEGIN, CHECKED_TEXTS, END, NORMAL, UNKNOWN, merges_of, read_pieces
+from sharegpt4v.models.llama_tokenizer import (
+    BEGIN,
+    CHECKED_TEXTS,
+    END,
+    NORMAL,
+    UNKNOWN,
+    merges_of,
+    read_model,
+    sentencepiece_decoder,
+)
 
 USER, BOT = "<|User|>:", "<|Bot|>:"
 END_OF_HUMAN, END_OF_ANSWER = "<TOKENS_UNUSED_0>", "<TOKENS_UNUSED_1>"  # ids 103027 and 103028 of the published model
@@ -39,7 +48,7 @@ def read_tokenizer(folder: Path) -> Any:
     It adds no begin mark; its end mark is that of an answer. A `UserError` when a text is encoded otherwise than by
     sentencepiece, or when a mark of the prompt is not one id.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders
+    from tokenizers import AddedToken, Tokenizer
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
@@ -48,16 +57,15 @@ def read_tokenizer(folder: Path) -> Any:
         raise UserError(
             f"{model_file}: not there; expected the sentencepiece model that is published beside the weights"
         )
-    pieces = read_pieces(model_file)
+    model = read_model(model_file)
+    pieces = list(model.pieces)
     vocabulary = {piece.piece: number for number, piece in enumerate(pieces)}
     merges = merges_of(vocabulary, {piece.piece: piece.score for piece in pieces if piece.type == NORMAL})
     has_bytes = any(piece.type == BYTE for piece in pieces)
     tokenizer = Tokenizer(BPE(vocabulary, merges, unk_token=UNKNOWN, fuse_unk=True, byte_fallback=has_bytes))
     whole = [piece.piece for piece in pieces if piece.type == USER_DEFINED]
-    tokenizer.normalizer = _normaliser(model_file, whole)
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
+    tokenizer.normalizer = _normaliser(model.normalizer_spec.add_dummy_prefix, whole)
+    tokenizer.decoder = sentencepiece_decoder()
     tokenizer.add_special_tokens([AddedToken(mark, normalized=False) for mark in (UNKNOWN, BEGIN, END)])
     tokenizer.add_tokens([AddedToken(piece, normalized=True) for piece in whole])
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in _added(folder, len(pieces))])
@@ -84,21 +92,18 @@ def _added(folder: Path, first: int) -> list[str]:
     return texts
 
 
-def _normaliser(model_file: Path, whole: Sequence[str]) -> Any:
-    """Return what sentencepiece does to a text before it looks for pieces: a blank at its start, blanks as `▁`.
+def _normaliser(begins_with_blank: bool, whole: Sequence[str]) -> Any:
+    """Return what sentencepiece does to a text before it looks for pieces: maybe a blank at its start, blanks as `▁`.
 
     The pieces `whole` are looked for in the normalised text, and are normalised for that themselves: a text that is one
     of them gets no blank.
     """
-    from sentencepiece import sentencepiece_model_pb2
     from tokenizers import Regex, normalizers
 
-    model = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
-    model.ParseFromString(model_file.read_bytes())
     marks = "|".join(map(re.escape, whole))
     return normalizers.Sequence(
         [
-            *([normalizers.Prepend("▁")] if model.normalizer_spec.add_dummy_prefix else []),
+            *([normalizers.Prepend("▁")] if begins_with_blank else []),
             *([normalizers.Replace(Regex(rf"\A▁(?=(?:{marks})\z)"), "")] if whole else []),
             normalizers.Replace(" ", "▁"),
         ]
