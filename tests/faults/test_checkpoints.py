@@ -24,7 +24,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.models.published import import_llm, import_vision_tower
-from sharegpt4v.training.engine import TorchEngine
+from sharegpt4v.training.torch_engine import TorchEngine
 from tiny_llava import write_llava, write_pictures
 
 CODE = "open('pwned', 'w')"

@@ -320,7 +320,7 @@ def test_llm_and_resampler_learn_and_a_stopped_training_goes_on(folder: Path, tm
 
 def stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
     """End a training in the step after the state of so many was saved, as a kill does."""
-    from sharegpt4v.training.engine import TorchEngine
+    from sharegpt4v.training.torch_engine import TorchEngine
 
     step = TorchEngine.step
 

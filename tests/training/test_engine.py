@@ -13,10 +13,12 @@ import torch
 from transformers import TrainingArguments, get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 from transformers.trainer_pt_utils import get_parameter_names
 
+from sharegpt4v.config.compute import SINGLE_PROCESS
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.models.building import load_llava, set_trainable
 from sharegpt4v.models.templates import encode, v1_text
-from sharegpt4v.training.engine import engine_for, parameter_groups
+from sharegpt4v.training.engines import engine_for
+from sharegpt4v.training.optimiser import parameter_groups
 from sharegpt4v.training.ranks import SINGLE_RANK
 from sharegpt4v.training.run import cosine_schedule, schedule_of, train
 from tiny_llava import COLOURS, SHAPES, write_llava, write_tower_and_llm
@@ -53,7 +55,7 @@ def test_adam_remembers_squared_gradients_as_long_as_the_recipe_says(tmp_path: P
     model = torch.nn.Linear(1, 1)
     model.config = SimpleNamespace(model_type="llama")  # type: ignore[assignment]
     for recipe, beta2 in ((Recipe(), 0.999), (Recipe(adam_beta2=0.95), 0.95)):
-        engine: Any = engine_for(model, recipe, tmp_path, SINGLE_RANK)
+        engine: Any = engine_for(model, recipe, SINGLE_PROCESS, tmp_path, SINGLE_RANK)
         assert {group["betas"] for group in engine.optimiser.param_groups} == {(0.9, beta2)}
 
 
@@ -61,7 +63,7 @@ def test_the_optimiser_has_the_trainers_defaults_and_decay_groups(tmp_path: Path
     model, _ = load_llava(write_llava(tmp_path))
     set_trainable(model, llm=True, projector=True, vit_from_layer=0)
     recipe = Recipe(**RECIPE, weight_decay=0.1, vision_learning_rate=1e-4)
-    engine: Any = engine_for(model, recipe, tmp_path, SINGLE_RANK)
+    engine: Any = engine_for(model, recipe, SINGLE_PROCESS, tmp_path, SINGLE_RANK)
     defaults = inspect.signature(TrainingArguments).parameters
     betas = (defaults["adam_beta1"].default, defaults["adam_beta2"].default)
     for group in engine.optimiser.param_groups:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
+from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
 from sharegpt4v.lifetime import Stopped, end_on_signals
 from sharegpt4v.models.templates import Sample
 from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.batching import Dealer, batches
-from sharegpt4v.training.engine import engine_for
+from sharegpt4v.training.engines import engine_for
 from sharegpt4v.training.loss import Pixels
 from sharegpt4v.training.meter import LEFT_OUT, Meter
 from sharegpt4v.training.packing import Batch
@@ -72,21 +73,21 @@ def train(
     pad: int = 0,
     record: Callable[[dict[str, float]], None] = lambda _: None,
     ranks: Ranks = SINGLE_RANK,
-    rows_at_once: int | None = None,
+    compute: Compute = SINGLE_PROCESS,
     image_tokens: int = 1,
 ) -> None:
     """Train `model` in place; resume from the state in `work` when there is one.
 
     `batch_images` reads the images of a batch. `record` gets one row per step, in the first of several processes; the
     row counts samples that are left out for a broken image, whose tokens count nothing, and the others' no more for it.
-    `rows_at_once`: see `Dealer.rows`. A row may be as long as `recipe.sequence_length` with one mark expanded to
-    `image_tokens`. State is saved every `recipe.checkpoint_minutes` and when a signal asks a process
-    to end (see `sharegpt4v.lifetime`), which raises `Stopped` after the step.
+    `compute` says how many rows go through the model at once, see `Dealer.rows`. A row may be as long as
+    `recipe.sequence_length` with one mark expanded to `image_tokens`. State is saved every `recipe.checkpoint_minutes`
+    and when a signal asks a process to end (see `sharegpt4v.lifetime`), which raises `Stopped` after the step.
     """
     dealer = Dealer.of(samples, recipe, seed, recipe.sequence_length - 1 + image_tokens)
     steps = dealer.step_count()
     schedule = schedule_of(recipe, steps)
-    engine = engine_for(model, recipe, work, ranks)
+    engine = engine_for(model, recipe, compute, work, ranks)
     first = engine.load()
     meter = Meter(what, steps, first)
     asked: list[int] = []
@@ -104,7 +105,7 @@ def train(
         left_out.append(batch.leave_out(batch_images.broken, pad))
         return batch, pixels
 
-    dealt = batches(samples, dealer, first, steps, pad, ranks, rows_at_once)
+    dealt = batches(samples, dealer, first, steps, pad, ranks, compute.rows_at_once)
     for step, parts in enumerate(dealt, start=first):
         left_out.clear()
         loss_here = engine.step(map(with_pixels, parts), schedule(step))

@@ -124,7 +124,7 @@ def train_stage(
         batch_images = BatchImages(samples.images, inputs, device, leaves_out=images.missing != "fail")
         with Records(state) as records, device:  # batches are made there
             pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
-            at_once, image_tokens = compute.rows_at_once, samples.image_tokens
+            image_tokens = samples.image_tokens
             read = math.ceil(len(samples) * recipe.epochs)
 
             def record(row: Mapping[str, float]) -> None:
@@ -134,7 +134,7 @@ def train_stage(
                     said = f"{stage_name}: {lost:,} of {read:,} samples have an image that has broken since"
                     images.check(said, lost, read)
 
-            train(model, samples, recipe, seed, state, what, batch_images, pad, record, ranks, at_once, image_tokens)
+            train(model, samples, recipe, seed, state, what, batch_images, pad, record, ranks, compute, image_tokens)
         if ranks.rank:
             return
         if left_out := records.left_out():
