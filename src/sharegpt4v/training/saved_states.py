@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from glob import glob
 from pathlib import Path
 
 import torch
@@ -112,7 +113,8 @@ class SavedStates:
 def complete_states(folder: Path) -> dict[int, int]:
     """Return the finished steps of every complete state in `folder`, and how many processes wrote it."""
     ranks: dict[tuple[int, int], set[int]] = defaultdict(set)
-    for path in folder.glob("step-*/rank-*.safetensors"):
+    # Unlike Path.glob, this goes on when another process removes an old state meanwhile.
+    for path in map(Path, glob("step-*/rank-*.safetensors", root_dir=folder)):
         if named := re.fullmatch(r"rank-(\d+)-of-(\d+)", path.stem):
             ranks[step_of(path.parent), int(named[2])].add(int(named[1]))
     return {step: count for (step, count), found in ranks.items() if found == set(range(count))}
