@@ -29,8 +29,8 @@ def run(
 ) -> list[float]:
     """Train a new model, or what `work` has of it; return the losses of the steps that were taken.
 
-    Before step `stop_after` (0: never) a signal asks this process to end after it; or, with `launcher`, the process that
-    started it, and the end may come some steps later. Losses and weights are put into the folder `out`.
+    Before step `stop_after` (0: never) a signal asks this process for the end, which comes after that step. With
+    `launcher` it asks the process that started it, and the end may come later. Losses and weights go to `out`.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 

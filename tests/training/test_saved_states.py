@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-
 import resumable
-from full_disk import files_of_at_most
+import torch
 from resumable import STEPS, run
+
+from full_disk import files_of_at_most
 from sharegpt4v.config.compute import Compute
 from sharegpt4v.errors import UserError
 from sharegpt4v.training import saved_states
@@ -29,7 +29,7 @@ from sharegpt4v.training.saved_states import KEPT, SavedStates, complete_states
 from sharegpt4v.training.state import write_part
 from sharegpt4v.training.torch_engine import TorchEngine
 
-AT_EVERY_STEP = {"checkpoint_minutes": 1e-9}
+AT_EVERY_STEP: dict[str, Any] = {"checkpoint_minutes": 1e-9}
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking
 def prepare_environment() -> None:
     """Let jobs find `s4v` where this Python is, leave a record, and run one thread each: they run side by side.
 
-    Under Slurm, also let the run tolerate what happens there. SIGUSR1, by which Slurm announces a time limit, goes to all
-    processes of a job: it is for the stage alone, and would end Snakemake and the shell around the stage.
+    Under Slurm, also let the run tolerate what happens there. SIGUSR1, by which Slurm announces a time limit, goes to
+    all processes of a job; it is for the stage alone, and would end Snakemake and the shell around the stage.
     """
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -85,7 +85,7 @@ def write_part(path: Path, values: dict[str, torch.Tensor]) -> None:
 
 
 def _checksum(tensor: torch.Tensor) -> int:
-    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy())
+    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
 
 class Parts:
@@ -93,7 +93,7 @@ class Parts:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         # pread: a disk that fails is an error, where a mapped file would end the process.
-        self.files = [safe_open(path, "pt", backend="pread") for path in paths]
+        self.files: list[Any] = [safe_open(path, "pt", backend="pread") for path in paths]
         self.sums = [file.metadata() or {} for file in self.files]
         self.found: dict[tuple[str, str], list[tuple[int, int, str]]] = defaultdict(list)
         for number, file in enumerate(self.files):
