@@ -276,3 +276,42 @@ def test_doctor_tries_every_kind_of_job_and_names_what_lacks(cluster: Cluster, t
     assert "set slurm-status-command: squeue" in told
     code, told = doctor("--profile", "slurm", PATH=str(BIN))
     assert code == 1 and "no sbatch, srun, squeue" in told
+
+
+TRAINING = """
+from sharegpt4v.pipeline.start import prepare_environment
+prepare_environment()
+rule training:
+    output: "weights.pt"
+    resources: mem_mb=2000, runtime=5, slurm_partition="main"
+    shell: "{command} 2>&1 | tee -i log.txt"
+"""
+PROGRAM = """
+from pathlib import Path
+from resumable import run
+run(Path("work"), Path("out"), stop_after=10**9, epochs=2000)
+"""
+
+
+def test_a_signal_before_the_time_limit_ends_a_job_with_its_state_saved(cluster: Cluster, tmp_path: Path) -> None:
+    """Slurm sends it to Snakemake and to the shell in the job too, as `--signal=USR1@300` does; they have to wait."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    paths = f"{PROJECT / 'tests/training'}:{PROJECT / 'src'}"
+    command_line = f"PYTHONPATH={paths} {BIN / 'python'} {tmp_path / 'program.py'}"
+    (tmp_path / "Snakefile").write_text(TRAINING.format(command=command_line))
+    command = [str(BIN / "snakemake"), "--executor", "slurm", "--jobs", "1", "--directory", str(tmp_path)]
+    environment = cluster.environment | {"PYTHONPATH": str(PROJECT / "src")}
+    with open(tmp_path / "said.txt", "wb") as said:
+        run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=said, stderr=said, start_new_session=True)
+    cluster.runs.append(run)
+    wait_for("the first steps", lambda: "step" in read(tmp_path / "log.txt"), 120)
+    (job,) = cluster.jobs("rule_training", "RUNNING")
+    assert not complete_states(tmp_path / "work/states")
+    cluster.ask("scancel", "--signal=USR1", job)
+    wait_for("the end of the job", lambda: cluster.jobs("rule_training", "COMPLETED", "FAILED"), 60)
+    assert complete_states(tmp_path / "work/states"), read(tmp_path / "log.txt") + read(tmp_path / "said.txt")
+
+
+def read(path: Path) -> str:
+    """What a file says, nothing when it is not there."""
+    return path.read_text() if path.exists() else ""
