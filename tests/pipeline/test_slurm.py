@@ -289,7 +289,7 @@ rule training:
 PROGRAM = """
 from pathlib import Path
 from resumable import run
-run(Path("work"), Path("out"), stop_after=10**9, epochs=2000)
+run(Path("work"), Path("out"), stop_after=10**9, epochs=2000, pause=3)
 """
 
 

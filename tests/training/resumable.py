@@ -25,12 +25,19 @@ STEPS = 10
 
 
 def run(
-    work: Path, out: Path, stop_after: int = 0, launcher: bool = False, ranks: Ranks = SINGLE_RANK, **more: Any
+    work: Path,
+    out: Path,
+    stop_after: int = 0,
+    launcher: bool = False,
+    pause: float = 0.0,
+    ranks: Ranks = SINGLE_RANK,
+    **more: Any,
 ) -> list[float]:
     """Train a new model, or what `work` has of it; return the losses of the steps that were taken.
 
     Before step `stop_after` (0: never) a signal asks this process for the end, which comes after that step. With
     `launcher` it asks the process that started it, and the end may come later. Losses and weights go to `out`.
+    Each step takes `pause` seconds longer than it would.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -46,8 +53,7 @@ def run(
         losses.append(row["loss"])
         if row["step"] == stop_after - 1:
             os.kill(os.getppid() if launcher else os.getpid(), signal.SIGUSR1)
-        if launcher:
-            time.sleep(0.3)
+        time.sleep(pause)
 
     samples = [Sample(text, text) for text in texts]
     try:

@@ -206,7 +206,7 @@ def test_another_number_of_processes_resumes_and_the_same_number_has_the_same_by
             {"work": tmp_path / "unbroken", "out": tmp_path / "two-whole", **half},
             {"work": tmp_path / "two", "out": tmp_path / "two-cut", "stop_after": 4, **half},
             {"work": tmp_path / "two", "out": tmp_path / "two-resumed", **half},
-            {"work": tmp_path / "asked", "out": tmp_path / "never", "stop_after": 2, "launcher": True},
+            {"work": tmp_path / "asked", "out": tmp_path / "never", "stop_after": 2, "launcher": True, "pause": 0.3},
         ]
     )
     second, third = losses(tmp_path / "z2-second"), run(tmp_path / "z2", tmp_path / "z2-third")
