@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v.training.deepspeed_engine import DeepSpeedEngine
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
 
 
-def engine_for(model: Any, recipe: Recipe, compute: Compute, work: Path, ranks: Ranks) -> Engine:
-    """Return what trains `model` in place, with its state in the folder `work`."""
+def engine_for(model: Any, recipe: Recipe, compute: Compute, ranks: Ranks) -> Engine:
+    """Return what trains `model` in place."""
     optimiser = optimiser_for(model, recipe)
     if ranks.count == 1:
-        return TorchEngine(model, optimiser, recipe, work)
-    return DeepSpeedEngine(model, optimiser, recipe, work, ranks)
+        return TorchEngine(model, optimiser, recipe)
+    return DeepSpeedEngine(model, optimiser, recipe, ranks)

@@ -27,6 +27,7 @@ from sharegpt4v.training.loss import Pixels
 from sharegpt4v.training.meter import LEFT_OUT, Meter
 from sharegpt4v.training.packing import Batch
 from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
+from sharegpt4v.training.saved_states import SavedStates
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
@@ -81,14 +82,16 @@ def train(
     `batch_images` reads the images of a batch. `record` gets one row per step, in the first of several processes; the
     row counts samples that are left out for a broken image, whose tokens count nothing, and the others' no more for it.
     `compute` says how many rows go through the model at once, see `Dealer.rows`. A row may be as long as
-    `recipe.sequence_length` with one mark expanded to `image_tokens`. State is saved every `recipe.checkpoint_minutes`
-    and when a signal asks a process to end (see `sharegpt4v.lifetime`), which raises `Stopped` after the step.
+    `recipe.sequence_length` with one mark expanded to `image_tokens`. State is saved every `recipe.checkpoint_minutes`,
+    while the steps go on, and when a signal asks a process to end (see `sharegpt4v.lifetime`), which raises `Stopped`
+    once the state is on disk.
     """
     dealer = Dealer.of(samples, recipe, seed, recipe.sequence_length - 1 + image_tokens)
     steps = dealer.step_count()
     schedule = schedule_of(recipe, steps)
-    engine = engine_for(model, recipe, compute, work, ranks)
-    first = engine.load()
+    engine = engine_for(model, recipe, compute, ranks)
+    states = SavedStates(engine, work, ranks)
+    first = states.load()
     meter = Meter(what, steps, first)
     asked: list[int] = []
     with contextlib.suppress(ValueError):  # not in the main thread: whoever runs the thread handles signals
@@ -108,6 +111,7 @@ def train(
     dealt = batches(samples, dealer, first, steps, pad, ranks, compute.rows_at_once)
     for step, parts in enumerate(dealt, start=first):
         left_out.clear()
+        states.check()
         loss_here = engine.step(map(with_pixels, parts), schedule(step))
         overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
         counts = sum(part.samples for part in parts), sum(part.ids.numel() for part in parts)
@@ -118,10 +122,12 @@ def train(
             row = meter.step(step + 1, loss, schedule(step), round(read), round(tokens))
             record(row | ({LEFT_OUT: round(lost)} if lost else {}))
         if due or stop:
-            engine.save(step + 1)
+            states.save(step + 1)
             saved = time.monotonic()
         if stop:
+            states.finish()
             raise Stopped(
                 max(asked, default=signal.SIGTERM), f"stopped at step {step + 1} of {steps}; the same command resumes"
             )
+    states.finish()
     model.eval()
