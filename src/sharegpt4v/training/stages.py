@@ -121,8 +121,8 @@ def train_stage(
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
         inputs = family.images_by(processor, model.config, recipe.image_aspect_ratio)
-        batch_images = BatchImages(samples.images, inputs, device, leaves_out=images.missing != "fail")
-        with Records(state) as records, device:  # batches are made there
+        batch_images = BatchImages(samples.images, inputs, leaves_out=images.missing != "fail")
+        with Records(state) as records:
             pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
             image_tokens = samples.image_tokens
             read = math.ceil(len(samples) * recipe.epochs)
@@ -134,7 +134,21 @@ def train_stage(
                     said = f"{stage_name}: {lost:,} of {read:,} samples have an image that has broken since"
                     images.check(said, lost, read)
 
-            train(model, samples, recipe, seed, state, what, batch_images, pad, record, ranks, compute, image_tokens)
+            train(
+                model,
+                samples,
+                recipe,
+                seed,
+                state,
+                what,
+                batch_images,
+                pad,
+                record,
+                ranks,
+                compute,
+                image_tokens,
+                device,
+            )
         if ranks.rank:
             return
         if left_out := records.left_out():
