@@ -16,7 +16,7 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -69,9 +69,10 @@ class Prefetch:
         pixels, broken = decoding.result()
         self._tell(broken)
         self.counted.add(batch, batch.leave_out(broken.keys(), self._pad))
-        tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-        moved = {name: self._moved(value) for name, value in tensors.items() if isinstance(value, torch.Tensor)}
-        return (replace(batch, **moved), pixels and {name: self._moved(value) for name, value in pixels.items()}), last
+        pixels = pixels and {name: self._moved(tensor) for name, tensor in pixels.items()}
+        values: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        tensors = {name: self._moved(value) for name, value in values.items() if isinstance(value, torch.Tensor)}
+        return (replace(batch, **tensors), pixels), last
 
     def _submit(self, most: int) -> None:
         while len(self._ahead) < most and (following := next(self._parts, None)):
