@@ -26,8 +26,8 @@ class Compute(Section):
     )
     decoders: Count = Field(
         default=4,
-        description="Threads per process that decode images ahead of the step, each those of one pass, and no further "
-        "(released scripts: `dataloader_num_workers` 4).",
+        description="Threads per process that decode images ahead of the step, at most two passes ahead each (released "
+        "scripts: `dataloader_num_workers` 4).",
     )
     recompute_activations: bool = Field(
         default=True,

@@ -25,9 +25,11 @@ from sharegpt4v.training.engine import Part
 from sharegpt4v.training.meter import Counted
 from sharegpt4v.training.packing import Batch
 
+PARTS_AHEAD = 2  # so that a part with large images holds up nobody
+
 
 class Prefetch:
-    """Prepare the parts of steps in threads, one part a thread; used as a context, at whose end the threads end."""
+    """Prepare the parts of steps in threads, a part in each; used as a context, at whose end the threads end."""
 
     def __init__(
         self,
@@ -37,12 +39,13 @@ class Prefetch:
         decoders: int,
         device: torch.device,
     ) -> None:
-        """`steps` are the parts of each step, on the CPU; they are read no further than `decoders` parts ahead.
+        """`steps` are the parts of each step, on the CPU; `PARTS_AHEAD` for each of `decoders` threads are prepared.
 
         Parts go to `device`. A sample whose image is broken is made of `pad` there, see `Batch.leave_out`.
         """
         self._parts = ((part, part is parts[-1]) for parts in steps for part in parts)
-        self._images, self._pad, self._decoders, self._device = images, pad, decoders, device
+        self._images, self._pad, self._device = images, pad, device
+        self._most = PARTS_AHEAD * decoders
         self._on_gpu = device.type == "cuda"
         # A new thread would use the first GPU, also where this process has another.
         start = partial(torch.cuda.set_device, device) if self._on_gpu else None
@@ -63,9 +66,9 @@ class Prefetch:
 
     def _next(self) -> tuple[Part, bool]:
         """Return the next part, and whether it is the last of its step."""
-        self._submit(self._decoders)
+        self._submit()
         batch, decoding, last = self._ahead.popleft()
-        self._submit(self._decoders)  # one more, to be decoded while this one is learned from
+        self._submit()  # one more, to be decoded while this one is learned from
         pixels, broken = decoding.result()
         self._tell(broken)
         self.counted.add(batch, batch.leave_out(broken.keys(), self._pad))
@@ -74,8 +77,8 @@ class Prefetch:
         tensors = {name: self._moved(value) for name, value in values.items() if isinstance(value, torch.Tensor)}
         return (replace(batch, **tensors), pixels), last
 
-    def _submit(self, most: int) -> None:
-        while len(self._ahead) < most and (following := next(self._parts, None)):
+    def _submit(self) -> None:
+        while len(self._ahead) < self._most and (following := next(self._parts, None)):
             batch, last = following
             self._ahead.append((batch, self._pool.submit(self._decoded, batch), last))
 

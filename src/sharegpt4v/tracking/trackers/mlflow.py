@@ -101,8 +101,9 @@ class MLflow(Tracker):
 
     def follow(self, run: Run, status: Status, last: int | None) -> int:
         """Show new rows of a training: those of its steps that are in all of its records."""
-        points = list(run.points())
+        # Asked first: rows that come while the records are read are for the next time.
         whole = min((max((row["step"] for row in read_jsonl(record)), default=0) for record in run.records), default=0)
+        points = list(run.points())
         known = self._tagged(LIVE, str(run.live))
         run_id = str(known[0].info.run_id) if known else self._create(run, {LIVE: str(run.live)}, None)
         if last is None:
