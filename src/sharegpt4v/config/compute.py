@@ -26,7 +26,7 @@ class Compute(Section):
     )
     decoders: Count = Field(
         default=4,
-        description="Threads per process that decode images ahead of the step, at most two passes ahead each (released "
+        description="Threads per process that decode images ahead of the step, at most two passes ahead each (LLaVA's "
         "scripts: `dataloader_num_workers` 4).",
     )
     recompute_activations: bool = Field(

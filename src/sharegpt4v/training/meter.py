@@ -106,11 +106,11 @@ class Meter:
 
     def _line(self, row: Mapping[str, float]) -> str:
         parts = [
-            f"{self.what} step {row['step']:,}/{self.steps:,}",
+            f"{self.what} {row['step']:,}/{self.steps:,}",
             f"loss {row['loss']:.3f}",
             f"rate {row['learning_rate_factor']:.2f}",
             f"{row['samples_per_second']:,.1f} samples/s",
-            f"{row['tokens_per_second']:,.0f} tokens/s ({row['real_tokens']:.0%} real)",
+            f"{row['tokens_per_second']:,.0f} tok/s ({row['real_tokens']:.0%} real)",
             *([f"MFU {row['mfu']:.0%}"] if "mfu" in row else []),
             f"{row['peak_memory_gb']:.1f} GB",
             f"{row['waiting']:.0%} waiting",

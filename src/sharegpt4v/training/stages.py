@@ -128,7 +128,7 @@ def train_stage(
         batch_images = BatchImages(samples.images, inputs, leaves_out=images.missing != "fail")
         rows_of = [state / METRICS, state / SPEEDS]
         with Records(state) as records, Live(tracking, stage_name, out, about, rows_of) as live:
-            pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
+            pad, what = processor.tokenizer.pad_token_id, str(out)
             image_tokens = samples.image_tokens
             read = math.ceil(len(samples) * recipe.epochs)
 
