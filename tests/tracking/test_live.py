@@ -142,7 +142,7 @@ def test_a_run_that_was_left_half_completed_is_written_anew(tmp_path: Path, stor
 
 def test_whoever_follows_says_once_that_a_store_is_broken(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("this is no database, and long enough to be looked at as one " * 20)
-    told = {"uri": f"sqlite:///{tmp_path}/file", "experiment": "test", "stage": "s", "name": "n"}
+    told: dict[str, Any] = {"uri": f"sqlite:///{tmp_path}/file", "experiment": "test", "stage": "s", "name": "n"}
     told |= {"out": "out", "about": {}, "records": []}
     command = [sys.executable, "-m", "sharegpt4v.tracking.live"]
     ended = subprocess.run(command, input=json.dumps(told) + "\ndone\n", capture_output=True, text=True, timeout=60)

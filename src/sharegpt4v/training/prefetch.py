@@ -74,7 +74,9 @@ class Prefetch:
         self.counted.add(batch, batch.leave_out(broken.keys(), self._pad))
         pixels = pixels and {name: self._moved(tensor) for name, tensor in pixels.items()}
         values: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
-        tensors = {name: self._moved(value) for name, value in values.items() if isinstance(value, torch.Tensor)}
+        tensors: dict[str, Any] = {
+            name: self._moved(value) for name, value in values.items() if isinstance(value, torch.Tensor)
+        }
         return (replace(batch, **tensors), pixels), last
 
     def _submit(self) -> None:
