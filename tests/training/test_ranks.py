@@ -54,7 +54,7 @@ def test_the_parts_of_a_batch_add_up_to_it(
     recipe = Recipe(**(RECIPE | {"batch_size": 4, "sequence_length": 37, **more}))
     some, tokens = rows[:4] + rows[-3:], image_token_count(model.config)  # some with images, some without
     samples = stored(some, processor.tokenizer, recipe, tokens, folder / "data", tmp_path / "samples")
-    pictures = BatchImages(samples.images, Squares(24, "pad"), torch.device("cpu"))
+    pictures = BatchImages(samples.images, Squares(24, "pad"))
     dealer = Dealer.of(samples, recipe, 3, recipe.sequence_length - 1 + tokens)
 
     def gradients(ranks: Any, rows_at_once: Any = None) -> Iterator[tuple[Any, Any, int]]:
@@ -63,7 +63,7 @@ def test_the_parts_of_a_batch_add_up_to_it(
             model.zero_grad()
             total = 0.0
             for batch in dealt:
-                loss = loss_of(model, batch, pictures(batch.images) if batch.images else None)
+                loss = loss_of(model, batch, pictures(batch.images).pixels if batch.images else None)
                 loss.backward()
                 total += loss.item()
             found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sharegpt4v.config.base_models import BaseModels, Projector
     from sharegpt4v.config.training import Recipe
+    from sharegpt4v.models.llava_flops import Operations
 
 DEFAULT = "llava"
 AUTO = "auto"
@@ -189,6 +190,10 @@ class Family(ABC):
     @abstractmethod
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         """Return the operations of one row of training, an image with so many tokens of text."""
+
+    def training_operations(self, config: Any, recipe: Recipe) -> Operations | None:
+        """Return what training a loaded model costs, by its config; None: no formula is known."""
+        return None
 
     @abstractmethod
     def generation_flops(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sharegpt4v.config.base_models import BaseModels, Projector
     from sharegpt4v.config.training import Recipe
+    from sharegpt4v.models.llava_flops import Operations
 
 
 class Llava(Family):
@@ -111,6 +112,9 @@ class Llava(Family):
 
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         return llava_flops.training_row(models, size, recipe, text_tokens)
+
+    def training_operations(self, config: Any, recipe: Recipe) -> Operations | None:
+        return llava_flops.training_operations(*llava_flops.sizes_in(config), recipe)
 
     def generation_flops(
         self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
