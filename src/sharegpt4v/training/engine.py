@@ -30,3 +30,6 @@ class Engine(Protocol):
 
     def load(self) -> int:
         """Restore the state when there is one; return the number of finished steps."""
+
+    def finish(self) -> None:
+        """Make the model of the first process whole, where processes hold parts of it; it takes no more steps."""

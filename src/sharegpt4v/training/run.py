@@ -124,4 +124,5 @@ def train(
             raise Stopped(
                 max(asked, default=signal.SIGTERM), f"stopped at step {step + 1} of {steps}; the same command resumes"
             )
+    engine.finish()
     model.eval()

@@ -40,6 +40,9 @@ class TorchEngine:
         self.optimiser.zero_grad(set_to_none=True)
         return total
 
+    def finish(self) -> None:
+        """Nothing is to be done: the model is whole all the time."""
+
     def save(self, step: int) -> None:
         trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         with open_atomically(self.path) as file:
