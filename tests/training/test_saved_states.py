@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -15,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import resumable
 import torch
-from resumable import STEPS, run
+from resumable import STEPS, launched, run
 
 from full_disk import files_of_at_most
-from sharegpt4v.config.compute import Compute
 from sharegpt4v.errors import UserError
 from sharegpt4v.plan.tables import read_assumptions
 from sharegpt4v.training import saved_states
-from sharegpt4v.training.launch import launch_command
 from sharegpt4v.training.ranks import SINGLE_RANK
 from sharegpt4v.training.saved_states import KEPT, SavedStates, complete_states
 from sharegpt4v.training.state import write_part
@@ -183,14 +178,6 @@ def test_moments_in_blocks_resume_as_they_are(tmp_path: Path) -> None:
     assert found["state1"].tolist() == [[0, 1, 2, 3]] and sorted(found) == sorted(moments)
 
 
-def launched(segments: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
-    """Run the segments in two processes, started as the stages are."""
-    command = launch_command(Compute(nodes=1, processes_per_node=2), [], {})
-    command[command.index("sharegpt4v.cli") - 1 :] = [resumable.__file__, json.dumps(segments, default=str)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-
-
 def test_another_number_of_processes_resumes_and_the_same_number_has_the_same_bytes(
     whole: Path, tmp_path: Path
 ) -> None:
@@ -201,8 +188,8 @@ def test_another_number_of_processes_resumes_and_the_same_number_has_the_same_by
     ended = launched(
         [
             {"work": tmp_path / "z2", "out": tmp_path / "z2-second", "stop_after": 6},
-            {"work": tmp_path / "z3", "out": tmp_path / "z3-second", "stop_after": 5, "zero_stage": 3},
-            {"work": tmp_path / "z3", "out": tmp_path / "z3-third", "stop_after": 7, "zero_stage": 3},
+            {"work": tmp_path / "z3", "out": tmp_path / "z3-second", "stop_after": 5, "compute": {"zero_stage": 3}},
+            {"work": tmp_path / "z3", "out": tmp_path / "z3-third", "stop_after": 7, "compute": {"zero_stage": 3}},
             {"work": tmp_path / "unbroken", "out": tmp_path / "two-whole", **half},
             {"work": tmp_path / "two", "out": tmp_path / "two-cut", "stop_after": 4, **half},
             {"work": tmp_path / "two", "out": tmp_path / "two-resumed", **half},

@@ -18,6 +18,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
     from torch import Tensor
 
@@ -77,8 +78,11 @@ class Family(ABC):
         raise UserError("models of this family are not joined of a tower and a language model; start from a checkpoint")
 
     @abstractmethod
-    def load(self, folder: Path) -> tuple[Any, Any]:
-        """Load a checkpoint as (model, processor); a `UserError` when it cannot be used."""
+    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
+        """Load a checkpoint as (model, processor) onto `device` (None: the CPU); `UserError` when it cannot be used.
+
+        It is in float32 on the CPU, and in the precision of its files elsewhere.
+        """
 
     @abstractmethod
     def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:

@@ -119,7 +119,7 @@ def sizes_in(config: Any) -> tuple[VisionTower, Transformer, int, int]:
     return tower, llm, text.vocab_size, projector
 
 
-def _sizes(config: Any) -> dict[str, int]:
+def _sizes(config: Any) -> dict[str, Any]:
     return {
         "hidden_size": config.hidden_size,
         "layers": config.num_hidden_layers,

@@ -40,3 +40,6 @@ class Engine(Protocol):
 
         Every process has to enter it.
         """
+
+    def finish(self) -> None:
+        """Make the model of the first process whole, where processes hold parts of it; it takes no more steps."""

@@ -9,6 +9,7 @@ from sharegpt4v.training.engine import Engine
 from sharegpt4v.training.optimiser import optimiser_for
 from sharegpt4v.training.ranks import Ranks
 from sharegpt4v.training.torch_engine import TorchEngine
+from sharegpt4v.training.zero import uses_deepspeed
 
 if TYPE_CHECKING:
     from sharegpt4v.config.compute import Compute
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def engine_for(model: Any, recipe: Recipe, compute: Compute, ranks: Ranks) -> Engine:
     """Return what trains `model` in place."""
-    optimiser = optimiser_for(model, recipe)
-    if ranks.count == 1:
-        return TorchEngine(model, optimiser, recipe)
-    return DeepSpeedEngine(model, optimiser, recipe, ranks)
+    optimiser = optimiser_for(model, recipe, compute)
+    if uses_deepspeed(compute, ranks):
+        return DeepSpeedEngine(model, optimiser, recipe, compute, ranks)
+    return TorchEngine(model, optimiser, recipe)

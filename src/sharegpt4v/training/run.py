@@ -124,4 +124,5 @@ def train(
                     f"stopped at step {step + 1} of {steps}; the same command resumes",
                 )
     states.finish()
+    engine.finish()
     model.eval()

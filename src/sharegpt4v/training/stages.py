@@ -40,6 +40,7 @@ from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
 from sharegpt4v.training.rows import read_rows, tokenise, with_visual_ids
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
+from sharegpt4v.training.start import load_start
 
 
 def train_here(
@@ -111,7 +112,12 @@ def train_stage(
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
-        model, processor = family.build(*start, seed, projector) if isinstance(start, tuple) else family.load(start)
+        device = choose_device()
+        if isinstance(start, tuple):
+            model, processor = family.build(*start, seed, projector)
+            model.to(device, torch.float32)
+        else:
+            model, processor = load_start(family, start, device, recipe, compute, ranks)
         processor = family.trained_processor(model.config, processor, recipe.image_aspect_ratio)
 
         def store() -> Path:
@@ -119,8 +125,6 @@ def train_stage(
             return _tokenised(state, read, family, model.config, processor, recipe, stage_name, images)
 
         samples = Samples(ranks.broadcast_from_rank0(store), data)
-        device = choose_device()
-        model.to(device, torch.float32)
         family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
         if compute.recompute_activations:
             model.activation_checkpointing_enable()

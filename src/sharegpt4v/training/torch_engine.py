@@ -39,6 +39,9 @@ class TorchEngine:
         self.optimiser.zero_grad(set_to_none=True)
         return total
 
+    def finish(self) -> None:
+        """Nothing is to be done: the model is whole all the time."""
+
     def fragments(self) -> list[Fragment]:
         trained = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
         return [Fragment(name, 0, one.numel(), one) for name, one in trained]
