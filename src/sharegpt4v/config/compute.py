@@ -7,6 +7,8 @@ nothing again.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from sharegpt4v.config.section import Count, Positive, Section
@@ -27,6 +29,12 @@ class Compute(Section):
     recompute_activations: bool = Field(
         default=True,
         description="Activation checkpointing, to save memory (paper: yes).",
+    )
+    attention: Literal["auto", "flash", "flex", "sdpa"] = Field(
+        default="auto",
+        description="How the language model attends in training: `flash` (the flash-attn package, GPUs, bfloat16; the "
+        "paper's code), `flex` (PyTorch's flex attention, GPUs), `sdpa` (PyTorch's, with a mask), or `auto`: the first "
+        "of these that runs on a GPU, and sdpa on a CPU. All give the same loss.",
     )
     wait_minutes: Positive = Field(
         default=60,

@@ -31,6 +31,7 @@ from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import DEFAULT, Family, Row, code_root, family_named, name_in
 from sharegpt4v.provenance import provenance
+from sharegpt4v.training.attention import set_attention
 from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.launch import all_ranks
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
@@ -118,6 +119,7 @@ def train_stage(
         device = choose_device()
         model.to(device, torch.float32)
         family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
+        set_attention(model, compute.attention, device, recipe.precision)
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
         inputs = family.images_by(processor, model.config, recipe.image_aspect_ratio)
