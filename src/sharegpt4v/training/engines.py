@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sharegpt4v.errors import UserError
 from sharegpt4v.training.deepspeed_engine import DeepSpeedEngine
 from sharegpt4v.training.engine import Engine
 from sharegpt4v.training.optimiser import optimiser_for
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def engine_for(model: Any, recipe: Recipe, compute: Compute, work: Path, ranks: Ranks) -> Engine:
-    """Return what trains `model` in place, with its state in the folder `work`."""
-    optimiser = optimiser_for(model, recipe)
+    """Return what trains `model` in place, with its state in the folder `work`; a `UserError` if it cannot."""
+    if ranks.count > 1 and compute.optimiser == "adamw_8bit":
+        raise UserError("compute.optimiser adamw_8bit is for one process; several divide the moments: set it to adamw")
+    optimiser = optimiser_for(model, recipe, compute.optimiser)
     if ranks.count == 1:
         return TorchEngine(model, optimiser, recipe, work)
     return DeepSpeedEngine(model, optimiser, recipe, work, ranks)

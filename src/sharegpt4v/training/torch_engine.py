@@ -11,8 +11,8 @@ import torch
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically
 from sharegpt4v.training.engine import Part
-from sharegpt4v.training.loss import loss_of
-from sharegpt4v.training.optimiser import set_rates
+from sharegpt4v.training.optimiser import check_state
+from sharegpt4v.training.step import take_step
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
@@ -25,20 +25,7 @@ class TorchEngine:
         self.model, self.optimiser, self.recipe, self.path = model, optimiser, recipe, work / "state.pt"
 
     def step(self, parts: Iterable[Part], factor: float) -> float:
-        set_rates(self.optimiser.param_groups, factor)
-        losses = []
-        for batch, pixels in parts:
-            # For each forward by itself: within one context autocast keeps its copies of the weights, step after step.
-            in_half = self.recipe.precision == "bfloat16"
-            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=in_half):
-                loss = loss_of(self.model, batch, pixels)
-            loss.backward()
-            losses.append(loss.detach())
-        if self.recipe.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        return float(sum(torch.stack(losses).tolist()))  # read once: reading waits for the GPU
+        return take_step(self.model, self.optimiser, self.recipe, parts, factor)
 
     def save(self, step: int) -> None:
         trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
@@ -50,8 +37,11 @@ class TorchEngine:
             return 0
         try:
             state = torch.load(self.path, weights_only=True)
+            check_state(state["optimiser"], self.optimiser)
             self.model.load_state_dict(state["model"], strict=False)
             self.optimiser.load_state_dict(state["optimiser"])
             return int(state["step"])
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
         except Exception as error:  # torch raises whatever comes up in a file that is not as it expects
             raise UserError(f"{self.path}: not the state of this training; delete it to begin anew") from error
