@@ -26,6 +26,11 @@ class Compute(Section):
         description="Packed rows per process in one forward and backward pass; gradients accumulate over its part of a "
         "batch. null: all in one pass.",
     )
+    decoders: Count = Field(
+        default=4,
+        description="Threads per process that decode images ahead of the step, at most two passes ahead each (LLaVA's "
+        "scripts: `dataloader_num_workers` 4).",
+    )
     recompute_activations: bool = Field(
         default=True,
         description="Activation checkpointing, to save memory (paper: yes).",

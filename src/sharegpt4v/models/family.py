@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from sharegpt4v.code_hash import names_in
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from sharegpt4v.config.base_models import BaseModels, Projector
     from sharegpt4v.config.training import Recipe
+    from sharegpt4v.models.llava_flops import Operations
 
 DEFAULT = "llava"
 AUTO = "auto"
@@ -190,6 +190,10 @@ class Family(ABC):
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         """Return the operations of one row of training, an image with so many tokens of text."""
 
+    def training_operations(self, config: Any, recipe: Recipe) -> Operations | None:
+        """Return what training a loaded model costs, by its config; None: no formula is known."""
+        return None
+
     @abstractmethod
     def generation_flops(
         self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
@@ -208,6 +212,8 @@ def family_named(name: str) -> Family:
 
 def name_in(folder: Path) -> str:
     """Return the name of a checkpoint's family; `DEFAULT`, whose loader complains, where its config.json has none."""
+    from sharegpt4v.files import read_json  # needs more than torch and transformers, as a training step does not
+
     config = folder / "config.json"
     found = read_json(config) if config.is_file() else {}
     name = found.get("model_type", DEFAULT) if isinstance(found, dict) else DEFAULT

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking
 def prepare_environment() -> None:
     """Let jobs find `s4v` where this Python is, leave a record, and run one thread each: they run side by side.
 
-    Under Slurm, also let the run tolerate what happens there.
+    Under Slurm, also let the run tolerate what happens there. SIGUSR1, by which Slurm announces a time limit, goes to
+    all processes of a job; it is for the stage alone, and would end Snakemake and the shell around the stage.
     """
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     keep_asking()
     end_others_with_this()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -65,7 +65,7 @@ def _set(model: Any, kind: Kind, device: torch.device, precision: str) -> None:
     except (ValueError, ImportError) as error:
         name = type(decoder).__name__
         raise UserError(f"compute.attention is {kind}, and {name} cannot: {one_line(error)}; set it to auto") from None
-    if kind == "flash":
+    if kind == "flash" and _with_borders not in decoder._forward_pre_hooks.values():
         decoder.register_forward_pre_hook(_with_borders, with_kwargs=True)
 
 
@@ -95,6 +95,8 @@ def _with_borders(
 
     Positions have the shape (1, length), or (4, 1, length) for Qwen's, of which the first are those in the text.
     """
+    if decoder.config._attn_implementation != IMPLEMENTATIONS["flash"]:
+        return args, inputs
     positions = inputs["position_ids"]
     positions = positions[0] if positions.ndim == 3 else positions
     starts = (positions[0] == 0).nonzero().flatten()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v.errors import UserError
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
 
 
-def engine_for(model: Any, recipe: Recipe, compute: Compute, work: Path, ranks: Ranks) -> Engine:
-    """Return what trains `model` in place, with its state in the folder `work`; a `UserError` if it cannot."""
+def engine_for(model: Any, recipe: Recipe, compute: Compute, ranks: Ranks) -> Engine:
+    """Return what trains `model` in place; a `UserError` if it cannot."""
     if ranks.count > 1 and compute.optimiser == "adamw_8bit":
         raise UserError("compute.optimiser adamw_8bit is for one process; several divide the moments: set it to adamw")
     optimiser = optimiser_for(model, recipe, compute.optimiser)
     if ranks.count == 1:
-        return TorchEngine(model, optimiser, recipe, work)
-    return DeepSpeedEngine(model, optimiser, recipe, work, ranks)
+        return TorchEngine(model, optimiser, recipe)
+    return DeepSpeedEngine(model, optimiser, recipe, ranks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -35,7 +35,7 @@ def optimiser_for(
         return optimiser
     if fused is None:
         fused = any(parameter.is_cuda for group in groups for parameter in group["params"])
-    return torch.optim.AdamW(groups, **settings, **({"fused": True} if fused else {}))
+    return torch.optim.AdamW(groups, **settings, fused=fused or None)
 
 
 def bitsandbytes(why: str) -> Any:
@@ -47,12 +47,12 @@ def bitsandbytes(why: str) -> Any:
         raise UserError(said) from None
 
 
-def check_state(saved: Mapping[str, Any], optimiser: torch.optim.Optimizer) -> None:
-    """Refuse the state dictionary of the other kind of optimiser, which torch would take until the next step."""
-    plain = any("exp_avg" in moments for moments in saved["state"].values())
-    if saved["state"] and plain != isinstance(optimiser, torch.optim.AdamW):
-        kinds = ("adamw", "adamw_8bit") if plain else ("adamw_8bit", "adamw")
-        raise UserError("saved with compute.optimiser {}, not {}; set it back, or delete the file".format(*kinds))
+def check_moments(kinds: Collection[str], optimiser: torch.optim.Optimizer) -> None:
+    """Refuse moments, by their kinds, of the other kind of optimiser, which torch would take until the next step."""
+    of_8_bits, saved_8_bits = type(optimiser).__module__.startswith("bitsandbytes"), "exp_avg" not in kinds
+    if kinds and of_8_bits != saved_8_bits:
+        names = ("adamw_8bit", "adamw") if saved_8_bits else ("adamw", "adamw_8bit")
+        raise UserError("saved with compute.optimiser {}, not {}: set it back".format(*names))
 
 
 def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sharegpt4v.config.base_models import BaseModels, Projector
     from sharegpt4v.config.training import Recipe
+    from sharegpt4v.models.llava_flops import Operations
 
 
 class Llava(Family):
@@ -99,10 +100,10 @@ class Llava(Family):
         set_trainable(model, llm, projector, vit_from_layer)
 
     def hidden(self, model: Any, ids: Tensor, positions: Tensor, images: Mapping[str, Tensor] | None) -> Tensor:
-        from sharegpt4v.models.building import beside_a_blank_image
-
         inputs: dict[str, Any] = {"position_ids": positions, "use_cache": False}
         if images is None:
+            from sharegpt4v.models.building import beside_a_blank_image
+
             inputs["inputs_embeds"] = beside_a_blank_image(model.model, ids)
         else:
             inputs |= {"input_ids": ids} | {name: tensor.to(model.dtype) for name, tensor in images.items()}
@@ -111,6 +112,9 @@ class Llava(Family):
 
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         return llava_flops.training_row(models, size, recipe, text_tokens)
+
+    def training_operations(self, config: Any, recipe: Recipe) -> Operations | None:
+        return llava_flops.training_operations(*llava_flops.sizes_in(config), recipe)
 
     def generation_flops(
         self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
