@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from sharegpt4v.catalogues.hardware import flops_of_gpu  # noqa: E402
-from sharegpt4v.errors import UserError  # noqa: E402
+from sharegpt4v.errors import UserError, one_line  # noqa: E402
 from sharegpt4v.models import llava_flops  # noqa: E402
 from sharegpt4v.models.templates import IGNORED, Sample  # noqa: E402
 from sharegpt4v.training.attention import set_attention  # noqa: E402
@@ -83,7 +83,7 @@ def main() -> None:
             if out:
                 out.write(json.dumps(about | row) + "\n")
                 out.flush()
-    except TimeoutError:
+    except OutOfTime:
         print(f"stopped after {options.minutes:g} minutes")
     best = max(
         (row for row in rows if "tokens_per_second" in row), key=lambda row: row["tokens_per_second"], default={}
@@ -109,9 +109,13 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+class OutOfTime(BaseException):
+    """The minutes are over. Not an `Exception`, because compilers catch those that are raised within them."""
+
+
 def out_of_time(number: int, frame: Any) -> None:
     """End the measurement from within whatever it waits for."""
-    raise TimeoutError
+    raise OutOfTime
 
 
 def machine(device: torch.device, peak: float | None) -> dict[str, Any]:
@@ -159,13 +163,16 @@ def measured(options: argparse.Namespace, device: torch.device, peak: float | No
             set_attention(model, attention, device, RECIPE.precision)
             (model.activation_checkpointing_enable if again else model.activation_checkpointing_disable)()
             loss, seconds, memory = timed(model, optimiser, samples, pixels, size)
-        except UserError as error:
-            yield row | {"cannot": str(error)}
-            continue
         except torch.OutOfMemoryError:
-            optimiser.zero_grad(set_to_none=True)
             too_large[attention, again] = size
-            yield row | {"cannot": "out of memory"}
+            cannot = "out of memory"
+        except (UserError, RuntimeError) as error:  # the compiler of flex has errors of its own
+            cannot = one_line(error)
+        else:
+            cannot = ""
+        if cannot:
+            optimiser.zero_grad(set_to_none=True)
+            yield row | {"cannot": cannot}
             continue
         yield row | {
             "tokens_per_second": tokens / seconds,
@@ -196,7 +203,9 @@ def fitting(models: Any, device: torch.device, options: argparse.Namespace) -> t
         return kinds[0], options.layers or llm.layers
     room = FITS * torch.cuda.get_device_properties(device).total_memory
     for layers, kind in itertools.product(range(llm.layers, 0, -1), kinds):
-        fewer = SimpleNamespace(**vars(models) | {"llm": {"7b": SimpleNamespace(**vars(llm) | {"layers": layers})}})
+        fewer: Any = SimpleNamespace(
+            **vars(models) | {"llm": {"7b": SimpleNamespace(**vars(llm) | {"layers": layers})}}
+        )
         trained = llava_flops.trained_weights(fewer, "7b", RECIPE)
         state = {"adamw": 8.0, "adamw_8bit": 2.1}[kind]
         if 4 * llava_flops.all_weights(fewer, "7b") + (4 + state) * trained <= room:
@@ -208,7 +217,7 @@ def build(models: Any, device: torch.device) -> Any:
     """Return a LLaVA with random float32 weights, of which the pre-training's parts are trained."""
     tower, llm = models.vision_tower, models.llm["7b"]
 
-    def sizes(one: Any) -> dict[str, int]:
+    def sizes(one: Any) -> dict[str, Any]:
         return {
             "hidden_size": one.hidden_size, "intermediate_size": one.mlp_size, "num_hidden_layers": one.layers,
             "num_attention_heads": one.heads,
@@ -291,12 +300,12 @@ def timed(model: Any, optimiser: Any, samples: Any, pixels: Any, size: int) -> t
 
 def as_text(row: dict[str, Any]) -> str:
     """Return a row as a line."""
-    text = (
+    text: str = (
         f"{row['attention']:5} micro-batch {row['micro_batch']:2}, {'re' if row['recompute'] else 'not re'}computed, "
         f"{row['optimiser']}, {row['layers']} layers: "
     )
     if "cannot" in row:
-        return text + row["cannot"]
+        return f"{text}{row['cannot']}"
     mfu = f"MFU {row['mfu']:.1%}" if row["mfu"] else "MFU unknown"
     return text + (
         f"{row['tokens_per_second']:,.0f} tokens/s, {mfu}, {row['memory_gb']:.1f} GB, loss {row['loss']:.5f}, "

@@ -14,7 +14,7 @@ import pytest
 from conftest import PROJECT
 from sharegpt4v.models.building import set_trainable
 
-BENCHMARK = PROJECT / "benchmarks" / "gpu_training.py"
+BENCHMARK = str(PROJECT / "benchmarks" / "gpu_training.py")
 
 
 @pytest.fixture
@@ -44,10 +44,20 @@ def with_torch_and_transformers(tmp_path: Path) -> Path:
 
 def test_every_setting_is_a_row_with_the_loss_of_sdpa(with_torch_and_transformers: Path, tmp_path: Path) -> None:
     """`-S`: no other packages are found."""
-    command = [sys.executable, "-S", BENCHMARK, "--tiny", "--samples", "4", "--micro-batches", "2", "4"]
+    command = [
+        sys.executable,
+        "-S",
+        BENCHMARK,
+        "--tiny",
+        "--samples",
+        "4",
+        "--micro-batches",
+        "2",
+        "4",
+    ]
     environment = {"PYTHONPATH": str(with_torch_and_transformers), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     ended = subprocess.run(
-        [*command, "--out", tmp_path / "rows.jsonl"], env=environment, capture_output=True, text=True
+        [*command, "--out", str(tmp_path / "rows.jsonl")], env=environment, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
@@ -63,7 +73,15 @@ def test_every_setting_is_a_row_with_the_loss_of_sdpa(with_torch_and_transformer
 
 
 def test_it_stops_in_time_with_what_it_has() -> None:
-    command = [sys.executable, BENCHMARK, "--tiny", "--samples", "64", "--micro-batches", *map(str, range(1, 60))]
+    command = [
+        sys.executable,
+        BENCHMARK,
+        "--tiny",
+        "--samples",
+        "64",
+        "--micro-batches",
+        *map(str, range(1, 60)),
+    ]
     ended = subprocess.run([*command, "--minutes", "0.15"], capture_output=True, text=True)
     assert "stopped after 0.15 minutes" in ended.stdout, ended.stdout + ended.stderr
 
@@ -71,7 +89,7 @@ def test_it_stops_in_time_with_what_it_has() -> None:
 def test_it_trains_what_the_pretraining_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.syspath_prepend(BENCHMARK.parent)
+    monkeypatch.syspath_prepend(PROJECT / "benchmarks")
     import gpu_training
 
     model = gpu_training.build(gpu_training.shape(tiny=True), torch.device("cpu"))
@@ -80,3 +98,27 @@ def test_it_trains_what_the_pretraining_trains(monkeypatch: pytest.MonkeyPatch) 
                if one.requires_grad]  # fmt: skip
     set_trainable(model, llm=True, projector=True, vit_from_layer=2)
     assert trained == [name for name, one in model.named_parameters() if one.requires_grad]
+
+
+def test_what_fails_is_a_row_and_larger_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU has no limit to reach in a test, so the errors of a GPU are raised where they would be."""
+    import torch
+
+    monkeypatch.syspath_prepend(PROJECT / "benchmarks")
+    import gpu_training
+
+    def timed(model: object, optimiser: object, samples: object, pixels: object, size: int) -> tuple[float, ...]:
+        if size == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if size == 1:
+            raise RuntimeError("the compiler\nfailed")
+        return 5.0, 1.0, 1e9
+
+    monkeypatch.setattr(gpu_training, "timed", timed)
+    monkeypatch.setattr(sys, "argv", ["gpu_training.py", "--tiny", "--samples", "8", "--micro-batches", "4", "8", "1",
+                                      "2", "--attention", "sdpa", "--recompute", "no"])  # fmt: skip
+    rows = list(gpu_training.measured(gpu_training.arguments(), torch.device("cpu"), 1.0))
+    assert [(row["micro_batch"], row.get("cannot")) for row in rows] == [
+        (4, "out of memory"), (1, "the compiler failed"), (2, None),
+    ]  # fmt: skip
+    assert 0 < rows[-1]["mfu"] < 1

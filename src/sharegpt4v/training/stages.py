@@ -32,6 +32,7 @@ from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import DEFAULT, Family, Row, code_root, family_named, name_in
 from sharegpt4v.provenance import provenance
+from sharegpt4v.training.adapters import add_adapters, merge_adapters
 from sharegpt4v.training.attention import set_attention
 from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.launch import all_ranks
@@ -121,8 +122,12 @@ def train_stage(
 
         samples = Samples(ranks.broadcast_from_rank0(store), data)
         device = choose_device()
-        model.to(device, torch.float32)
         family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
+        if with_adapters := recipe.lora is not None and recipe.train_llm:
+            add_adapters(model, family, recipe, seed)
+            model.to(device)
+        else:
+            model.to(device, torch.float32)
         set_attention(model, compute.attention, device, recipe.precision)
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
@@ -161,6 +166,8 @@ def train_stage(
             return
         if left_out := records.left_out():
             samples.rows["left_out"]["an image that broke after its source was fetched"] = left_out
+        if with_adapters:
+            merge_adapters(model)
         if recipe.precision == "bfloat16":
             model.to(torch.bfloat16)
         with new_folder(out) as folder:
