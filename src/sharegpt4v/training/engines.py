@@ -20,6 +20,10 @@ def engine_for(model: Any, recipe: Recipe, compute: Compute, ranks: Ranks) -> En
     """Return what trains `model` in place; a `UserError` if it cannot."""
     if ranks.count > 1 and compute.optimiser == "adamw_8bit":
         raise UserError("compute.optimiser adamw_8bit is for one process; several divide the moments: set it to adamw")
+    if ranks.count > 1 and recipe.lora:
+        raise UserError(
+            "lora is for one process, whose weights are whole; set compute.processes_per_node and nodes to 1"
+        )
     optimiser = optimiser_for(model, recipe, compute.optimiser)
     if ranks.count == 1:
         return TorchEngine(model, optimiser, recipe)
