@@ -13,7 +13,12 @@ from sharegpt4v import layout, lineage
 from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.pipeline.stages import STAGES
-from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
+from sharegpt4v.pipeline.start import (
+    SHELL_PREFIX,
+    begin,
+    prepare_environment,
+    read_config,
+)
 from sharegpt4v.pipeline.targets import (
     alignment_inputs,
     corpora,
@@ -32,10 +37,10 @@ from sharegpt4v.pipeline.targets import (
     scores,
     shards,
     tower_inputs,
-    training_resources,
     trainings,
     world,
 )
+from sharegpt4v.plan.resources import StageResources, cluster_of
 
 min_version("9.0")
 
@@ -50,6 +55,10 @@ run = read_config(
     workflow.config_settings.config,
     workflow.output_settings.dryrun,
 )
+
+
+shell.prefix(SHELL_PREFIX)
+resources_of = StageResources(run, cluster_of(workflow.resource_settings.default_resources))
 
 
 onstart:
@@ -79,6 +88,10 @@ localrules:
     metrics,
     tracking,
     all,
+
+
+# What needs the internet may run there too, if the nodes have none.
+workflow.localrules(*resources_of.local_rules())
 
 
 include: "workflow/rules/sources.smk"

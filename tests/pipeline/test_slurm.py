@@ -107,7 +107,7 @@ def processes_of(stage: str, folder: Path) -> list[int]:
     found = []
     for process, command, _ in processes():
         words = command.split(b"\0")
-        python = words[0].rpartition(b"/")[2].startswith(b"python") and b"torch.distributed.run" not in words
+        python = words[0].rpartition(b"/")[2].startswith(b"python") and b"sharegpt4v.training.torchrun" not in words
         if python and any(word.endswith((b"/s4v", b"sharegpt4v.cli")) for word in words) and stage.encode() in words:
             try:
                 inside = os.readlink(f"/proc/{process}/cwd") == str(folder)

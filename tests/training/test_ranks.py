@@ -139,7 +139,7 @@ def alive(process: int) -> bool:
 
 def test_the_command_line_is_the_same_for_one_node_and_many() -> None:
     command = launch_command(Compute(nodes=1, processes_per_node=8), ["pretrain", "7b"], {})
-    assert command[1:5] == ["-m", "torch.distributed.run", "--nnodes=1", "--nproc-per-node=8"]
+    assert command[1:5] == ["-m", "sharegpt4v.training.torchrun", "--nnodes=1", "--nproc-per-node=8"]
     assert command[-4:] == ["-m", "sharegpt4v.cli", "pretrain", "7b"]
     with pytest.raises(UserError, match=r"compute\.nodes is 2 and this is no Slurm job"):
         launch_command(Compute(nodes=2, processes_per_node=1), ["pretrain", "7b"], {"PATH": os.environ["PATH"]})

@@ -17,7 +17,10 @@ from sharegpt4v.files import read_json, write_json
 from sharegpt4v.job_record import FOLDER_VARIABLE
 from sharegpt4v.lifetime import end_others_with_this
 from sharegpt4v.pipeline.leftovers import end_leftovers, remove_leftovers
-from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking
+from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking, pass_on_warnings
+
+SHELL_PREFIX = "set -euo pipefail; trap '' USR1; "
+"""Of all commands: Snakemake's own, and that a warning of Slurm's ends nothing that does not handle it, such as tee."""
 
 
 def prepare_environment() -> None:
@@ -26,6 +29,8 @@ def prepare_environment() -> None:
     Under Slurm, also let the run tolerate what happens there.
     """
     keep_asking()
+    if "SLURM_JOB_ID" in os.environ:
+        pass_on_warnings()
     end_others_with_this()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ[FOLDER_VARIABLE] = str(layout.JOBS)

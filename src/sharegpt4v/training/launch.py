@@ -52,7 +52,7 @@ def launch_command(compute: Compute, verb: Sequence[str], environ: Mapping[str, 
         on_nodes += ["--kill-on-bad-exit=1", "--cpu-bind=none"]
         on_nodes += ["sh", "-c", 'export PET_NODE_RANK=$SLURM_NODEID; exec "$@"', "torchrun"]  # --node-rank
     torchrun = [
-        sys.executable, "-m", "torch.distributed.run", f"--nnodes={compute.nodes}",
+        sys.executable, "-m", "sharegpt4v.training.torchrun", f"--nnodes={compute.nodes}",
         f"--nproc-per-node={compute.processes_per_node}", f"--master-addr={address}",
         f"--master-port={FIRST_PORT + int(job or os.getpid()) % PORTS}",
         f"--rdzv-conf=timeout={round(compute.wait_minutes * 60)}", "-m", "sharegpt4v.cli", *verb,
