@@ -13,12 +13,7 @@ from sharegpt4v import layout, lineage
 from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.pipeline.stages import STAGES
-from sharegpt4v.pipeline.start import (
-    SHELL_PREFIX,
-    begin,
-    prepare_environment,
-    read_config,
-)
+from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
 from sharegpt4v.pipeline.targets import (
     alignment_inputs,
     corpora,
@@ -56,8 +51,6 @@ run = read_config(
     workflow.output_settings.dryrun,
 )
 
-
-shell.prefix(SHELL_PREFIX)
 resources_of = StageResources(run, cluster_of(workflow.resource_settings.default_resources))
 
 

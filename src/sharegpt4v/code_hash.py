@@ -20,7 +20,8 @@ NAME = PACKAGE.name
 WITHOUT_EFFECT = (
     "code_hash", "config", "errors", "files", "job_record", "layout", "ledger", "lifetime", "lineage", "llava_format",
     "locking", "models.llava_flops", "models.qwen_vl.cost", "pipeline", "plan", "progress", "project", "provenance",
-    "record", "terminal", "tracking", "training.launch", "training.meter", "verbs.options",
+    "record", "terminal", "tracking", "training.launch", "training.live", "training.meter", "training.saved_states",
+    "training.state", "training.zero_state", "verbs.options",
 )  # fmt: skip
 
 

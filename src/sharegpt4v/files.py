@@ -85,6 +85,16 @@ def open_atomically(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
         raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk, where its file system can do that, so that a power failure keeps them."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sidecar(path: Path, ending: str) -> Path:
     """Return the path of a file about `path` in the same folder: its stem with `ending`, as in ``provenance.json``."""
     return path.with_name(f"{path.stem}.{ending}")

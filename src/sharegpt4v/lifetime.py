@@ -1,8 +1,9 @@
 """When a command ends: when a signal asks it to, and when the run or the process that started it is gone.
 
-SIGTERM (Slurm, Snakemake) and SIGHUP (a terminal that was closed) end a command as Ctrl-C does: files are closed, a
-training saves its state. Snakemake killed by SIGKILL tells its jobs nothing, so each of them looks for it: the
-environment names the process without which a command has nobody to work for.
+SIGTERM (Slurm, Snakemake), SIGUSR1 (Slurm's `--signal=USR1@300`: 300 seconds before the time limit) and SIGHUP (a
+terminal that was closed) end a command as Ctrl-C does: files are closed, a training saves its state. Snakemake killed
+by SIGKILL tells its jobs nothing, so each of them looks for it: the environment names the process without which a
+command has nobody to work for.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def end_on_signals(handler: Callable[[int, FrameType | None], None] | None = Non
             raise Stopped(number)
         handler(number, frame)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, asked)
 
 

@@ -272,7 +272,7 @@ def test_training_and_answers_too_see_the_pixels_as_they_are_stored(
     picture.save(tmp_path / "camera.png", exif=exif)
     picture.save(tmp_path / "plain.png")
     files = [tmp_path / "camera.png", tmp_path / "plain.png"]
-    inputs = BatchImages(2, Squares(24, "pad"), torch.device("cpu"))(files)
+    inputs = BatchImages(2, Squares(24, "pad"))(files).pixels
     assert inputs is not None
     pixels = inputs["pixel_values"]
     assert torch.equal(pixels[0], pixels[1])

@@ -24,6 +24,8 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.models.published import import_llm, import_vision_tower
+from sharegpt4v.training.ranks import SINGLE_RANK
+from sharegpt4v.training.saved_states import SavedStates
 from sharegpt4v.training.torch_engine import TorchEngine
 from tiny_llava import write_llava, write_pictures
 
@@ -73,13 +75,15 @@ def test_a_training_state_that_is_a_pickle_of_others_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model = torch.nn.Linear(1, 1)
-    engine = TorchEngine(model, torch.optim.SGD(model.parameters(), 0.1), None, tmp_path)  # type: ignore[arg-type]  # none is read here
-    engine.save(3)
-    assert engine.load() == 3
-    for content in (Payload(), {"step": Payload()}, [1], {"step": 1, "model": {}, "optimiser": {}}):
-        torch.save(content, tmp_path / "state.pt")
-        with pytest.raises(UserError, match=r"state\.pt: not the state of this training; delete it to begin anew"):
-            engine.load()
+    engine = TorchEngine(model, torch.optim.SGD(model.parameters(), 0.1), None)  # type: ignore[arg-type]  # none is read here
+    states = SavedStates(engine, tmp_path, SINGLE_RANK)
+    states.save(3)
+    states.finish()
+    assert states.load() == 3
+    for content in (Payload(), {"weight/0/bias": Payload()}, [1], {"weight/0/bias": model.bias}):
+        torch.save(content, tmp_path / "states/step-3/rank-0-of-1.safetensors")
+        with pytest.raises(UserError, match=r"states: no state of this training \(.*\); delete it to begin anew"):
+            states.load()
     assert not (tmp_path / "pwned").exists()
 
 

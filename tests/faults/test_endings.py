@@ -73,7 +73,7 @@ def test_a_terminal_that_is_closed_ends_a_training_with_its_state_saved(smoke: P
     finally:
         os.close(terminal)  # the kernel tells the process by SIGHUP, and it can print no more
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
-    assert list(retraining.glob(".work/finetuning/**/state.pt")) and not temporary_files(retraining)
+    assert list(retraining.glob(".work/finetuning/**/rank-0-of-1.safetensors")) and not temporary_files(retraining)
     again = run(command, retraining)
     assert again.returncode == 0, again.stderr
     assert differing(retraining, smoke) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,18 @@ import pytest
 import torch
 from PIL import Image
 
+from sharegpt4v.config.base_models import Published
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.images.usable import Usable
+from sharegpt4v.models.auto_images import visual_ids
 from sharegpt4v.models.auto_model import PACKED
 from sharegpt4v.models.auto_rows import encode_rows
 from sharegpt4v.models.family import AUTO, family_named, family_of, name_in
+from sharegpt4v.models.importing import import_checkpoint
 from sharegpt4v.models.templates import IGNORED
 from sharegpt4v.training.loss import loss_of
 from sharegpt4v.training.packing import collate
@@ -33,14 +35,6 @@ from tiny_llava import write_pictures
 
 SIZES = ((64, 48), (30, 64), (48, 48), (96, 20))
 FAMILY = family_named(AUTO)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def num2words() -> Iterator[None]:
-    """SmolVLM's processor refuses to start without this library, which writes the number of frames of a video."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", str)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -293,3 +287,16 @@ def test_a_type_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "lava"}')
     with pytest.raises(UserError, match=r"'lava' is not supported; expected one of llava.*, or one that AutoModel"):
         name_in(tmp_path)
+
+
+def test_images_are_bounded_in_pixels_at_the_import(tmp_path: Path) -> None:
+    for kind in ("qwen2_5_vl", "llava_onevision"):
+        write_auto(kind, tmp_path / kind)
+    import_checkpoint(Published(id=str(tmp_path / "qwen2_5_vl")), tmp_path / "small", most_pixels=16 * 64)
+    _, processor = FAMILY.load(tmp_path / "small")
+    assert len(visual_ids(processor, (640, 480))) <= 16 + len(("start", "end"))
+    assert len(visual_ids(FAMILY.load(tmp_path / "qwen2_5_vl")[1], (640, 480))) > 500
+    for kind, pixels in (("qwen2_5_vl", 10**9), ("llava_onevision", 1024)):
+        with pytest.raises(UserError, match="most_pixels is"):
+            import_checkpoint(Published(id=str(tmp_path / kind)), tmp_path / "none", most_pixels=pixels)
+    assert not (tmp_path / "none").exists()

@@ -36,7 +36,7 @@ MOMENTS: list[tuple[str, Callable[[Path], bool], Callable[[Path], bool]]] = [
     ),
     (
         "a model is fine-tuned",
-        lambda folder: any(folder.glob(".work/finetuning/**/state.pt")),
+        lambda folder: any(folder.glob(".work/finetuning/**/rank-0-of-1.safetensors")),
         lambda folder: len(list(folder.glob("checkpoints/*/finetuned/model.safetensors"))) == 3,
     ),
     (
@@ -85,4 +85,4 @@ def test_killed_at_every_slow_stage_a_run_ends_as_one_that_never_was(smoke: Path
     for path in tmp_path.glob(".work/**/*.jsonl"):
         keys = Counter(json.loads(line).get("key") for line in path.read_text().splitlines())
         assert set(keys.values()) == {1}, path
-    assert not list(tmp_path.glob(".work/**/state.pt"))
+    assert not list(tmp_path.glob(".work/**/rank-0-of-1.safetensors"))

@@ -20,6 +20,7 @@ import pytest
 from conftest import BIN, PROJECT, copy_of, ledger_lines, snakemake
 from sharegpt4v.errors import UserError
 from sharegpt4v.pipeline.slurm import retry_until_answered
+from sharegpt4v.training.saved_states import complete_states
 from slurm_cluster import Cluster, missing_programs, processes, running_cluster, wait_for
 from smoke_files import made
 
@@ -107,7 +108,7 @@ def processes_of(stage: str, folder: Path) -> list[int]:
     found = []
     for process, command, _ in processes():
         words = command.split(b"\0")
-        python = words[0].rpartition(b"/")[2].startswith(b"python") and b"sharegpt4v.training.torchrun" not in words
+        python = words[0].rpartition(b"/")[2].startswith(b"python") and b"torch.distributed.run" not in words
         if python and any(word.endswith((b"/s4v", b"sharegpt4v.cli")) for word in words) and stage.encode() in words:
             try:
                 inside = os.readlink(f"/proc/{process}/cwd") == str(folder)
@@ -134,7 +135,7 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
         return Run(cluster, folder, "results/table.csv", *TOGETHER, config=[*CATCHABLE, *AT_EVERY_STEP])
 
     def state_of(stage: str) -> Path | None:
-        return next(iter(folder.glob(f".work/{stage}/**/state.pt")), None)
+        return next(iter(folder.glob(f".work/{stage}/**/rank-0-of-1.safetensors")), None)
 
     # Snakemake killed: its jobs go on, until the next run ends them and takes over.
     run = start()
@@ -171,9 +172,7 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
         lambda: processes_of("sharegpt4v-7b", folder) and state_of("finetuning"),
     )
     run.freeze("finetuning")
-    (record,) = (
-        path for path in folder.glob(".work/finetuning/**/speeds.jsonl") if path.with_name("state.pt").exists()
-    )
+    (record,) = (path for path in folder.glob(".work/finetuning/**/speeds.jsonl") if path.with_name("states").exists())
     before = rows(record)
     (job,) = cluster.jobs("rule_finetuning_wildcards_sharegpt4v-7b", "RUNNING")
     cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now")
@@ -189,7 +188,7 @@ def test_the_smoke_preset_under_all_faults_ends_as_it_does_without(
     result = made(folder)
     whole = {name: digest for name, digest in made(smoke).items() if name in result}
     assert result == whole and "results/table.csv" in result
-    assert not list(folder.glob(".work/**/state.pt")) and not list(folder.glob("**/.*.unfinished"))
+    assert not list(folder.glob(".work/**/rank-*")) and not list(folder.glob("**/.*.unfinished"))
     for rule in GPU_RULES:
         got = cluster.ask("squeue", "--noheader", "--states=all", "--format=%b|%k").splitlines()
         assert {line.partition("|")[0] for line in got if f"|rule_{rule}" in line} == {"gres:gpu:1"}, rule
@@ -201,7 +200,7 @@ def test_two_nodes_train_one_model_and_go_on_when_one_dies(smoke: Path, cluster:
     shutil.rmtree(out)
     config = ["compute={nodes: 2, wait_minutes: 2}", *AT_EVERY_STEP]
     run = Run(cluster, folder, str(out.relative_to(folder) / "model.safetensors"), config=config)
-    run.until("a state of both processes", lambda: any(folder.glob(".work/finetuning/**/complete.json")))
+    run.until("a state of both processes", lambda: any(map(complete_states, folder.glob(".work/finetuning/*/states"))))
     (record,) = folder.glob(".work/finetuning/**/speeds.jsonl")
     ranks = run.freeze("finetuning")
     assert len(ranks) == 2
@@ -277,3 +276,42 @@ def test_doctor_tries_every_kind_of_job_and_names_what_lacks(cluster: Cluster, t
     assert "set slurm-status-command: squeue" in told
     code, told = doctor("--profile", "slurm", PATH=str(BIN))
     assert code == 1 and "no sbatch, srun, squeue" in told
+
+
+TRAINING = """
+from sharegpt4v.pipeline.start import prepare_environment
+prepare_environment()
+rule training:
+    output: "weights.pt"
+    resources: mem_mb=2000, runtime=5, slurm_partition="main"
+    shell: "{command} 2>&1 | tee -i log.txt"
+"""
+PROGRAM = """
+from pathlib import Path
+from resumable import run
+run(Path("work"), Path("out"), stop_after=10**9, epochs=2000, pause=3)
+"""
+
+
+def test_a_signal_before_the_time_limit_ends_a_job_with_its_state_saved(cluster: Cluster, tmp_path: Path) -> None:
+    """Slurm sends it to Snakemake and to the shell in the job too, as `--signal=USR1@300` does; they have to wait."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    paths = f"{PROJECT / 'tests/training'}:{PROJECT / 'src'}"
+    command_line = f"PYTHONPATH={paths} {BIN / 'python'} {tmp_path / 'program.py'}"
+    (tmp_path / "Snakefile").write_text(TRAINING.format(command=command_line))
+    command = [str(BIN / "snakemake"), "--executor", "slurm", "--jobs", "1", "--directory", str(tmp_path)]
+    environment = cluster.environment | {"PYTHONPATH": str(PROJECT / "src")}
+    with open(tmp_path / "said.txt", "wb") as said:
+        run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=said, stderr=said, start_new_session=True)
+    cluster.runs.append(run)
+    wait_for("the first steps", lambda: "step" in read(tmp_path / "log.txt"), 120)
+    (job,) = cluster.jobs("rule_training", "RUNNING")
+    assert not complete_states(tmp_path / "work/states")
+    cluster.ask("scancel", "--signal=USR1", job)
+    wait_for("the end of the job", lambda: cluster.jobs("rule_training", "COMPLETED", "FAILED"), 60)
+    assert complete_states(tmp_path / "work/states"), read(tmp_path / "log.txt") + read(tmp_path / "said.txt")
+
+
+def read(path: Path) -> str:
+    """What a file says, nothing when it is not there."""
+    return path.read_text() if path.exists() else ""

@@ -51,11 +51,11 @@ def test_a_constant_learning_rate_stays_where_the_warmup_ends() -> None:
     assert (schedule(0), schedule(51) < 1, schedule(52), schedule(5195)) == (0, True, 1, 1)
 
 
-def test_adam_remembers_squared_gradients_as_long_as_the_recipe_says(tmp_path: Path) -> None:
+def test_adam_remembers_squared_gradients_as_long_as_the_recipe_says() -> None:
     model = torch.nn.Linear(1, 1)
     model.config = SimpleNamespace(model_type="llama")  # type: ignore[assignment]
     for recipe, beta2 in ((Recipe(), 0.999), (Recipe(adam_beta2=0.95), 0.95)):
-        engine: Any = engine_for(model, recipe, SINGLE_PROCESS, tmp_path, SINGLE_RANK)
+        engine: Any = engine_for(model, recipe, SINGLE_PROCESS, SINGLE_RANK)
         assert {group["betas"] for group in engine.optimiser.param_groups} == {(0.9, beta2)}
 
 
@@ -63,7 +63,7 @@ def test_the_optimiser_has_the_trainers_defaults_and_decay_groups(tmp_path: Path
     model, _ = load_llava(write_llava(tmp_path))
     set_trainable(model, llm=True, projector=True, vit_from_layer=0)
     recipe = Recipe(**RECIPE, weight_decay=0.1, vision_learning_rate=1e-4)
-    engine: Any = engine_for(model, recipe, SINGLE_PROCESS, tmp_path, SINGLE_RANK)
+    engine: Any = engine_for(model, recipe, SINGLE_PROCESS, SINGLE_RANK)
     defaults = inspect.signature(TrainingArguments).parameters
     betas = (defaults["adam_beta1"].default, defaults["adam_beta2"].default)
     for group in engine.optimiser.param_groups:

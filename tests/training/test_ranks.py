@@ -20,6 +20,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
 from sharegpt4v.training.launch import launch_command
+from sharegpt4v.training.saved_states import complete_states
 from small_training import RECIPE, World, stored, world  # noqa: F401  (a fixture)
 from tiny_llava import write_llava
 
@@ -53,7 +54,7 @@ def test_the_parts_of_a_batch_add_up_to_it(
     recipe = Recipe(**(RECIPE | {"batch_size": 4, "sequence_length": 37, **more}))
     some, tokens = rows[:4] + rows[-3:], image_token_count(model.config)  # some with images, some without
     samples = stored(some, processor.tokenizer, recipe, tokens, folder / "data", tmp_path / "samples")
-    pictures = BatchImages(samples.images, Squares(24, "pad"), torch.device("cpu"))
+    pictures = BatchImages(samples.images, Squares(24, "pad"))
     dealer = Dealer.of(samples, recipe, 3, recipe.sequence_length - 1 + tokens)
 
     def gradients(ranks: Any, rows_at_once: Any = None) -> Iterator[tuple[Any, Any, int]]:
@@ -62,7 +63,7 @@ def test_the_parts_of_a_batch_add_up_to_it(
             model.zero_grad()
             total = 0.0
             for batch in dealt:
-                loss = loss_of(model, batch, pictures(batch.images) if batch.images else None)
+                loss = loss_of(model, batch, pictures(batch.images).pixels if batch.images else None)
                 loss.backward()
                 total += loss.item()
             found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -94,7 +95,7 @@ def test_two_processes_make_the_model_of_one_even_when_killed(smoke: Path, tmp_p
         launcher = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=said, stderr=said)
     try:
         end = time.monotonic() + 120
-        while not (complete := list(folder.glob(".work/finetuning/**/complete.json"))):
+        while not any(map(complete_states, states := list(folder.glob(".work/finetuning/*/states")))):
             assert launcher.poll() is None and time.monotonic() < end, (tmp_path / "said.txt").read_text()
             time.sleep(0.01)
         ranks = children(launcher.pid)
@@ -106,8 +107,8 @@ def test_two_processes_make_the_model_of_one_even_when_killed(smoke: Path, tmp_p
     while any(alive(rank) for rank in ranks):  # nobody is left behind that would go on beside the next try
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert not out.exists() and json.loads(complete[0].read_text())["step"] >= 1
-    kept = (complete[0].parents[1] / "speeds.jsonl").read_text().splitlines()
+    assert not out.exists() and max(complete_states(states[0])) >= 1
+    kept = (states[0].parent / "speeds.jsonl").read_text().splitlines()
 
     again = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stderr[-4000:]
@@ -139,7 +140,7 @@ def alive(process: int) -> bool:
 
 def test_the_command_line_is_the_same_for_one_node_and_many() -> None:
     command = launch_command(Compute(nodes=1, processes_per_node=8), ["pretrain", "7b"], {})
-    assert command[1:5] == ["-m", "sharegpt4v.training.torchrun", "--nnodes=1", "--nproc-per-node=8"]
+    assert command[1:5] == ["-m", "torch.distributed.run", "--nnodes=1", "--nproc-per-node=8"]
     assert command[-4:] == ["-m", "sharegpt4v.cli", "pretrain", "7b"]
     with pytest.raises(UserError, match=r"compute\.nodes is 2 and this is no Slurm job"):
         launch_command(Compute(nodes=2, processes_per_node=1), ["pretrain", "7b"], {"PATH": os.environ["PATH"]})

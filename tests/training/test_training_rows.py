@@ -64,7 +64,7 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world: World, tmp_path: Pa
     model.train()
     rows, tokens = world[1][:6] + world[1][-2:], image_token_count(model.config)
     samples = stored(rows, processor.tokenizer, Recipe(**RECIPE), tokens, world[2] / "data", tmp_path / "samples")
-    pictures = BatchImages(samples.images, Squares(24, "pad"), torch.device("cpu"))
+    pictures = BatchImages(samples.images, Squares(24, "pad"))
 
     everything = list(range(len(samples)))
     weights = {index: 1 / sum(samples.supervised) for index in everything}
@@ -72,7 +72,7 @@ def test_loss_of_packed_rows_is_that_of_separate_ones(world: World, tmp_path: Pa
     def loss(rows: Any, capacity: Any, positions: Any = None) -> Any:
         batch = collate(samples, rows, capacity, 0, weights)
         batch.positions = batch.positions if positions is None else positions
-        return loss_of(model, batch, pictures(batch.images) if batch.images else None).item()
+        return loss_of(model, batch, pictures(batch.images).pixels if batch.images else None).item()
 
     capacity = max(samples.lengths) * 3
     packed = loss([everything[0::3], everything[1::3], everything[2::3], []], capacity)
@@ -117,13 +117,12 @@ def test_rows_that_are_cut_or_left_out_are_counted(
 
 
 def test_broken_image_is_named(world: World, tmp_path: Path) -> None:
-    import torch
 
     from sharegpt4v.models.pixels import Squares
     from sharegpt4v.training.batch_images import BatchImages
 
     (tmp_path / "broken.jpg").write_bytes((world[2] / "data" / world[1][0]["image"]).read_bytes()[:300])
-    pictures = BatchImages(1, Squares(24, "pad"), torch.device("cpu"))
+    pictures = BatchImages(1, Squares(24, "pad"))
     with pytest.raises(UserError, match=r"broken\.jpg: the image cannot be decoded"):
         pictures([tmp_path / "broken.jpg"])
 
@@ -176,10 +175,10 @@ def test_pictures_are_the_same_from_memory(world: World) -> None:
     from sharegpt4v.training.batch_images import BatchImages
 
     images = [world[2] / "data" / one["image"] for one in world[1] if "image" in one]
-    pictures = BatchImages(len(images), Squares(24, "square"), torch.device("cpu"))
+    pictures = BatchImages(len(images), Squares(24, "square"))
 
     def pixels() -> torch.Tensor:
-        found = pictures(images)
+        found = pictures(images).pixels
         assert found is not None
         return found["pixel_values"]
 

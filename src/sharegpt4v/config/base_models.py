@@ -45,6 +45,11 @@ class PublishedModel(Published):
     family: Text = Field(
         default="llava", description="Its family, a file of `models/families` (LLaVA-1.5 and ShareGPT4V: `llava`)."
     )
+    most_pixels: Count | None = Field(
+        default=None,
+        description="Most pixels of an image, for models of Qwen's that take any size. null: 576 tokens, as LLaVA-1.5 "
+        "has, unless the checkpoint says fewer than 2,048.",
+    )
 
 
 class Transformer(Section):

@@ -7,6 +7,8 @@ nothing again.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from sharegpt4v.config.section import Count, Positive, Section
@@ -24,9 +26,24 @@ class Compute(Section):
         description="Packed rows per process in one forward and backward pass; gradients accumulate over its part of a "
         "batch. null: all in one pass.",
     )
+    decoders: Count = Field(
+        default=4,
+        description="Threads per process that decode images ahead of the step, at most two passes ahead each (LLaVA's "
+        "scripts: `dataloader_num_workers` 4).",
+    )
     recompute_activations: bool = Field(
         default=True,
         description="Activation checkpointing, to save memory (paper: yes).",
+    )
+    zero_stage: Literal[2, 3] = Field(
+        default=3,
+        description="What DeepSpeed divides among processes: 2, gradients and the optimiser's state; 3, the weights "
+        "too (paper: 3). Both take the same steps; 2 is faster where a whole model fits each GPU.",
+    )
+    offload_optimiser: bool = Field(
+        default=False,
+        description="Keep the optimiser's state and master weights in the memory of the host, for GPUs that cannot "
+        "hold them; steps are slower (paper: no).",
     )
     wait_minutes: Positive = Field(
         default=60,

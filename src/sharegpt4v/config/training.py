@@ -90,7 +90,11 @@ class Recipe(Section):
         description="First block of the vision tower that is trained, from 0 (paper §4.2 and table 6: 12 of 24, the "
         "upper half). null: the tower is frozen (paper §4.3).",
     )
-    checkpoint_minutes: Positive = Field(default=10, description="Minutes between saved states to resume from.")
+    checkpoint_minutes: Positive = Field(
+        default=30,
+        description="Minutes between saved states to resume from: as much as a kill can cost. A signal that asks for "
+        "the end saves one too.",
+    )
     precision: Precision = Field(default="bfloat16", description="Number format (paper: bfloat16).")
 
 

@@ -35,7 +35,7 @@ class Generator(Engine):
             raise UserError(f"{model}: no config.json; expected the folder of a model as transformers saves it")
         self.batch_size, self.device = batch_size, choose_device()
         self.family = family_named(name_in(model))
-        loaded, processor = self.family.load(model)
+        loaded, processor = self.family.load(model, self.device)
         with refused_in_one_line(model):
             dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
             self.model = loaded.to(self.device, dtype).eval()

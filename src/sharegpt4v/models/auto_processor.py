@@ -75,15 +75,39 @@ def _video_settings(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _bound(image_processor: Any) -> None:
-    """Bound the pixels of an image of Qwen's to `TOKENS` tokens, unless the checkpoint says less than `MOST_TOKENS`.
+def set_most_pixels(folder: Path, pixels: int) -> None:
+    """Bound the images of the checkpoint in `folder` to `pixels`, in its settings.
 
-    The bound is a setting of the image processor, `size.longest_edge` (pixels of an image in spite of its name), and
-    is saved with the checkpoint.
+    `UserError` where images are of tiles or of one size, and for more tokens than a row of training holds.
     """
-    if type(image_processor).__name__.startswith("Qwen2VL"):
-        token = (image_processor.patch_size * image_processor.merge_size) ** 2
-        least, most = (image_processor.size[name] for name in ("shortest_edge", "longest_edge"))
-        if most > MOST_TOKENS * token:
-            most = TOKENS * token
-            image_processor.size = type(image_processor.size)(shortest_edge=min(least, most), longest_edge=most)
+    processor = load_processor(folder)
+    images = processor.image_processor
+    if not _of_any_size(images):
+        raise UserError(f"{folder}: most_pixels is for Qwen's images of any size; {type(images).__name__} has none")
+    most = MOST_TOKENS * _pixels_of_token(images)
+    if not _pixels_of_token(images) <= pixels <= most:
+        raise UserError(f"{folder}: most_pixels is {pixels:,}; expected one to {MOST_TOKENS:,} tokens, {most:,} pixels")
+    _set_most(images, pixels)
+    processor.save_pretrained(folder)
+
+
+def _bound(image_processor: Any) -> None:
+    """Bound the pixels of an image of Qwen's to `TOKENS` tokens, unless the checkpoint says less than `MOST_TOKENS`."""
+    if _of_any_size(image_processor):
+        token = _pixels_of_token(image_processor)
+        if image_processor.size["longest_edge"] > MOST_TOKENS * token:
+            _set_most(image_processor, TOKENS * token)
+
+
+def _of_any_size(image_processor: Any) -> bool:
+    return type(image_processor).__name__.startswith("Qwen2VL")
+
+
+def _pixels_of_token(image_processor: Any) -> int:
+    return int((image_processor.patch_size * image_processor.merge_size) ** 2)
+
+
+def _set_most(image_processor: Any, pixels: int) -> None:
+    """Set the bound, `size.longest_edge` (pixels of an image in spite of its name); it is saved with the checkpoint."""
+    least = min(image_processor.size["shortest_edge"], pixels)
+    image_processor.size = type(image_processor.size)(shortest_edge=least, longest_edge=pixels)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sharegpt4v.models.linear_projector import ACTIVATION, as_two_layers, is_linear
-from sharegpt4v.models.loading import load_model, load_part
+from sharegpt4v.models.loading import load_model, load_part, precision_on
 from sharegpt4v.models.pixels import MEAN, STD
 from sharegpt4v.models.templates import IMAGE
 
@@ -26,7 +26,7 @@ def build_llava(tower: Path, llm: Path, seed: int, projector: Projector = "mlp2x
     from transformers import (
         AutoConfig,
         AutoTokenizer,
-        CLIPVisionModel,
+        CLIPModel,
         LlamaForCausalLM,
         LlavaConfig,
         LlavaForConditionalGeneration,
@@ -51,7 +51,7 @@ def build_llava(tower: Path, llm: Path, seed: int, projector: Projector = "mlp2x
     if projector == "linear":
         layers = model.model.multi_modal_projector
         layers.load_state_dict(as_two_layers(layers.linear_1.weight.data, layers.linear_1.bias.data))
-    model.model.vision_tower.load_state_dict(load_model(CLIPVisionModel, tower, only_a_part=True).state_dict())
+    model.model.vision_tower.load_state_dict(load_model(CLIPModel, tower).vision_model.state_dict())
     language = load_model(LlamaForCausalLM, llm)
     model.model.language_model.load_state_dict(language.model.state_dict())
     model.lm_head.load_state_dict(language.lm_head.state_dict())
@@ -85,12 +85,12 @@ def processor_for(config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
     )
 
 
-def load_llava(folder: Path) -> tuple[Any, Any]:
-    """Load a checkpoint folder as (model, processor), in float32 on the CPU or in its own precision on a GPU."""
+def load_llava(folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
+    """Load a checkpoint folder as (model, processor) onto `device`, in the precision of `precision_on`."""
     from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-    dtype = "auto" if torch.cuda.is_available() else torch.float32
-    return load_model(LlavaForConditionalGeneration, folder, dtype=dtype), load_part(AutoProcessor, folder)
+    model = load_model(LlavaForConditionalGeneration, folder, device, precision_on(device))
+    return model, load_part(AutoProcessor, folder)
 
 
 def set_trainable(model: Any, llm: bool, projector: bool, vit_from_layer: int | None) -> None:
@@ -111,17 +111,23 @@ def set_trainable(model: Any, llm: bool, projector: bool, vit_from_layer: int | 
             layer.requires_grad_(True)
 
 
-def beside_a_blank_image(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    """Embed rows without images, by way of a blank one that counts nothing.
+def embed(model: Any, ids: torch.Tensor, pixels: torch.Tensor | None) -> torch.Tensor:
+    """Embed rows, with images of shape (images, 3, size, size) where their marks are, as transformers' LLaVA does.
 
-    So every batch uses every parameter, in the same order: processes that add their gradients up have to agree on them.
+    Rows without images go by way of a blank one that counts nothing. So every batch calls the same modules in the same
+    order: processes that add their gradients up, and gather weights as they are called, have to agree on them.
     """
-    embedded = model.get_input_embeddings()(ids)
-    size = model.config.vision_config.image_size
-    blank = torch.zeros((1, 3, size, size), dtype=model.dtype, device=ids.device)
-    features = torch.cat(model.get_image_features(pixel_values=blank, return_dict=True).pooler_output)
-    result: torch.Tensor = embedded + 0 * features.sum().to(embedded.dtype)
-    return result
+    embedded: torch.Tensor = model.get_input_embeddings()(ids)
+    size, dtype = model.config.vision_config.image_size, model.dtype
+    seen = torch.zeros((1, 3, size, size), device=ids.device) if pixels is None else pixels
+    features = torch.cat(model.get_image_features(pixel_values=seen.to(dtype), return_dict=True).pooler_output)
+    features = features.to(embedded.dtype)
+    if pixels is None:
+        return embedded + 0 * features.sum()
+    marks = (ids == model.config.image_token_id).unsqueeze(-1)
+    if marks.sum() * embedded.shape[-1] != features.numel():
+        raise ValueError(f"{int(marks.sum())} marks in a batch of images that become {features.shape}")
+    return embedded.masked_scatter(marks, features)
 
 
 def image_token_count(config: Any) -> int:

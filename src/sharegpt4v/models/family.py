@@ -18,11 +18,13 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
     from torch import Tensor
 
     from sharegpt4v.config.base_models import BaseModels, Projector
     from sharegpt4v.config.training import Recipe
+    from sharegpt4v.models.llava_flops import Operations
 
 DEFAULT = "llava"
 AUTO = "auto"
@@ -76,8 +78,11 @@ class Family(ABC):
         raise UserError("models of this family are not joined of a tower and a language model; start from a checkpoint")
 
     @abstractmethod
-    def load(self, folder: Path) -> tuple[Any, Any]:
-        """Load a checkpoint as (model, processor); a `UserError` when it cannot be used."""
+    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
+        """Load a checkpoint as (model, processor) onto `device` (None: the CPU); `UserError` when it cannot be used.
+
+        It is in float32 on the CPU, and in the precision of its files elsewhere.
+        """
 
     @abstractmethod
     def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
@@ -189,6 +194,10 @@ class Family(ABC):
     @abstractmethod
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         """Return the operations of one row of training, an image with so many tokens of text."""
+
+    def training_operations(self, config: Any, recipe: Recipe) -> Operations | None:
+        """Return what training a loaded model costs, by its config; None: no formula is known."""
+        return None
 
     @abstractmethod
     def generation_flops(

@@ -15,17 +15,19 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, sha256_of, write_json
 from sharegpt4v.folders import new_folder, refuse_other_folder
 from sharegpt4v.models.downloads import SETTINGS, WEIGHTS, folder_of, pinned
-from sharegpt4v.models.family import FAMILIES, Family, family_named, name_in
+from sharegpt4v.models.family import AUTO, FAMILIES, Family, family_named, name_in
 from sharegpt4v.models.loading import check_settings
 from sharegpt4v.provenance import code_version
 
 
-def import_checkpoint(published: Published, out: Path, expected: str | None = None) -> None:
+def import_checkpoint(
+    published: Published, out: Path, expected: str | None = None, most_pixels: int | None = None
+) -> None:
     """Write a checkpoint of Hugging Face, or in a folder, to `out` as this project saves its own.
 
     `provenance.json` there names it, its commit and the SHA-256 of its files, and the same of others that it names,
-    such as its vision tower. A `UserError` when it cannot be had, is not what its config says, or not of the family
-    `expected`.
+    such as its vision tower. `most_pixels` bounds the images of a model that takes any size. A `UserError` when it
+    cannot be had, is not what its config says, or not of the family `expected`.
     """
     refuse_other_folder(out)
     read: dict[str, dict[str, Any]] = {}
@@ -50,8 +52,16 @@ def import_checkpoint(published: Published, out: Path, expected: str | None = No
             _copy(folder, unfinished)
         if expected and (name := name_in(unfinished)) != expected:
             raise UserError(f"{whole.id}: a checkpoint of the family {name}; the config says {expected}")
+        if most_pixels:
+            _bound_images(unfinished, most_pixels)
         read[whole.id] = {"revision": whole.revision, "files": _hashes(folder)}
-        about = {"stage": "import", "id": whole.id, **code_version(__name__), "checkpoints": dict(sorted(read.items()))}
+        about = {
+            "stage": "import",
+            "id": whole.id,
+            "most_pixels": most_pixels,
+            **code_version(__name__),
+            "checkpoints": dict(sorted(read.items())),
+        }
         write_json(unfinished / "provenance.json", about)
 
 
@@ -64,6 +74,14 @@ def _family(folder: Path) -> Family | None:
                 return family
     name_in(folder)
     return None
+
+
+def _bound_images(folder: Path, most_pixels: int) -> None:
+    from sharegpt4v.models.auto_processor import set_most_pixels
+
+    if name_in(folder) != AUTO:
+        raise UserError(f"{folder}: most_pixels is for models that take images of any size; its images have one size")
+    set_most_pixels(folder, most_pixels)
 
 
 def _copy(folder: Path, out: Path) -> None:

@@ -89,7 +89,7 @@ def export_for_vllm(folder: Path, out: Path) -> None:
     from transformers import AutoProcessor, LlavaForConditionalGeneration
     from transformers.activations import ACT2FN
 
-    model = load_model(LlavaForConditionalGeneration, folder, dtype="auto")
+    model = load_model(LlavaForConditionalGeneration, folder)
     if not is_linear(model.config):
         raise UserError(f"{folder}: its projector is not linear; vLLM loads the folder as it is")
     projector = model.model.multi_modal_projector

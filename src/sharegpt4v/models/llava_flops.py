@@ -6,8 +6,22 @@ comes in, and once more for those of the weights, where these are trained.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from sharegpt4v.config.base_models import BaseModels, Transformer, VisionTower
 from sharegpt4v.config.training import Recipe
+
+
+class Operations(NamedTuple):
+    """What training on samples costs: so much per token, per square of a sample's tokens (attention), and per image."""
+
+    token: float
+    squared_tokens: float
+    image: float
+
+    def of(self, tokens: float, squared_tokens: float, images: float) -> float:
+        """Return the operations of samples by the sums of their tokens, of their squares, and of their images."""
+        return self.token * tokens + self.squared_tokens * squared_tokens + self.image * images
 
 
 def llm_weights(llm: Transformer, vocabulary: int) -> int:
@@ -48,18 +62,26 @@ def tower_forward(tower: VisionTower) -> float:
     return 2 * tower_weights(tower) * tokens + 4 * tower.layers * tower.hidden_size * tokens**2
 
 
+def training_operations(
+    tower: VisionTower, llm: Transformer, vocabulary: int, projector: int, recipe: Recipe
+) -> Operations:
+    """What a recipe's training costs, with so many weights in the `projector`. Nothing is counted for padding."""
+    passes = 3 if recipe.train_llm else 2
+    share = trained_blocks(tower, recipe.tune_vit_from_layer) / tower.layers
+    projected = 2 * visual_tokens(tower) * projector * (3 if recipe.train_projector else 2)
+    return Operations(
+        token=passes * 2 * llm_weights(llm, vocabulary),
+        squared_tokens=passes * 2 * llm.layers * llm.hidden_size,
+        image=projected + tower_forward(tower) * (1 + 2 * share),
+    )
+
+
 def training_row(models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
     """Operations of one row of training: an image with so many tokens of text, cut to the recipe's length."""
-    tower, llm = models.vision_tower, models.llm[size]
-    visual = visual_tokens(tower)
-    tokens = visual + min(text_tokens, recipe.sequence_length - 1)
-    share = trained_blocks(tower, recipe.tune_vit_from_layer) / tower.layers
-    projector = 2 * visual * projector_weights(models, size)
-    return (
-        llm_forward(llm, models.tokenizer.vocabulary, tokens) * (3 if recipe.train_llm else 2)
-        + projector * (3 if recipe.train_projector else 2)
-        + tower_forward(tower) * (1 + 2 * share)
-    )
+    tower, llm, vocabulary = models.vision_tower, models.llm[size], models.tokenizer.vocabulary
+    tokens = visual_tokens(tower) + min(text_tokens, recipe.sequence_length - 1)
+    operations = training_operations(tower, llm, vocabulary, projector_weights(models, size), recipe)
+    return operations.of(tokens, tokens**2, images=1)
 
 
 def generated_row(models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float) -> tuple[float, float]:
@@ -85,3 +107,22 @@ def all_weights(models: BaseModels, size: str) -> int:
     embedding = models.tokenizer.vocabulary * llm.hidden_size
     weights = llm_weights(llm, models.tokenizer.vocabulary) + embedding
     return weights + tower_weights(tower) + projector_weights(models, size)
+
+
+def sizes_in(config: Any) -> tuple[VisionTower, Transformer, int, int]:
+    """Return tower, language model, vocabulary and the projector's weights by the config of a loaded LLaVA."""
+    vision, text = config.vision_config, config.text_config
+    tower = VisionTower(**_sizes(vision), image_size=vision.image_size, patch_size=vision.patch_size)
+    llm = Transformer(**_sizes(text))
+    layers = 1 if config.projector_hidden_act == "linear" else 2
+    projector = llm.hidden_size * (tower.hidden_size + (layers - 1) * llm.hidden_size)
+    return tower, llm, text.vocab_size, projector
+
+
+def _sizes(config: Any) -> dict[str, Any]:
+    return {
+        "hidden_size": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "mlp_size": config.intermediate_size,
+    }

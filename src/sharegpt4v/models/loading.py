@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.files import read_json
 
@@ -19,6 +21,11 @@ SETTINGS = (
     "preprocessor_config.json",
 )  # fmt: skip
 LARGEST = {"num_hidden_layers": 1000, "vocab_size": 10**7, "image_size": 10**5, "hidden_size": 10**6}
+
+
+def precision_on(device: torch.device | None) -> Any:
+    """Return the `dtype` that models are loaded in: that of their file on a GPU, float32 on the CPU (None)."""
+    return torch.float32 if device is None or device.type == "cpu" else "auto"
 
 
 def load_part(kind: Any, folder: Path, **settings: Any) -> Any:
@@ -31,13 +38,21 @@ def load_part(kind: Any, folder: Path, **settings: Any) -> Any:
         return kind.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **settings)
 
 
-def load_model(kind: Any, folder: Path, only_a_part: bool = False, **settings: Any) -> Any:
-    """Load the weights in `folder` into a model class of transformers.
+def load_model(kind: Any, folder: Path, device: torch.device | None = None, dtype: Any = "auto") -> Any:
+    """Load the weights in `folder` into a model class of transformers, straight onto `device` (None: the CPU).
+
+    The model is made without memory, and the weights are read one after another in the precision of their file and
+    laid where they stay, as `dtype`; so no second copy is held, in the host's memory or the device's. Under ZeRO-3
+    (see `training.zero`) only the first process reads, and each keeps its part.
 
     `UserError` when it cannot be done, and when weights of the model are missing in the folder: transformers would
-    draw them at random. Weights that the model has no place for are refused too, unless `only_a_part` is wanted.
+    draw them at random. Weights that the model has no place for are refused too, but under ZeRO-3, where transformers
+    does not tell them.
     """
+    from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+
     check_settings(folder)
+    place = None if device is None or is_deepspeed_zero3_enabled() else {"": device}
     with refused_in_one_line(folder):
         model, found = kind.from_pretrained(
             folder,
@@ -45,12 +60,13 @@ def load_model(kind: Any, folder: Path, only_a_part: bool = False, **settings: A
             local_files_only=True,
             weights_only=True,
             output_loading_info=True,
-            **settings,
+            device_map=place,
+            dtype=dtype,
         )
     for what, names in (
         ("lacks the weights", found["missing_keys"]),
         ("has weights of another shape", found["mismatched_keys"]),
-        ("has weights that its config has no place for", () if only_a_part else found["unexpected_keys"]),
+        ("has weights that its config has no place for", found["unexpected_keys"]),
     ):
         if names:
             first = min(map(str, names))

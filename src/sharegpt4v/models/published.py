@@ -37,7 +37,7 @@ def import_llm(size: Transformer, out: Path) -> None:
     folder = folder_of(_published(size))
     _check_size(size, load_part(AutoConfig, folder), folder)
     tokenizer = _tokenizer(folder)
-    model = load_model(LlamaForCausalLM, folder, dtype="auto")
+    model = load_model(LlamaForCausalLM, folder)
     if len(tokenizer) > model.config.vocab_size:
         _add_rows(model, len(tokenizer))
     model.generation_config = greedy_settings(tokenizer, model.config.vocab_size)
@@ -85,7 +85,7 @@ def import_vision_tower(size: VisionTower, out: Path) -> None:
     _check_size(size, vision, folder)
     for key in ("image_size", "patch_size"):
         _expect_equal(folder, key, getattr(vision, key), getattr(size, key))
-    _save(out, size, folder, load_model(CLIPModel, folder, dtype="auto"))
+    _save(out, size, folder, load_model(CLIPModel, folder))
 
 
 def _published(size: Transformer) -> Published:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from sharegpt4v.models.decoding import greedy_settings
-from sharegpt4v.models.loading import load_model, load_part
+from sharegpt4v.models.loading import load_model, load_part, precision_on
 from sharegpt4v.models.share_captioner import ShareCaptioner, image_positions
 from sharegpt4v.models.share_captioner_import import REPETITION_PENALTY
 from sharegpt4v.models.share_captioner_text import prompt_ids
@@ -24,12 +24,11 @@ class Processor(NamedTuple):
     image_processor: Squashed
 
 
-def load(folder: Path) -> tuple[ShareCaptioner, Processor]:
-    """Load a checkpoint folder, in float32 on the CPU or in its own precision on a GPU."""
+def load(folder: Path, device: torch.device | None = None) -> tuple[ShareCaptioner, Processor]:
+    """Load a checkpoint folder onto `device`, in the precision of `precision_on`."""
     from transformers import PreTrainedTokenizerFast
 
-    dtype = "auto" if torch.cuda.is_available() else torch.float32
-    model: ShareCaptioner = load_model(ShareCaptioner, folder, dtype=dtype)
+    model: ShareCaptioner = load_model(ShareCaptioner, folder, device, precision_on(device))
     tokenizer = load_part(PreTrainedTokenizerFast, folder)
     return model, Processor(tokenizer, Squashed(model.config.vision_config.image_size))
 
@@ -48,7 +47,7 @@ def export_llm(folder: Path, out: Path) -> None:
     """
     from transformers import PreTrainedTokenizerFast
 
-    model: ShareCaptioner = load_model(ShareCaptioner, folder, dtype="auto")
+    model: ShareCaptioner = load_model(ShareCaptioner, folder)
     tokenizer = load_part(PreTrainedTokenizerFast, folder)
     llm = model.language_model
     llm.generation_config = _generation_settings(tokenizer, model)

@@ -6,6 +6,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,22 @@ from sharegpt4v.lifetime import end_others_with_this
 from sharegpt4v.pipeline.leftovers import end_leftovers, remove_leftovers
 from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking, pass_on_warnings
 
+# Of all commands: Snakemake's own, and that a warning of Slurm's ends nothing that does not handle it, such as tee.
 SHELL_PREFIX = "set -euo pipefail; trap '' USR1; "
-"""Of all commands: Snakemake's own, and that a warning of Slurm's ends nothing that does not handle it, such as tee."""
 
 
 def prepare_environment() -> None:
     """Let jobs find `s4v` where this Python is, leave a record, and run one thread each: they run side by side.
 
-    Under Slurm, also let the run tolerate what happens there.
+    Under Slurm, also let the run tolerate what happens there. SIGUSR1, by which Slurm announces a time limit, is for
+    the stage alone: it is handed on to it, and ends neither Snakemake nor the shell around the stage.
     """
-    keep_asking()
-    if "SLURM_JOB_ID" in os.environ:
+    from snakemake.shell import shell
+
+    shell.prefix(SHELL_PREFIX)
+    with suppress(ValueError):  # not in the main thread
         pass_on_warnings()
+    keep_asking()
     end_others_with_this()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ[FOLDER_VARIABLE] = str(layout.JOBS)

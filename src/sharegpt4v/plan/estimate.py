@@ -129,8 +129,9 @@ class Estimate:
         return Cost(len(sizes), gigabytes=None if unknown else 2 * sum(size or 0 for size in sizes) / 1e9)
 
     def _state(self, size: str, recipe: Recipe) -> float:
-        """Gigabytes of the state to resume from, which goes when its stage is done."""
-        return self.family.weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
+        """Gigabytes of the states to resume from, as many as there are at most; they go when their stage is done."""
+        state = self.family.weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
+        return state * self.assumed["saved_states"]
 
     def _captions(self, images: int) -> Cost:
         hours = images * self._generated_hours(self.config.captioner.size, "caption_tokens")

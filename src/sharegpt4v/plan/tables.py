@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sharegpt4v import layout
+from sharegpt4v.catalogues.hardware import read_hardware
 from sharegpt4v.errors import UserError
 
 HARDWARE = Path("config/hardware.tsv")
@@ -53,10 +54,10 @@ def read_prices() -> dict[str, Price]:
 
 def peak_flops(device: str) -> float:
     """Return the bfloat16 operations per second that a device can do at most; a `UserError` lists the known ones."""
-    peaks = {row["name"]: float(row["bfloat16_tflops"]) * 1e12 for row in read_rows(HARDWARE)}
-    if device not in peaks:
-        raise UserError(f"device {device!r} is not in {HARDWARE}; expected one of {', '.join(peaks)}, or add a row")
-    return peaks[device]
+    known = read_hardware()
+    if device not in known:
+        raise UserError(f"device {device!r} is not in {HARDWARE}; expected one of {', '.join(known)}, or add a row")
+    return known[device].flops
 
 
 def read_assumptions() -> dict[str, float]:

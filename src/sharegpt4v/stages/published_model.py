@@ -23,4 +23,5 @@ def run(config: Config, published: str) -> None:
     known = lineage.published_models(config)
     if published not in known:
         raise UserError(f"published model {published!r} is not in the config; expected one of {', '.join(known)}")
-    import_checkpoint(known[published], layout.PUBLISHED / published, known[published].family)
+    taken = known[published]
+    import_checkpoint(taken, layout.PUBLISHED / published, taken.family, taken.most_pixels)

@@ -17,6 +17,7 @@ from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.provenance import git_state
 from sharegpt4v.report.caption_page import caption_page, samples_in
 from sharegpt4v.tracking.jobs import Job
+from sharegpt4v.tracking.live import live_key
 from sharegpt4v.tracking.tracker import Run
 
 SHOWN = (".csv", ".md", ".svg", ".html")
@@ -57,6 +58,7 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
     records = [file for folder in folders for file in (folder / "metrics.jsonl", layout.speeds_of(folder))]
     about = [root / folder / "provenance.json" for folder in folders if (root / folder / "provenance.json").exists()]
     provenance: dict[str, Any] = read_json(about[0]) if about else {}
+    live = live_key(about[0].parent, provenance) if about else None
     provenance |= {name: value for name, value in job.record.items() if value is not None}
     started, seconds = provenance.pop("started", None), provenance.pop("seconds", None)
     provenance |= {"inputs": _hashes(root, job.inputs), "outputs": _hashes(root, job.outputs)}
@@ -71,6 +73,7 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
         texts={"captions.html": caption_page(samples, root / layout.DATA)} if samples else {},
         provenance=provenance,
         time=(started, started + seconds) if started and seconds is not None else None,
+        live=live,
     )
 
 

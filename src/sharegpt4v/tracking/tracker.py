@@ -1,6 +1,7 @@
 """The protocol of a tracker, which shows runs, and the registry of trackers: the files of the folder `trackers`.
 
-A tracker is a view of what is in files: it is filled at the end of a run, and may break without any harm.
+A tracker is a view of what is in files: it is filled at the end of a run, with the curves of a training while it runs,
+and may break without any harm.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Literal, NamedTuple, Self, cast
 
 from sharegpt4v.code_hash import names_in
 from sharegpt4v.errors import UserError
@@ -23,6 +24,7 @@ from sharegpt4v.ledger import key_of
 DEFAULT = "mlflow"  # whatever MLflow takes as an address
 TRACKERS = names_in("tracking.trackers")
 LONGEST_WARNING = 250
+Status = Literal["RUNNING", "FINISHED", "KILLED"]
 
 
 class Point(NamedTuple):
@@ -37,8 +39,9 @@ class Point(NamedTuple):
 class Run:
     """One run to be shown: its parameters, its curves (JSON-lines `records`), its single `metrics`, its files.
 
-    `texts` are further files by name. `time` is when it began and ended, in seconds since 1970. Of those with the same
-    `identity` there is one, which is brought up to date; without, there is one for each content.
+    `texts` are further files by name. `time` is when it began and ended, in seconds since 1970. `live` is what a
+    training is known by while it runs, see `Tracker.follow`. Of those with the same `identity` there is one, which is
+    brought up to date; without, there is one for each content.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Run:
     tags: Mapping[str, str] = field(default_factory=dict)
     time: tuple[float, float] | None = None
     identity: str | None = None
+    live: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """Return parameters and provenance together."""
@@ -90,8 +94,17 @@ class Tracker(ABC):
         """Show a run, below the run of the id `parent`, and return its id.
 
         One that is shown with this content (`Run.key`) is left as it is, and one that was left half-written is written
-        anew. A record that cannot be read is a `UserError`.
+        anew. One that was followed (`Run.live`) is completed. A record that cannot be read is a `UserError`.
         """
+
+    def follow(self, run: Run, status: Status, last: int | None) -> int:
+        """Show the rows after the step `last` of a training that runs, and its status; return the last step shown.
+
+        The first call of a process has None: a training that was resumed continues the run that has the same
+        `Run.live`, and steps that it repeats are not shown again. A tracker that has no such method shows a training
+        when it is done.
+        """
+        return 0
 
     def __enter__(self) -> Self:
         return self

@@ -1,49 +1,42 @@
-"""Several processes that train one model together: steps by DeepSpeed, and a state with a part from each.
+"""Several processes that train one model together: steps by DeepSpeed.
 
-DeepSpeed divides gradients and moments among them (ZeRO-2; the paper used ZeRO-3, which also divides the weights and
-takes the same steps). On CPUs this runs over gloo, and is tested there with two processes. On GPUs it would run over
-NCCL and in bfloat16, which nobody has tried yet.
+On CPUs this runs over gloo, and is tested there with two processes. On GPUs it would run over NCCL, which nobody has
+tried yet. One process trains so too when the state of its optimiser is to be on the host.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, write_json
 from sharegpt4v.training.engine import Part
 from sharegpt4v.training.loss import Loss
 from sharegpt4v.training.optimiser import set_rates
 from sharegpt4v.training.ranks import Ranks
+from sharegpt4v.training.state import Fragment
+from sharegpt4v.training.zero import bucket_sizes, import_deepspeed, join_alone, make_whole, settings_of
+from sharegpt4v.training.zero_state import restoring_zero, zero_fragments
 
 if TYPE_CHECKING:
+    from sharegpt4v.config.compute import Compute
     from sharegpt4v.config.training import Recipe
 
 
 class DeepSpeedEngine:
-    """One of several processes: the state is a folder with a part from each, and a file that names it once complete.
+    """One of several processes, which has a part of the moments."""
 
-    The parts fit as many processes as wrote them: with another number a training that is under way begins anew.
-    """
-
-    def __init__(self, model: Any, optimiser: torch.optim.Optimizer, recipe: Recipe, work: Path, ranks: Ranks) -> None:
-        deepspeed = _deepspeed()
-        self.ranks, self.folder = ranks, work / f"state-of-{ranks.count}"
-        settings = {
-            "train_micro_batch_size_per_gpu": 1,  # it only counts by this
-            "gradient_clipping": recipe.gradient_clip or 0.0,
-            "bf16": {"enabled": recipe.precision == "bfloat16"},
-            "zero_optimization": {"stage": 2},
-            "zero_allow_untested_optimizer": True,
-            "zero_force_ds_cpu_optimizer": False,
-        }
-        self.engine = deepspeed.initialize(model=Loss(model), optimizer=optimiser, config=settings)[0]
+    def __init__(
+        self, model: Any, optimiser: torch.optim.Optimizer, recipe: Recipe, compute: Compute, ranks: Ranks
+    ) -> None:
+        join_alone(ranks)
+        self.model, self.ranks, self.optimiser = model, ranks, optimiser
+        settings = settings_of(recipe, compute)
+        if compute.zero_stage == 3:
+            settings["zero_optimization"] |= bucket_sizes(model.config.get_text_config().hidden_size)
+        self.engine = import_deepspeed().initialize(model=Loss(model), optimizer=optimiser, config=settings)[0]
 
     def step(self, parts: Iterable[Part], factor: float) -> float:
         set_rates(self.engine.optimizer.param_groups, factor)
@@ -57,37 +50,11 @@ class DeepSpeedEngine:
             total += loss.item()
         return total
 
-    def save(self, step: int) -> None:
-        name = f"step-{step}"
-        self.engine.save_checkpoint(str(self.folder), name, save_latest=False, exclude_frozen_parameters=True)
-        self.ranks.all_reduce_sum(0)  # wait until every process has written its part
-        if self.ranks.rank == 0:
-            write_json(self.folder / "complete.json", {"step": step})
-            for older in self.folder.glob("step-*"):
-                if older.name != name:
-                    shutil.rmtree(older)
+    def fragments(self) -> list[Fragment]:
+        return zero_fragments(self.model, self.engine.optimizer)
 
-    def load(self) -> int:
-        complete = self.folder / "complete.json"
-        # One process looks, since files may show on the other nodes later.
-        here = read_json(complete)["step"] if self.ranks.rank == 0 and complete.exists() else 0
-        step = round(self.ranks.all_reduce_sum(here)[0])
-        if step:
-            path, _ = self.engine.load_checkpoint(str(self.folder), f"step-{step}", load_module_strict=False)
-            if path is None:
-                raise UserError(f"{self.folder}/step-{step}: cannot be read; delete {self.folder} to begin anew")
-        return step
+    def restoring(self) -> AbstractContextManager[None]:
+        return restoring_zero(self.engine.optimizer)
 
-
-def _deepspeed() -> Any:
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
-    try:
-        import deepspeed
-        import deepspeed.ops
-    except ImportError:
-        raise UserError("deepspeed is not installed; compute asks for several processes, which need it") from None
-    # On CPUs DeepSpeed would compile an operator of its own for messages within a node; gloo does without.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    return deepspeed
+    def finish(self) -> None:
+        make_whole(self.model, self.ranks.rank)

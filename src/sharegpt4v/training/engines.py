@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v.training.deepspeed_engine import DeepSpeedEngine
@@ -10,15 +9,16 @@ from sharegpt4v.training.engine import Engine
 from sharegpt4v.training.optimiser import optimiser_for
 from sharegpt4v.training.ranks import Ranks
 from sharegpt4v.training.torch_engine import TorchEngine
+from sharegpt4v.training.zero import uses_deepspeed
 
 if TYPE_CHECKING:
     from sharegpt4v.config.compute import Compute
     from sharegpt4v.config.training import Recipe
 
 
-def engine_for(model: Any, recipe: Recipe, compute: Compute, work: Path, ranks: Ranks) -> Engine:
-    """Return what trains `model` in place, with its state in the folder `work`."""
-    optimiser = optimiser_for(model, recipe)
-    if ranks.count == 1:
-        return TorchEngine(model, optimiser, recipe, work)
-    return DeepSpeedEngine(model, optimiser, recipe, work, ranks)
+def engine_for(model: Any, recipe: Recipe, compute: Compute, ranks: Ranks) -> Engine:
+    """Return what trains `model` in place."""
+    optimiser = optimiser_for(model, recipe, compute)
+    if uses_deepspeed(compute, ranks):
+        return DeepSpeedEngine(model, optimiser, recipe, compute, ranks)
+    return TorchEngine(model, optimiser, recipe)

@@ -1,7 +1,8 @@
 """Starting the processes that train one model together: the verb's own command, by torchrun, on every node.
 
 So a training has one command line for one process and for sixteen. What the config's section `compute` asks for beyond
-one process is started here: torchrun on each node of the Slurm job, by `srun` when there are several.
+one process is started here: torchrun on each node of the Slurm job, by `srun` when there are several. A signal that
+asks for the end reaches the processes from both, and they get the time to save the state.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.lifetime import SECONDS_TO_SAVE
 from sharegpt4v.pipeline.slurm import ask
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 # Ports below those that the system gives out by itself; jobs on one node differ in their number.
 FIRST_PORT, PORTS = 20_000, 10_000
+FORWARDED = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"  # torchrun's own, and the one that Slurm is asked for
 
 
 def all_ranks(compute: Compute) -> Ranks:
@@ -52,10 +55,11 @@ def launch_command(compute: Compute, verb: Sequence[str], environ: Mapping[str, 
         on_nodes += ["--kill-on-bad-exit=1", "--cpu-bind=none"]
         on_nodes += ["sh", "-c", 'export PET_NODE_RANK=$SLURM_NODEID; exec "$@"', "torchrun"]  # --node-rank
     torchrun = [
-        sys.executable, "-m", "sharegpt4v.training.torchrun", f"--nnodes={compute.nodes}",
+        sys.executable, "-m", "torch.distributed.run", f"--nnodes={compute.nodes}",
         f"--nproc-per-node={compute.processes_per_node}", f"--master-addr={address}",
         f"--master-port={FIRST_PORT + int(job or os.getpid()) % PORTS}",
-        f"--rdzv-conf=timeout={round(compute.wait_minutes * 60)}", "-m", "sharegpt4v.cli", *verb,
+        f"--rdzv-conf=timeout={round(compute.wait_minutes * 60)}", f"--signals-to-handle={FORWARDED}",
+        f"--shutdown-timeout={round(SECONDS_TO_SAVE)}", "-m", "sharegpt4v.cli", *verb,
     ]  # fmt: skip
     return on_nodes + torchrun
 

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sharegpt4v.models.family import family_of
+from sharegpt4v.training.zero import host_optimiser
 
 if TYPE_CHECKING:
+    from sharegpt4v.config.compute import Compute
     from sharegpt4v.config.training import Recipe
 
 
-def optimiser_for(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def optimiser_for(model: torch.nn.Module, recipe: Recipe, compute: Compute) -> torch.optim.Optimizer:
     """Return the optimiser of the trainable parameters of `model`."""
-    return torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, recipe.adam_beta2), eps=1e-8)
+    groups = parameter_groups(model, recipe)
+    settings: dict[str, Any] = {"betas": (0.9, recipe.adam_beta2), "eps": 1e-8}
+    if compute.offload_optimiser:
+        return host_optimiser(groups, **settings)
+    return torch.optim.AdamW(groups, **settings)
 
 
 def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

@@ -94,7 +94,7 @@ class Batch:
     """What goes through the model at once: tensors of shape (rows, length), the images in the order of their ids.
 
     `weights` say how much the loss at each label counts; those of all parts of a step add up to 1. `places` are the
-    row, start and end of the sample of each image; `samples` is how many there are, with and without an image.
+    row, start and end of the sample of each image; `lengths` are the tokens of each sample, with and without an image.
     """
 
     ids: torch.Tensor
@@ -103,7 +103,7 @@ class Batch:
     weights: torch.Tensor
     images: list[Path]
     places: list[tuple[int, int, int]]
-    samples: int
+    lengths: list[int]
 
     def leave_out(self, broken: Set[Path], pad: int) -> int:
         """Make padding of the samples of the images in `broken`; return how many they are."""
@@ -111,6 +111,7 @@ class Batch:
         for row, start, end in left_out:
             self.ids[row, start:end] = pad
             self.labels[row, start:end] = IGNORED
+            self.lengths.remove(end - start)
         return len(left_out)
 
 
@@ -128,6 +129,7 @@ def collate(
     counting = torch.zeros((len(rows), capacity))
     images: list[Path] = []
     places: list[tuple[int, int, int]] = []
+    lengths: list[int] = []
     for number, row in enumerate(rows):
         start = 0
         for index in row:
@@ -137,9 +139,10 @@ def collate(
             labels[number, start + 1 : end] = torch.tensor(sample.labels[1:])
             positions[number, start:end] = torch.arange(len(sample.ids))
             counting[number, start:end] = weights[index]
+            lengths.append(len(sample.ids))
             if sample.image:
                 images.append(sample.image)
                 places.append((number, start, end))
             start = end
         positions[number, start:] = torch.arange(capacity - start)
-    return Batch(ids, labels, positions, counting, images, places, sum(len(row) for row in rows))
+    return Batch(ids, labels, positions, counting, images, places, lengths)

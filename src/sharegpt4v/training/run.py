@@ -11,6 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,15 @@ from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_
 
 from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
 from sharegpt4v.lifetime import Stopped, end_on_signals
+from sharegpt4v.models.family import family_of
 from sharegpt4v.models.templates import Sample
 from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.batching import Dealer, batches
 from sharegpt4v.training.engines import engine_for
-from sharegpt4v.training.loss import Pixels
-from sharegpt4v.training.meter import LEFT_OUT, Meter
-from sharegpt4v.training.packing import Batch
+from sharegpt4v.training.meter import Counted, Meter
+from sharegpt4v.training.prefetch import Prefetch
 from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
+from sharegpt4v.training.saved_states import SavedStates
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
@@ -75,53 +77,52 @@ def train(
     ranks: Ranks = SINGLE_RANK,
     compute: Compute = SINGLE_PROCESS,
     image_tokens: int = 1,
+    device: torch.device | None = None,
 ) -> None:
     """Train `model` in place; resume from the state in `work` when there is one.
 
-    `batch_images` reads the images of a batch. `record` gets one row per step, in the first of several processes; the
+    `batch_images` reads the images of a batch, in `compute.decoders` threads ahead of the step; batches are moved to
+    `device` (None: where the model is). `record` gets one row per step, in the first of several processes; the
     row counts samples that are left out for a broken image, whose tokens count nothing, and the others' no more for it.
     `compute` says how many rows go through the model at once, see `Dealer.rows`. A row may be as long as
-    `recipe.sequence_length` with one mark expanded to `image_tokens`. State is saved every `recipe.checkpoint_minutes`
-    and when a signal asks a process to end (see `sharegpt4v.lifetime`), which raises `Stopped` after the step.
+    `recipe.sequence_length` with one mark expanded to `image_tokens`. State is saved every `recipe.checkpoint_minutes`,
+    while the steps go on, and when a signal asks a process to end (see `sharegpt4v.lifetime`), which raises `Stopped`
+    once the state is on disk.
     """
     dealer = Dealer.of(samples, recipe, seed, recipe.sequence_length - 1 + image_tokens)
     steps = dealer.step_count()
     schedule = schedule_of(recipe, steps)
-    engine = engine_for(model, recipe, compute, work, ranks)
-    first = engine.load()
-    meter = Meter(what, steps, first)
+    engine = engine_for(model, recipe, compute, ranks)
+    states = SavedStates(engine, work, ranks)
+    first = states.load()
+    device = device or model.device
+    family = family_of(model)
+    operations = family.training_operations(model.config, recipe) if family else None
+    meter = Meter(what, steps, first, device, ranks.count, operations)
     asked: list[int] = []
     with contextlib.suppress(ValueError):  # not in the main thread: whoever runs the thread handles signals
         end_on_signals(lambda number, frame: asked.append(number))
     model.train()
     saved = time.monotonic()
 
-    left_out: list[int] = []
-
-    def with_pixels(batch: Batch) -> tuple[Batch, Pixels | None]:
-        if not batch_images or not batch.images:
-            return batch, None
-        pixels = batch_images(batch.images)
-        left_out.append(batch.leave_out(batch_images.broken, pad))
-        return batch, pixels
-
     dealt = batches(samples, dealer, first, steps, pad, ranks, compute.rows_at_once)
-    for step, parts in enumerate(dealt, start=first):
-        left_out.clear()
-        loss_here = engine.step(map(with_pixels, parts), schedule(step))
-        overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
-        counts = sum(part.samples for part in parts), sum(part.ids.numel() for part in parts)
-        loss, due, stop, read, tokens, lost = ranks.all_reduce_sum(
-            loss_here, overdue, bool(asked), *counts, sum(left_out)
-        )
-        if ranks.rank == 0:
-            row = meter.step(step + 1, loss, schedule(step), round(read), round(tokens))
-            record(row | ({LEFT_OUT: round(lost)} if lost else {}))
-        if due or stop:
-            engine.save(step + 1)
-            saved = time.monotonic()
-        if stop:
-            raise Stopped(
-                max(asked, default=signal.SIGTERM), f"stopped at step {step + 1} of {steps}; the same command resumes"
-            )
+    with Prefetch(dealt, batch_images, pad, compute.decoders, device) as parts:
+        for step in range(first, steps):
+            states.check()
+            loss_here = engine.step(parts.step(), schedule(step))
+            overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
+            loss, due, stop, *counted = ranks.all_reduce_sum(loss_here, overdue, bool(asked), *astuple(parts.counted))
+            if ranks.rank == 0:
+                record(meter.step(step + 1, loss, schedule(step), Counted(*counted)))
+            if due or stop:
+                states.save(step + 1)
+                saved = time.monotonic()
+            if stop:
+                states.finish()
+                raise Stopped(
+                    max(asked, default=signal.SIGTERM),
+                    f"stopped at step {step + 1} of {steps}; the same command resumes",
+                )
+    states.finish()
+    engine.finish()
     model.eval()

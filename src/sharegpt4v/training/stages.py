@@ -22,6 +22,7 @@ from sharegpt4v.code_hash import code_of
 from sharegpt4v.config import Config
 from sharegpt4v.config.base_models import Projector
 from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
+from sharegpt4v.config.tracking import Tracking
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.folders import new_folder
@@ -33,11 +34,13 @@ from sharegpt4v.models.family import DEFAULT, Family, Row, code_root, family_nam
 from sharegpt4v.provenance import provenance
 from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.launch import all_ranks
+from sharegpt4v.training.live import Live
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
 from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
 from sharegpt4v.training.rows import read_rows, tokenise, with_visual_ids
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
+from sharegpt4v.training.start import load_start
 
 
 def train_here(
@@ -70,6 +73,7 @@ def train_here(
         images=usable_images(config, images),
         speeds=layout.speeds_of(out),
         projector=projector,
+        tracking=config.tracking,
     )
 
 
@@ -87,11 +91,12 @@ def train_stage(
     images: Usable | None = None,
     speeds: Path | None = None,
     projector: Projector = "mlp2x_gelu",
+    tracking: Tracking | None = None,
 ) -> None:
     """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
 
     How fast each step was is no part of `out`, which is equal when the same is trained again: it goes to the JSON-lines
-    file `speeds`.
+    file `speeds`. The tracker of `tracking` shows both while the training runs.
 
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new `projector`. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
@@ -107,7 +112,12 @@ def train_stage(
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
-        model, processor = family.build(*start, seed, projector) if isinstance(start, tuple) else family.load(start)
+        device = choose_device()
+        if isinstance(start, tuple):
+            model, processor = family.build(*start, seed, projector)
+            model.to(device, torch.float32)
+        else:
+            model, processor = load_start(family, start, device, recipe, compute, ranks)
         processor = family.trained_processor(model.config, processor, recipe.image_aspect_ratio)
 
         def store() -> Path:
@@ -115,26 +125,40 @@ def train_stage(
             return _tokenised(state, read, family, model.config, processor, recipe, stage_name, images)
 
         samples = Samples(ranks.broadcast_from_rank0(store), data)
-        device = choose_device()
-        model.to(device, torch.float32)
         family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
         inputs = family.images_by(processor, model.config, recipe.image_aspect_ratio)
-        batch_images = BatchImages(samples.images, inputs, device, leaves_out=images.missing != "fail")
-        with Records(state) as records, device:  # batches are made there
-            pad, what = processor.tokenizer.pad_token_id, f"{stage_name} of {out}"
+        batch_images = BatchImages(samples.images, inputs, leaves_out=images.missing != "fail")
+        rows_of = [state / METRICS, state / SPEEDS]
+        with Records(state) as records, Live(tracking, stage_name, out, about, rows_of) as live:
+            pad, what = processor.tokenizer.pad_token_id, str(out)
             image_tokens = samples.image_tokens
             read = math.ceil(len(samples) * recipe.epochs)
 
             def record(row: Mapping[str, float]) -> None:
                 records.log(row)
+                live.after_row()
                 if LEFT_OUT in row:
                     lost = records.left_out()
                     said = f"{stage_name}: {lost:,} of {read:,} samples have an image that has broken since"
                     images.check(said, lost, read)
 
-            train(model, samples, recipe, seed, state, what, batch_images, pad, record, ranks, compute, image_tokens)
+            train(
+                model,
+                samples,
+                recipe,
+                seed,
+                state,
+                what,
+                batch_images,
+                pad,
+                record,
+                ranks,
+                compute,
+                image_tokens,
+                device,
+            )
         if ranks.rank:
             return
         if left_out := records.left_out():

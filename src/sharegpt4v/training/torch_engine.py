@@ -1,28 +1,27 @@
-"""One process that trains: steps by torch alone, and a state that is one file."""
+"""One process that trains: steps by torch alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sharegpt4v.errors import UserError
-from sharegpt4v.files import open_atomically
 from sharegpt4v.training.engine import Part
 from sharegpt4v.training.loss import loss_of
 from sharegpt4v.training.optimiser import set_rates
+from sharegpt4v.training.state import Fragment
 
 if TYPE_CHECKING:
     from sharegpt4v.config.training import Recipe
 
 
 class TorchEngine:
-    """One process: the state is one file of weights, optimiser moments and the number of finished steps."""
+    """One process, which has all weights and moments."""
 
-    def __init__(self, model: Any, optimiser: torch.optim.Optimizer, recipe: Recipe, work: Path) -> None:
-        self.model, self.optimiser, self.recipe, self.path = model, optimiser, recipe, work / "state.pt"
+    def __init__(self, model: Any, optimiser: torch.optim.Optimizer, recipe: Recipe) -> None:
+        self.model, self.optimiser, self.recipe = model, optimiser, recipe
 
     def step(self, parts: Iterable[Part], factor: float) -> float:
         set_rates(self.optimiser.param_groups, factor)
@@ -40,18 +39,12 @@ class TorchEngine:
         self.optimiser.zero_grad(set_to_none=True)
         return total
 
-    def save(self, step: int) -> None:
-        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        with open_atomically(self.path) as file:
-            torch.save({"step": step, "model": trained, "optimiser": self.optimiser.state_dict()}, file)
+    def finish(self) -> None:
+        """Nothing is to be done: the model is whole all the time."""
 
-    def load(self) -> int:
-        if not self.path.exists():
-            return 0
-        try:
-            state = torch.load(self.path, weights_only=True)
-            self.model.load_state_dict(state["model"], strict=False)
-            self.optimiser.load_state_dict(state["optimiser"])
-            return int(state["step"])
-        except Exception as error:  # torch raises whatever comes up in a file that is not as it expects
-            raise UserError(f"{self.path}: not the state of this training; delete it to begin anew") from error
+    def fragments(self) -> list[Fragment]:
+        trained = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
+        return [Fragment(name, 0, one.numel(), one) for name, one in trained]
+
+    def restoring(self) -> AbstractContextManager[None]:
+        return nullcontext()  # the weights are the model's own

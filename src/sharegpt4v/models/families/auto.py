@@ -16,6 +16,7 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.models.family import Family, Images, Part, Row, Tokens
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from sharegpt4v.config.base_models import BaseModels
@@ -27,18 +28,16 @@ class Auto(Family):
 
     by_size = True
 
-    def load(self, folder: Path) -> tuple[Any, Any]:
-        import torch
+    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText
 
         from sharegpt4v.models.auto_images import ProcessorImages
         from sharegpt4v.models.auto_model import greedy
         from sharegpt4v.models.auto_processor import load_processor
-        from sharegpt4v.models.loading import load_model, refused_in_one_line
+        from sharegpt4v.models.loading import load_model, precision_on, refused_in_one_line
 
         processor = load_processor(folder)
-        dtype = "auto" if torch.cuda.is_available() else torch.float32
-        model = load_model(AutoModelForImageTextToText, folder, dtype=dtype)
+        model = load_model(AutoModelForImageTextToText, folder, device, precision_on(device))
         with refused_in_one_line(folder):
             model.generation_config = greedy(model, processor.tokenizer)
             images = ProcessorImages(processor)

@@ -15,10 +15,12 @@ from sharegpt4v.models.llava_original import NATIVE, is_original
 from sharegpt4v.models.templates import IMAGE, later_question, prompt_ids, prompt_text
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from sharegpt4v.config.base_models import BaseModels, Projector
     from sharegpt4v.config.training import Recipe
+    from sharegpt4v.models.llava_flops import Operations
 
 
 class Llava(Family):
@@ -29,10 +31,10 @@ class Llava(Family):
 
         return build_llava(tower, llm, seed, projector)
 
-    def load(self, folder: Path) -> tuple[Any, Any]:
+    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
         from sharegpt4v.models.building import load_llava
 
-        return load_llava(folder)
+        return load_llava(folder, device)
 
     def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
         from sharegpt4v.models.building import processor_for
@@ -99,18 +101,17 @@ class Llava(Family):
         set_trainable(model, llm, projector, vit_from_layer)
 
     def hidden(self, model: Any, ids: Tensor, positions: Tensor, images: Mapping[str, Tensor] | None) -> Tensor:
-        from sharegpt4v.models.building import beside_a_blank_image
+        from sharegpt4v.models.building import embed
 
-        inputs: dict[str, Any] = {"position_ids": positions, "use_cache": False}
-        if images is None:
-            inputs["inputs_embeds"] = beside_a_blank_image(model.model, ids)
-        else:
-            inputs |= {"input_ids": ids} | {name: tensor.to(model.dtype) for name, tensor in images.items()}
-        hidden: Tensor = model.model(**inputs).last_hidden_state
+        embedded = embed(model.model, ids, images["pixel_values"] if images else None)
+        hidden: Tensor = model.model(inputs_embeds=embedded, position_ids=positions, use_cache=False).last_hidden_state
         return hidden
 
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         return llava_flops.training_row(models, size, recipe, text_tokens)
+
+    def training_operations(self, config: Any, recipe: Recipe) -> Operations | None:
+        return llava_flops.training_operations(*llava_flops.sizes_in(config), recipe)
 
     def generation_flops(
         self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float

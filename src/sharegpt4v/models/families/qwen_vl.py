@@ -10,6 +10,7 @@ from sharegpt4v.models.family import Family, Find, Images, Part, Row, Tokens
 from sharegpt4v.models.qwen_vl import cost
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from sharegpt4v.config.base_models import BaseModels
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 class QwenVLChat(Family):
     """Checkpoints that `import_original` made of Qwen/Qwen-VL-Chat, and those trained from them."""
 
-    def load(self, folder: Path) -> tuple[Any, Any]:
+    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
         from sharegpt4v.models.qwen_vl.folder import load
 
-        return load(folder)
+        return load(folder, device)
 
     def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
         """The one processor that there is: images are squashed, whatever `image_aspect_ratio` says."""

@@ -16,6 +16,7 @@ from sharegpt4v.models import llava_flops
 from sharegpt4v.models.family import Family, Find, Images, Part, Row, Tokens
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from sharegpt4v.config.base_models import BaseModels, Transformer, VisionTower
@@ -29,10 +30,10 @@ VOCABULARY, QUERIES = 103_172, 256
 class ShareCaptionerFamily(Family):
     """Lin-Chen/ShareCaptioner, after its import."""
 
-    def load(self, folder: Path) -> tuple[Any, Any]:
+    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
         from sharegpt4v.models.share_captioner_folder import load
 
-        return load(folder)
+        return load(folder, device)
 
     def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
         _not_trained()
@@ -57,7 +58,7 @@ class ShareCaptionerFamily(Family):
         from sharegpt4v.models.share_captioner import ShareCaptioner
         from sharegpt4v.models.share_captioner_import import export_original
 
-        export_original(load_model(ShareCaptioner, folder, dtype="auto"), out)
+        export_original(load_model(ShareCaptioner, folder), out)
 
     def export_for_vllm(self, folder: Path, out: Path) -> None:
         """Its language model alone, which takes prompts as embeddings."""

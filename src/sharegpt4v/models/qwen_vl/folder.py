@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sharegpt4v.models.loading import load_model, load_part
+from sharegpt4v.models.loading import load_model, load_part, precision_on
 from sharegpt4v.models.pixels import MEAN, STD
 from sharegpt4v.models.qwen_vl.modeling import QwenVL, QwenVLConfig
 from sharegpt4v.models.qwen_vl.tokenizer import END, SPECIAL, TURN, TURN_END, VISUAL
@@ -21,12 +21,11 @@ ENDS = (TURN_END, END, TURN)
 """Tokens that end an answer: that of the turn, and two at which Qwen's `chat` stops as well."""
 
 
-def load(folder: Path) -> tuple[QwenVL, Any]:
-    """Load a checkpoint folder as (model, processor), in float32 on the CPU or in its own precision on a GPU."""
+def load(folder: Path, device: torch.device | None = None) -> tuple[QwenVL, Any]:
+    """Load a checkpoint folder as (model, processor) onto `device`, in the precision of `precision_on`."""
     from transformers import LlavaProcessor
 
-    dtype = "auto" if torch.cuda.is_available() else torch.float32
-    return load_model(QwenVL, folder, dtype=dtype), load_part(LlavaProcessor, folder)
+    return load_model(QwenVL, folder, device, precision_on(device)), load_part(LlavaProcessor, folder)
 
 
 def save(model: QwenVL, processor: Any, folder: Path) -> None:

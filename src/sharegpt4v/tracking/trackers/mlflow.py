@@ -1,7 +1,7 @@
 """MLflow, filled by batches.
 
-A run is shown once: a tag holds the hash of all that is to be shown, and is looked up first. MLflow is imported inside
-the functions, because that takes seconds.
+A run is shown once: a tag holds the hash of all that is to be shown, and is looked up first. A training that runs has
+another tag until it is completed. MLflow is imported inside the functions, because that takes seconds.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sharegpt4v.tracking.tracker import Run, Tracker
+from sharegpt4v.files import read_jsonl
+from sharegpt4v.tracking.tracker import Point, Run, Status, Tracker
 
 KEY = "sharegpt4v.key"
 IDENTITY = "sharegpt4v.identity"
+LIVE = "sharegpt4v.live"
+"""On a run that was followed and is not completed."""
 METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 LONGEST_VALUE = 250
@@ -79,9 +82,16 @@ class MLflow(Tracker):
             if older.info.status == "FINISHED":
                 return str(older.info.run_id)
             self.client.delete_run(older.info.run_id)
-        metrics = list(_metrics(run))
+        changed = max((record.stat().st_mtime for record in run.records), default=time.time())
+        metrics = _metrics(run.points(), int(changed * 1000))
         known = self._tagged(IDENTITY, run.identity) if run.identity else []
-        run_id = str(known[0].info.run_id) if known else self._create(run, key, parent)
+        followed = self._tagged(LIVE, run.live) if run.live and not known else []
+        if followed:
+            run_id = self._complete(str(followed[0].info.run_id), run, key, parent)
+            shown = self._points(run_id, {metric.key for metric in metrics})
+            metrics = [metric for metric in metrics if (metric.key, metric.step) not in shown]
+        else:
+            run_id = str(known[0].info.run_id) if known else self._create(run, {KEY: key}, parent)
         self._write(run_id, run, metrics)
         if known:
             self.client.set_tag(run_id, KEY, key)
@@ -89,11 +99,40 @@ class MLflow(Tracker):
             self.client.set_terminated(run_id, "FINISHED", end_time=round(run.time[1] * 1000) if run.time else None)
         return run_id
 
+    def follow(self, run: Run, status: Status, last: int | None) -> int:
+        """Show new rows of a training: those of its steps that are in all of its records."""
+        # Asked first: rows that come while the records are read are for the next time.
+        whole = min((max((row["step"] for row in read_jsonl(record)), default=0) for record in run.records), default=0)
+        points = list(run.points())
+        known = self._tagged(LIVE, str(run.live))
+        run_id = str(known[0].info.run_id) if known else self._create(run, {LIVE: str(run.live)}, None)
+        if last is None:
+            last = max((step for _, step in self._points(run_id, {point.name for point in points})), default=0)
+            self.client.update_run(run_id, status="RUNNING")
+        now = round(time.time() * 1000)
+        self._log(run_id, _metrics(sorted((p for p in points if last < p.step <= whole), key=lambda p: p.step), now))
+        if status != "RUNNING":
+            self.client.set_terminated(run_id, status)
+        return max(last, whole)
+
+    def _points(self, run_id: str, names: Iterable[str]) -> set[tuple[str, int]]:
+        """Return the names and steps of the points that a run shows of some metrics."""
+        return {(name, one.step) for name in names for one in self.client.get_metric_history(run_id, _name(name))}
+
     def _tagged(self, tag: str, value: str) -> list[Any]:
         return list(self.client.search_runs([self.experiment_id], f"tags.`{tag}` = '{value}'"))
 
-    def _create(self, run: Run, key: str, parent_id: str | None) -> str:
-        tags = {KEY: key, "stage": run.stage}
+    def _complete(self, run_id: str, run: Run, key: str, parent_id: str | None) -> str:
+        """Make a run that was followed one that is written anew if this does not come to its end."""
+        self.client.update_run(run_id, status="RUNNING", name=run.name)
+        self.client.set_tag(run_id, KEY, key)
+        self.client.delete_tag(run_id, LIVE)
+        if parent_id:
+            self.client.set_tag(run_id, "mlflow.parentRunId", parent_id)
+        return run_id
+
+    def _create(self, run: Run, tags: dict[str, str], parent_id: str | None) -> str:
+        tags = {**tags, "stage": run.stage}
         if run.identity:
             tags[IDENTITY] = run.identity
         if parent_id:
@@ -110,14 +149,17 @@ class MLflow(Tracker):
         params = [Param(name, value) for name, value in flatten(run.settings()).items()]
         for start in range(0, len(params), PARAMS_PER_BATCH):
             self.client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
-        for start in range(0, len(metrics), METRICS_PER_BATCH):
-            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+        self._log(run_id, metrics)
         if params:  # in full, where a parameter may be cut
             self.client.log_dict(run_id, run.settings(), "settings.json")
         for name, text in run.texts.items():
             self.client.log_text(run_id, text, name)
         for path in run.artifacts:
             self.client.log_artifact(run_id, str(path))
+
+    def _log(self, run_id: str, metrics: Sequence[Any]) -> None:
+        for start in range(0, len(metrics), METRICS_PER_BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -136,13 +178,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _metrics(run: Run) -> Iterator[Any]:
-    """Yield the numbers of a run as MLflow's metrics, timed by the records' last change: rows have no time."""
+def _metrics(points: Iterable[Point], milliseconds: int) -> list[Any]:
+    """Return points as MLflow's metrics at one time: rows have none."""
     from mlflow.entities import Metric
 
-    now = int(max((record.stat().st_mtime for record in run.records), default=time.time()) * 1000)
-    for point in run.points():
-        yield Metric(_name(point.name), point.value, now, point.step)
+    return [Metric(_name(point.name), point.value, milliseconds, point.step) for point in points]
 
 
 def _name(text: str) -> str:

@@ -1,0 +1,42 @@
+"""The table `config/hardware.tsv`: what the devices that a run is planned for or runs on can do at most."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from sharegpt4v.errors import UserError
+from sharegpt4v.project import PROJECT
+
+CATALOGUE = PROJECT / "config" / "hardware.tsv"
+
+
+@dataclass(frozen=True)
+class Device:
+    """One row: bfloat16 operations per second at most, bytes of memory, and the names that CUDA has for such a GPU."""
+
+    flops: float
+    memory: float
+    cuda_names: tuple[str, ...]
+
+
+@functools.cache
+def read_hardware(path: Path = CATALOGUE) -> dict[str, Device]:
+    """Return the devices by name; a table that is not there is a `UserError`."""
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected the table of devices") from None
+    return {
+        row["name"]: Device(
+            float(row["bfloat16_tflops"]) * 1e12, float(row["memory_gb"]) * 1e9, tuple(row["cuda_names"].split("; "))
+        )
+        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    }
+
+
+def flops_of_gpu(cuda_name: str) -> float | None:
+    """Return the peak of the GPU that CUDA calls so; None when it is not in the table."""
+    return next((device.flops for device in read_hardware().values() if cuda_name in device.cuda_names), None)
