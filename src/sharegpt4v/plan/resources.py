@@ -7,6 +7,7 @@ The miniature asks for little and the paper's models for what they need. The pro
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,12 @@ def cluster_of(default_resources: Any) -> Cluster:
     """Return the cluster that Snakemake's `--default-resources` describe, as texts like ``gpu_partition=gpu``; by None,
     where a run has none, or by others nothing is said."""
     texts = [] if default_resources is None else default_resources.args
-    told = {name: value.strip("'\"") for name, _, value in (text.partition("=") for text in texts)}
+    return described_cluster({name: value for name, _, value in (text.partition("=") for text in texts)})
+
+
+def described_cluster(default_resources: Mapping[str, Any]) -> Cluster:
+    """Return the cluster that `default-resources` of a profile describe."""
+    told = {name: str(value).strip("'\"") for name, value in default_resources.items()}  # texts may be quoted twice
     longest = told.get("longest_minutes")
     names = ("gpu_partition", "internet_partition", "gpu_type")
     return Cluster(**{name: told.get(name, "") for name in names}, longest_minutes=int(longest) if longest else None)
@@ -86,6 +92,10 @@ class StageResources:
         if self.cluster.internet_partition != SUBMIT_HOST:
             return []
         return [stage for stage in STAGES if needs_internet(self.config, stage)]
+
+    def has_jobs(self, stage: str) -> bool:
+        """Whether a run has jobs of a stage that takes GPUs; those of others are not told apart."""
+        return STAGES[stage].device == "cpu" or (stage in self._costs and self._costs[stage].jobs > 0)
 
     def hours(self, stage: str, gpus: int) -> float:
         """Return a time limit for the stage's longest job on so many GPUs: the estimate with its margin, in hours."""
