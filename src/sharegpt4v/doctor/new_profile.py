@@ -30,7 +30,7 @@ def profile_of(template: str, nodes: Sequence[Node]) -> str:
 
     GPU jobs go to the partition whose nodes have most GPUs, and of those to the one with most nodes; others to the
     default partition, or to one without GPUs where the default has some. Whether nodes reach the internet Slurm does
-    not know, so what needs it stays on the submit host.
+    not know, so what needs it stays on the submit host. The longest time is that of the GPU jobs' partition.
     """
     gpu_nodes = [node for node in nodes if node.gpus]
     if not gpu_nodes:
@@ -40,14 +40,12 @@ def profile_of(template: str, nodes: Sequence[Node]) -> str:
     best = max(gpu_nodes, key=lambda node: (node.gpus, size[node.partition], not node.default))
     with_gpus = {node.partition for node in gpu_nodes}
     cpu = min(nodes, key=lambda node: (node.partition in with_gpus, not node.default, -size[node.partition]))
-    chosen = [node for node in nodes if node.partition in (best.partition, cpu.partition)]
     of_type = _commonest_type(node for node in gpu_nodes if node.partition == best.partition)
-    limits = [node.minutes for node in chosen if node.minutes is not None]
     for key, value in {
         "slurm_partition": cpu.partition,
         "gpu_partition": best.partition,
         "gpu_type": of_type,
-        "longest_minutes": min(limits, default=None),
+        "longest_minutes": best.minutes,
     }.items():
         template = _with(template, key, value)
     return template
