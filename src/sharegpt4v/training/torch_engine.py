@@ -27,9 +27,9 @@ class TorchEngine:
         set_rates(self.optimiser.param_groups, factor)
         total = 0.0
         for batch, pixels in parts:
-            # For each forward by itself: within one context autocast keeps its copies of the weights, step after step.
+            # For each forward by itself, and without copies kept: no weight is used twice in one.
             in_half = self.recipe.precision == "bfloat16"
-            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=in_half):
+            with torch.autocast(self.model.device.type, torch.bfloat16, in_half, cache_enabled=False):
                 loss = loss_of(self.model, batch, pixels)
             loss.backward()
             total += loss.item()
