@@ -30,7 +30,7 @@ def models_of(width: int, layers: int, vocabulary: int) -> BaseModels:
 def llava_of(models: BaseModels) -> Any:
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-    def sizes(part: Any) -> dict[str, int]:
+    def sizes(part: Any) -> dict[str, Any]:
         return {
             "hidden_size": part.hidden_size, "num_hidden_layers": part.layers, "num_attention_heads": part.heads,
             "intermediate_size": part.mlp_size,

@@ -45,6 +45,17 @@ class Compute(Section):
         description="Keep the optimiser's state and master weights in the memory of the host, for GPUs that cannot "
         "hold them; steps are slower (paper: no).",
     )
+    attention: Literal["auto", "flash", "flex", "sdpa"] = Field(
+        default="auto",
+        description="How the language model attends in training: `flash` (the flash-attn package, GPUs, bfloat16; the "
+        "paper's code), `flex` (PyTorch's flex attention, GPUs), `sdpa` (PyTorch's, with a mask), or `auto`: the first "
+        "of these that runs on a GPU, and sdpa on a CPU. All give the same loss.",
+    )
+    optimiser: Literal["adamw", "adamw_8bit"] = Field(
+        default="adamw",
+        description="`adamw` (paper): its state takes 8 bytes per trained weight. `adamw_8bit`: 2 bytes, by "
+        "bitsandbytes, in one process; steps differ a little, so this does change what comes out.",
+    )
     wait_minutes: Positive = Field(
         default=60,
         description="Minutes that a process waits for the others before all of them give up; the first one tokenises "

@@ -17,6 +17,21 @@ from sharegpt4v.config.section import Count, CountOrNone, Fraction, Name, Positi
 Precision = Literal["float32", "bfloat16"]
 
 
+class Adapters(Section):
+    """LoRA: thin matrices that are trained beside each linear layer of the LLM. Defaults: LLaVA's finetune_lora.sh."""
+
+    rank: Count = Field(default=128, description="Width of the adapters (LLaVA's script: 128).")
+    alpha: Positive = Field(default=256, description="Adapters count alpha / rank (LLaVA's script: 256).")
+    dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="Share of an adapter's input that is dropped (LLaVA's script: 0.05)."
+    )
+    quantised: bool = Field(
+        default=False,
+        description="Whether the LLM's layers are kept in 4 bits (QLoRA, by bitsandbytes). The checkpoint has the "
+        "weights that these stand for, plus the adapters.",
+    )
+
+
 class Recipe(Section):
     """How one stage trains: what is trained, on rows of which form, how fast and how long."""
 
@@ -85,6 +100,12 @@ class Recipe(Section):
     )
     train_projector: bool = Field(default=True, description="Whether the projector is trained (paper: in every stage).")
     train_llm: bool = Field(default=True, description="Whether the language model is trained (paper §4.2, §4.3: yes).")
+    lora: Adapters | None = Field(
+        default=None,
+        description="Adapters that are trained in place of the LLM's weights, where `train_llm` says that it learns; "
+        "the checkpoint has them merged. LLaVA's script goes with a `learning_rate` of 2e-4 and a "
+        "`projector_learning_rate` of 2e-5. null: all weights of the LLM (paper).",
+    )
     tune_vit_from_layer: CountOrNone | None = Field(
         default=None,
         description="First block of the vision tower that is trained, from 0 (paper §4.2 and table 6: 12 of 24, the "

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from sharegpt4v.code_hash import names_in
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -217,6 +216,8 @@ def family_named(name: str) -> Family:
 
 def name_in(folder: Path) -> str:
     """Return the name of a checkpoint's family; `DEFAULT`, whose loader complains, where its config.json has none."""
+    from sharegpt4v.files import read_json  # needs more than torch and transformers, as a training step does not
+
     config = folder / "config.json"
     found = read_json(config) if config.is_file() else {}
     name = found.get("model_type", DEFAULT) if isinstance(found, dict) else DEFAULT

@@ -6,10 +6,11 @@ comes in, and once more for those of the weights, where these are trained.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sharegpt4v.config.base_models import BaseModels, Transformer, VisionTower
-from sharegpt4v.config.training import Recipe
+if TYPE_CHECKING:
+    from sharegpt4v.config.base_models import BaseModels, Transformer, VisionTower
+    from sharegpt4v.config.training import Recipe
 
 
 class Operations(NamedTuple):
@@ -111,6 +112,8 @@ def all_weights(models: BaseModels, size: str) -> int:
 
 def sizes_in(config: Any) -> tuple[VisionTower, Transformer, int, int]:
     """Return tower, language model, vocabulary and the projector's weights by the config of a loaded LLaVA."""
+    from sharegpt4v.config.base_models import Transformer, VisionTower
+
     vision, text = config.vision_config, config.text_config
     tower = VisionTower(**_sizes(vision), image_size=vision.image_size, patch_size=vision.patch_size)
     llm = Transformer(**_sizes(text))

@@ -9,6 +9,7 @@ import torch
 
 from sharegpt4v.models.family import family_of
 from sharegpt4v.models.templates import IGNORED
+from sharegpt4v.training.attention import one_row
 from sharegpt4v.training.packing import Batch
 
 Pixels = Mapping[str, torch.Tensor]
@@ -32,13 +33,14 @@ def loss_of(model: Any, batch: Batch, pixels: Pixels | None) -> torch.Tensor:
 
     The vocabulary is only scored at supervised positions: most of a row is image and prompt.
     """
+    batch = one_row(model, batch)
     if family := family_of(model):
         hidden = family.hidden(model, batch.ids, batch.positions, pixels)
     else:  # a language model alone
         hidden = model.model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False).last_hidden_state
-    hidden = hidden[:, :-1]
-    targets = batch.labels[:, 1:]
-    supervised = targets != IGNORED
-    logits = model.lm_head(hidden[supervised]).float()
-    losses = torch.nn.functional.cross_entropy(logits, targets[supervised], reduction="none")
-    return (losses * batch.weights[:, 1:][supervised]).sum()
+    # No row begins with a supervised label, so the token before one is of its row. Looked up once, for that waits for
+    # the GPU.
+    supervised = (batch.labels.flatten() != IGNORED).nonzero().flatten()
+    logits = model.lm_head(hidden.flatten(0, 1)[supervised - 1]).float()
+    losses = torch.nn.functional.cross_entropy(logits, batch.labels.flatten()[supervised], reduction="none")
+    return (losses * batch.weights.flatten()[supervised]).sum()

@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.models.family import family_of
-from sharegpt4v.training.zero import host_optimiser
 
 if TYPE_CHECKING:
-    from sharegpt4v.config.compute import Compute
     from sharegpt4v.config.training import Recipe
 
 
-def optimiser_for(model: torch.nn.Module, recipe: Recipe, compute: Compute) -> torch.optim.Optimizer:
-    """Return the optimiser of the trainable parameters of `model`."""
+Kind = Literal["adamw", "adamw_8bit"]
+
+
+def optimiser_for(
+    model: torch.nn.Module, recipe: Recipe, kind: Kind = "adamw", fused: bool | None = None, offload: bool = False
+) -> torch.optim.Optimizer:
+    """Return the optimiser of the trainable parameters of `model`: 8 bytes of state for each in float32, or 2.
+
+    `fused` steps all parameters in one kernel; None: on a GPU. With 8 bits, bitsandbytes keeps both moments in blocks
+    that share a scale, and those of tensors below 4,096 elements in float32. `UserError` when it is not installed. With
+    `offload` it is one that steps on the host.
+    """
     groups = parameter_groups(model, recipe)
     settings: dict[str, Any] = {"betas": (0.9, recipe.adam_beta2), "eps": 1e-8}
-    if compute.offload_optimiser:
+    if kind == "adamw_8bit":
+        optimiser: torch.optim.Optimizer = bitsandbytes("compute.optimiser is adamw_8bit").optim.AdamW8bit(
+            groups, **settings
+        )
+        return optimiser
+    if offload:
+        from sharegpt4v.training.zero import host_optimiser
+
         return host_optimiser(groups, **settings)
-    return torch.optim.AdamW(groups, **settings)
+    if fused is None:
+        fused = any(parameter.is_cuda for group in groups for parameter in group["params"])
+    return torch.optim.AdamW(groups, **settings, fused=fused or None)
+
+
+def bitsandbytes(why: str) -> Any:
+    """Return the library; a `UserError` that says `why` it is needed when it cannot be imported."""
+    try:
+        return importlib.import_module("bitsandbytes")
+    except ImportError as error:
+        said = f"{why}, and bitsandbytes cannot be imported ({one_line(error)}); install it or change that"
+        raise UserError(said) from None
+
+
+def check_moments(kinds: Collection[str], optimiser: torch.optim.Optimizer) -> None:
+    """Refuse moments, by their kinds, of the other kind of optimiser, which torch would take until the next step."""
+    of_8_bits, saved_8_bits = type(optimiser).__module__.startswith("bitsandbytes"), "exp_avg" not in kinds
+    if kinds and of_8_bits != saved_8_bits:
+        names = ("adamw_8bit", "adamw") if saved_8_bits else ("adamw", "adamw_8bit")
+        raise UserError("saved with compute.optimiser {}, not {}: set it back".format(*names))
 
 
 def parameter_groups(model: torch.nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -104,6 +104,13 @@ class Batch:
     images: list[Path]
     places: list[tuple[int, int, int]]
     lengths: list[int]
+
+    def as_one_row(self) -> Batch:
+        """Return the same with all rows laid out one after another; row ends are padding that sees only itself."""
+        flat = {name: getattr(self, name).reshape(1, -1) for name in ("ids", "labels", "positions", "weights")}
+        width = self.ids.shape[1]
+        places = [(0, row * width + start, row * width + end) for row, start, end in self.places]
+        return replace(self, **flat, places=places)
 
     def leave_out(self, broken: Set[Path], pad: int) -> int:
         """Make padding of the samples of the images in `broken`; return how many they are."""

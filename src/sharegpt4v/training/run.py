@@ -22,6 +22,7 @@ from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
 from sharegpt4v.lifetime import Stopped, end_on_signals
 from sharegpt4v.models.family import family_of
 from sharegpt4v.models.templates import Sample
+from sharegpt4v.training.adapters import seed_dropout
 from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.batching import Dealer, batches
 from sharegpt4v.training.engines import engine_for
@@ -109,6 +110,7 @@ def train(
     with Prefetch(dealt, batch_images, pad, compute.decoders, device) as parts:
         for step in range(first, steps):
             states.check()
+            seed_dropout(recipe, seed, step, ranks.rank)
             loss_here = engine.step(parts.step(), schedule(step))
             overdue = time.monotonic() - saved >= recipe.checkpoint_minutes * 60
             loss, due, stop, *counted = ranks.all_reduce_sum(loss_here, overdue, bool(asked), *astuple(parts.counted))

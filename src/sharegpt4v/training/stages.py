@@ -24,6 +24,7 @@ from sharegpt4v.config.base_models import Projector
 from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
 from sharegpt4v.config.tracking import Tracking
 from sharegpt4v.config.training import Recipe
+from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.folders import new_folder
 from sharegpt4v.images.usable import Usable, usable_images
@@ -32,6 +33,8 @@ from sharegpt4v.locking import WriterLock
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import DEFAULT, Family, Row, code_root, family_named, name_in
 from sharegpt4v.provenance import provenance
+from sharegpt4v.training.adapters import add_adapters, merge_adapters
+from sharegpt4v.training.attention import set_attention
 from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.launch import all_ranks
 from sharegpt4v.training.live import Live
@@ -41,6 +44,7 @@ from sharegpt4v.training.rows import read_rows, tokenise, with_visual_ids
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
 from sharegpt4v.training.start import load_start
+from sharegpt4v.training.zero import uses_deepspeed
 
 
 def train_here(
@@ -126,6 +130,11 @@ def train_stage(
 
         samples = Samples(ranks.broadcast_from_rank0(store), data)
         family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
+        if with_adapters := recipe.lora is not None and recipe.train_llm:
+            if uses_deepspeed(compute, ranks):
+                raise UserError(f"{stage_name}: lora is for one process without offload_optimiser; change compute")
+            add_adapters(model, family, recipe, seed)
+        set_attention(model, compute.attention, device, recipe.precision)
         if compute.recompute_activations:
             model.activation_checkpointing_enable()
         inputs = family.images_by(processor, model.config, recipe.image_aspect_ratio)
@@ -163,6 +172,8 @@ def train_stage(
             return
         if left_out := records.left_out():
             samples.rows["left_out"]["an image that broke after its source was fetched"] = left_out
+        if with_adapters:
+            merge_adapters(model)
         if recipe.precision == "bfloat16":
             model.to(torch.bfloat16)
         with new_folder(out) as folder:

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sharegpt4v.files import sync_folder, writing
+from sharegpt4v.training.optimiser import check_moments
 
 WEIGHT = "weight"
 WHOLE = "whole."
@@ -163,6 +164,7 @@ def restore(fragments: Sequence[Fragment], optimiser: torch.optim.Optimizer, par
                 kind = kind.removeprefix(WHOLE)
                 state[kind] = max(state.get(kind, value), value)
     owners = [owner for group in optimiser.param_groups for owner in group["params"]]
+    check_moments({kind for state in states.values() for kind in state}, optimiser)
     by_number = {number: states[owner] for number, owner in enumerate(owners) if states.get(owner)}
     optimiser.load_state_dict({"state": by_number, "param_groups": optimiser.state_dict()["param_groups"]})
 

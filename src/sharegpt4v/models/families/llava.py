@@ -101,7 +101,7 @@ class Llava(Family):
         set_trainable(model, llm, projector, vit_from_layer)
 
     def hidden(self, model: Any, ids: Tensor, positions: Tensor, images: Mapping[str, Tensor] | None) -> Tensor:
-        from sharegpt4v.models.building import embed
+        from sharegpt4v.models.embedding import embed
 
         embedded = embed(model.model, ids, images["pixel_values"] if images else None)
         hidden: Tensor = model.model(inputs_embeds=embedded, position_ids=positions, use_cache=False).last_hidden_state
