@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distributions, version
 
 from sharegpt4v import layout
+from sharegpt4v.config import Config
 from sharegpt4v.doctor.finding import Finding
 
 OPTIONAL = ("deepspeed", "flash-attn", "bitsandbytes")
 """Packages without which a model still runs: on one GPU, with another attention, with AdamW in 32 bits."""
 
 
-def version_findings() -> Iterator[Finding]:
+def version_findings(config: Config) -> Iterator[Finding]:
     """Yield a line each; the only one that can lack is a driver's GPU that this PyTorch does not see."""
     for package in OPTIONAL:
         yield Finding(package, _version(package) or "not installed")
@@ -32,7 +33,7 @@ def version_findings() -> Iterator[Finding]:
         yield Finding(f"GPU {device}", f"{found.name}, {found.total_memory / 1e9:.0f} GB")
     if not devices:
         yield Finding("GPU", "none here: models run on the CPU")
-    yield Finding("attention", _attention(bool(devices)))
+    yield Finding("attention", _attention(config.compute.attention, bool(devices)))
     yield Finding("NCCL", ".".join(map(str, torch.cuda.nccl.version())) if cuda else "none: for CUDA only")
 
 
@@ -62,8 +63,10 @@ def _driver() -> str | None:
     return told[0].strip() if told else None
 
 
-def _attention(gpus: bool) -> str:
-    """Say what trainings take where the config leaves it to the machine."""
+def _attention(asked: str, gpus: bool) -> str:
+    """Say what trainings take where `compute.attention` leaves it to the machine, or what it asks for."""
+    if asked != "auto":
+        return f"{asked}, as compute.attention says"
     if not gpus:
         return "sdpa, PyTorch's: no GPU"
     return "flash" if _version("flash-attn") else "flex, PyTorch's: flash-attn is not installed"

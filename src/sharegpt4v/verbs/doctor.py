@@ -52,7 +52,7 @@ def run(options: Namespace) -> None:
     lacking = 0
     for findings in (
         machine_findings(config, os.environ, slurm),
-        version_findings() if find_spec("torch") else (),
+        version_findings(config) if find_spec("torch") else (),
         model_findings(config, date.today()),
         cluster_findings(profile, config, options.slurm) if slurm else (),
     ):
