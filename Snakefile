@@ -32,10 +32,10 @@ from sharegpt4v.pipeline.targets import (
     scores,
     shards,
     tower_inputs,
-    training_resources,
     trainings,
     world,
 )
+from sharegpt4v.plan.resources import StageResources, cluster_of
 
 min_version("9.0")
 
@@ -50,6 +50,8 @@ run = read_config(
     workflow.config_settings.config,
     workflow.output_settings.dryrun,
 )
+
+resources_of = StageResources(run, cluster_of(workflow.resource_settings.default_resources))
 
 
 onstart:
@@ -79,6 +81,10 @@ localrules:
     metrics,
     tracking,
     all,
+
+
+# What needs the internet may run there too, if the nodes have none.
+workflow.localrules(*resources_of.local_rules())
 
 
 include: "workflow/rules/sources.smk"

@@ -83,8 +83,8 @@ def end_with_parent() -> None:
 
 
 def serve_parent() -> None:
-    """Make this process, a worker of a pool, end with its parent and not by signals of the terminal beside it."""
-    for number in (signal.SIGINT, signal.SIGHUP):
+    """Make this process, a worker of a pool, end with its parent and not by signals that are for all beside it."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     end_with_parent()
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +20,10 @@ import pytest
 
 from conftest import BIN, PROJECT, copy_of, ledger_lines, snakemake
 from sharegpt4v.errors import UserError
+from sharegpt4v.mini.endpoint import serve
+from sharegpt4v.mini.judge import grade
 from sharegpt4v.pipeline.slurm import retry_until_answered
+from sharegpt4v.plan.resources import SECONDS_TO_SAVE
 from sharegpt4v.training.saved_states import complete_states
 from slurm_cluster import Cluster, missing_programs, processes, running_cluster, wait_for
 from smoke_files import made
@@ -53,16 +57,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 class Run:
-    """`snakemake --profile slurm` in a folder."""
+    """`snakemake --profile slurm`, or of another profile, in a folder."""
 
-    def __init__(self, cluster: Cluster, folder: Path, target: str, *arguments: str, config: list[str]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        folder: Path,
+        target: str,
+        *arguments: str,
+        config: list[str],
+        profile: Path = Path("slurm"),
+    ) -> None:
         self.folder, self.cluster, self.said_in = folder, cluster, folder / "said.txt"
         command = snakemake(
             folder,
             target,
             *arguments,
             "--profile",
-            "slurm",
+            str(profile),
             "--jobs",
             "4",
             "--seconds-between-status-checks",
@@ -254,6 +266,32 @@ def test_a_job_that_can_never_start_is_told_and_not_waited_for(smoke: Path, clus
     assert cluster.jobs("rule_scores", "CANCELLED")
 
 
+def test_a_profile_that_doctor_writes_runs_and_what_asks_others_stays_on_the_submit_host(
+    smoke: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.ask("scontrol", "delete", "PartitionName=gpu")
+    cluster.ask("scontrol", "create", "PartitionName=accelerated", "Nodes=n[1-2]", "MaxTime=600", "State=UP")
+    profile = tmp_path / "profile"
+    command = [str(BIN / "s4v"), "doctor", "--config", "config/smoke.yaml", "--write-profile", str(profile), "--slurm"]
+    ended = subprocess.run(command, cwd=PROJECT, env=cluster.environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "job: 1 GPU in accelerated" in ended.stdout and "job: CPU in main" in ended.stdout
+    again = subprocess.run(command, cwd=PROJECT, env=cluster.environment, capture_output=True, text=True)
+    assert again.returncode == 1 and "exists; name another folder" in again.stderr
+
+    folder = copy_of(smoke, tmp_path / "run")
+    shutil.rmtree(folder / "results/judged/llava-7b")
+    shutil.rmtree(folder / "results/answers/llava-7b")
+    with serve(grade, model="mini-judge") as url:
+        scores = "results/scores/llava-7b/mm-vet.json"
+        run = Run(cluster, folder, scores, config=[f"judge={{base_url: '{url}'}}"], profile=profile)
+        run.end()
+    assert (folder / scores).exists() and any((folder / "results/judged/llava-7b").iterdir())
+    rows = cluster.ask("squeue", "--noheader", "--states=all", "--format=%P|%b|%l|%m|%k").splitlines()
+    assert "accelerated|gres:gpu:1|30:00|2501M|rule_answers_wildcards_llava-7b" in rows
+    assert not cluster.jobs("rule_judgements")
+
+
 def test_doctor_tries_every_kind_of_job_and_names_what_lacks(cluster: Cluster, tmp_path: Path) -> None:
     def doctor(*arguments: str, **environment: str) -> tuple[int, str]:
         command = [str(BIN / "s4v"), "doctor", "--config", "config/smoke.yaml", *arguments]
@@ -267,10 +305,11 @@ def test_doctor_tries_every_kind_of_job_and_names_what_lacks(cluster: Cluster, t
     assert code == 0 and "MISSING" not in told, told
     assert "job: CPU in main" in told and "job: 1 GPU in gpu" in told and "status command" in told
     profile = (PROJECT / "profiles/slurm/config.yaml").read_text()
-    (tmp_path / "config.yaml").write_text(profile.replace("slurm_partition: gpu", "slurm_partition: gpus"))
+    (tmp_path / "config.yaml").write_text(profile.replace("gpu_partition: gpu", "gpu_partition: gpus"))
     code, told = doctor("--profile", str(tmp_path))
     assert code == 1 and "put the right partition in the profile" in told
-    (tmp_path / "config.yaml").write_text(profile.replace("gpu:1", "gpu:8").replace("squeue\n", "sacct\n"))
+    changed = profile.replace("squeue\n", "sacct\n") + "set-resources:\n  finetuning:\n    gres: \"'gpu:8'\"\n"
+    (tmp_path / "config.yaml").write_text(changed)
     code, told = doctor("--profile", str(tmp_path))
     assert code == 1 and "0 nodes of partition gpu can take it" in told
     assert "set slurm-status-command: squeue" in told
@@ -283,7 +322,7 @@ from sharegpt4v.pipeline.start import prepare_environment
 prepare_environment()
 rule training:
     output: "weights.pt"
-    resources: mem_mb=2000, runtime=5, slurm_partition="main"
+    resources: mem_mb=2000, runtime=60, slurm_partition="main", slurm_extra="--signal=USR1@{seconds}"
     shell: "{command} 2>&1 | tee -i log.txt"
 """
 PROGRAM = """
@@ -293,12 +332,14 @@ run(Path("work"), Path("out"), stop_after=10**9, epochs=2000, pause=3)
 """
 
 
-def test_a_signal_before_the_time_limit_ends_a_job_with_its_state_saved(cluster: Cluster, tmp_path: Path) -> None:
-    """Slurm sends it to Snakemake and to the shell in the job too, as `--signal=USR1@300` does; they have to wait."""
+def test_slurm_warns_before_the_time_limit_and_a_job_ends_with_its_state_saved(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The signal goes to Snakemake and to the shell in the job too; they have to wait."""
     (tmp_path / "program.py").write_text(PROGRAM)
     paths = f"{PROJECT / 'tests/training'}:{PROJECT / 'src'}"
     command_line = f"PYTHONPATH={paths} {BIN / 'python'} {tmp_path / 'program.py'}"
-    (tmp_path / "Snakefile").write_text(TRAINING.format(command=command_line))
+    (tmp_path / "Snakefile").write_text(TRAINING.format(command=command_line, seconds=SECONDS_TO_SAVE))
     command = [str(BIN / "snakemake"), "--executor", "slurm", "--jobs", "1", "--directory", str(tmp_path)]
     environment = cluster.environment | {"PYTHONPATH": str(PROJECT / "src")}
     with open(tmp_path / "said.txt", "wb") as said:
@@ -307,9 +348,28 @@ def test_a_signal_before_the_time_limit_ends_a_job_with_its_state_saved(cluster:
     wait_for("the first steps", lambda: "step" in read(tmp_path / "log.txt"), 120)
     (job,) = cluster.jobs("rule_training", "RUNNING")
     assert not complete_states(tmp_path / "work/states")
-    cluster.ask("scancel", "--signal=USR1", job)
-    wait_for("the end of the job", lambda: cluster.jobs("rule_training", "COMPLETED", "FAILED"), 60)
+    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=3")  # less than the warning comes before
+    wait_for("the end of the job", lambda: cluster.jobs("rule_training", "COMPLETED", "FAILED"), 120)
     assert complete_states(tmp_path / "work/states"), read(tmp_path / "log.txt") + read(tmp_path / "said.txt")
+
+
+HANDLES = "import signal, sys, time; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(138)); print(1, flush=True)"
+OUTER = """
+import subprocess, sys
+from sharegpt4v.pipeline.slurm import pass_on_warnings
+pass_on_warnings()
+shell = "set -o pipefail; trap '' USR1; " + sys.argv[1] + " -c '" + sys.argv[2] + "; time.sleep(60)' | tee"
+sys.exit(subprocess.run(["bash", "-c", shell]).returncode)
+"""
+
+
+def test_a_warning_that_only_the_first_process_hears_reaches_the_one_that_handles_it() -> None:
+    """As where Slurm tracks the processes of a job by cgroups: it signals the first of a step alone."""
+    command = [sys.executable, "-c", OUTER, sys.executable, HANDLES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as outer:
+        assert outer.stdout and outer.stdout.readline() == "1\n"
+        outer.send_signal(signal.SIGUSR1)
+        assert outer.wait(30) == 138
 
 
 def read(path: Path) -> str:

@@ -11,8 +11,7 @@ rule tokenizer:
         layout.timing_of("tokenizer")
     priority: 100
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **resources_of("tokenizer"),
     params:
         **stage_params(run, "tokenizer"),
     shell:
@@ -30,6 +29,8 @@ rule language_model:
     benchmark:
         layout.timing_of("language_model", "{size}")
     priority: 90
+    resources:
+        **resources_of("language_model"),
     params:
         **stage_params(run, "language_model"),
     shell:
@@ -47,6 +48,8 @@ rule vision_tower:
     benchmark:
         layout.timing_of("vision_tower")
     priority: 95
+    resources:
+        **resources_of("vision_tower"),
     params:
         **stage_params(run, "vision_tower"),
     shell:
@@ -65,7 +68,7 @@ rule alignment:
         layout.timing_of("alignment", "{size}")
     priority: 80
     resources:
-        **training_resources(run),
+        **resources_of("alignment"),
     params:
         **stage_params(run, "alignment"),
     shell:
@@ -82,8 +85,7 @@ rule published_model:
         layout.timing_of("published_model", "{published}")
     priority: 90
     resources:
-        mem_mb=64000,
-        runtime=240,
+        **resources_of("published_model"),
     params:
         **stage_params(run, "published_model"),
     shell:

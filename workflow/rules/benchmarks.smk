@@ -13,6 +13,8 @@ rule answers:
     benchmark:
         layout.timing_of("answers", "{model}")
     priority: 40
+    resources:
+        **resources_of("answers"),
     params:
         **stage_params(run, "answers"),
     shell:
@@ -32,8 +34,7 @@ rule judgements:
         layout.timing_of("judgements", "{model}")
     priority: 35
     resources:
-        mem_mb=1000,
-        runtime=120,
+        **resources_of("judgements"),
     params:
         **stage_params(run, "judgements"),
     shell:
@@ -54,8 +55,7 @@ rule scores:
         layout.timing_of("scores", "{model}")
     priority: 30
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **resources_of("scores"),
     params:
         **stage_params(run, "scores"),
     shell:
@@ -75,8 +75,7 @@ rule submissions:
         layout.timing_of("submissions", "{model}")
     priority: 25
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **resources_of("submissions"),
     params:
         **stage_params(run, "submissions"),
     shell:

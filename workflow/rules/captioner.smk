@@ -14,7 +14,7 @@ rule captioner:
         layout.timing_of("captioner")
     priority: 75
     resources:
-        **training_resources(run),
+        **resources_of("captioner"),
     params:
         **stage_params(run, "captioner"),
     shell:

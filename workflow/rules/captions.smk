@@ -13,6 +13,8 @@ rule captions:
     benchmark:
         layout.timing_of("captions", "{shard}")
     priority: 70
+    resources:
+        **resources_of("captions"),
     params:
         **stage_params(run, "captions"),
     shell:
@@ -35,6 +37,8 @@ rule pretraining_corpus:
     benchmark:
         layout.timing_of("pretraining_corpus")
     priority: 70
+    resources:
+        **resources_of("pretraining_corpus"),
     params:
         **stage_params(run, "pretraining_corpus"),
     shell:

@@ -19,6 +19,8 @@ rule instruction_mix:
     benchmark:
         layout.timing_of("instruction_mix", "{corpus}")
     priority: 60
+    resources:
+        **resources_of("instruction_mix"),
     params:
         **stage_params(run, "instruction_mix"),
     shell:

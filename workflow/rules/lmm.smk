@@ -14,7 +14,7 @@ rule pretraining:
         layout.timing_of("pretraining", "{size}")
     priority: 60
     resources:
-        **training_resources(run),
+        **resources_of("pretraining"),
     params:
         **stage_params(run, "pretraining"),
     shell:
@@ -33,7 +33,7 @@ rule finetuning:
         layout.timing_of("finetuning", "{model}")
     priority: 50
     resources:
-        **training_resources(run),
+        **resources_of("finetuning"),
     params:
         **stage_params(run, "finetuning"),
     shell:

@@ -13,8 +13,7 @@ rule table:
     benchmark:
         layout.timing_of("table")
     resources:
-        mem_mb=500,
-        runtime=10,
+        **resources_of("table"),
     params:
         **stage_params(run, "table"),
     shell:
@@ -32,8 +31,7 @@ rule cells:
     benchmark:
         layout.timing_of("cells")
     resources:
-        mem_mb=500,
-        runtime=10,
+        **resources_of("cells"),
     params:
         **stage_params(run, "cells"),
     shell:
@@ -57,8 +55,7 @@ rule substitution:
     benchmark:
         layout.timing_of("substitution")
     resources:
-        mem_mb=500,
-        runtime=10,
+        **resources_of("substitution"),
     params:
         **stage_params(run, "substitution"),
     shell:
@@ -76,8 +73,7 @@ rule mixture:
     benchmark:
         layout.timing_of("mixture")
     resources:
-        mem_mb=500,
-        runtime=30,
+        **resources_of("mixture"),
     params:
         **stage_params(run, "mixture"),
     shell:
@@ -105,7 +101,7 @@ rule datasets:
         layout.timing_of("datasets")
     threads: STAGES["datasets"].processes
     resources:
-        runtime=30,
+        **resources_of("datasets"),
     params:
         **stage_params(run, "datasets"),
     shell:
@@ -128,8 +124,7 @@ rule figures:
     benchmark:
         layout.timing_of("figures", "{name}")
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **resources_of("figures"),
     params:
         **stage_params(run, "figures"),
     shell:
@@ -149,8 +144,7 @@ rule metrics:
     benchmark:
         layout.timing_of("metrics")
     resources:
-        mem_mb=500,
-        runtime=10,
+        **resources_of("metrics"),
     params:
         **stage_params(run, "metrics"),
     shell:

@@ -21,8 +21,7 @@ rule seed_captions:
         layout.timing_of("seed_captions")
     priority: 70
     resources:
-        mem_mb=1000,
-        runtime=2880,
+        **resources_of("seed_captions"),
     params:
         **stage_params(run, "seed_captions"),
     shell:

@@ -12,8 +12,7 @@ rule synthetic_world:
         layout.timing_of("synthetic_world")
     priority: 100
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **resources_of("synthetic_world"),
     params:
         **stage_params(run, "synthetic_world"),
     shell:
@@ -32,8 +31,7 @@ rule source:
         layout.timing_of("source", "{source}")
     priority: 100
     resources:
-        mem_mb=1000,
-        runtime=2880,
+        **resources_of("source"),
     params:
         **stage_params(run, "source"),
     shell:

@@ -14,7 +14,7 @@ rule tracking:
     benchmark:
         layout.timing_of("tracking")
     resources:
-        runtime=30,
+        **resources_of("tracking"),
     params:
         **stage_params(run, "tracking"),
     shell:

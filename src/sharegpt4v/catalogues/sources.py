@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -78,7 +79,12 @@ def read_catalogue(path: Path | str) -> dict[str, Source]:
 
     Anything out of order is a `UserError` with the file and the line.
     """
-    lines = read_text(path, "a catalogue of image sources").splitlines()
+    return dict(_parsed(read_text(path, "a catalogue of image sources"), path))
+
+
+@lru_cache
+def _parsed(text: str, path: Path | str) -> dict[str, Source]:
+    lines = text.splitlines()
     sources: dict[str, Source] = {}
     header_seen = False
     for number, line in enumerate(lines, start=1):

@@ -6,19 +6,19 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sharegpt4v.config import Config
 from sharegpt4v.doctor.finding import Finding
+from sharegpt4v.doctor.partitions import Node, usable_nodes
 from sharegpt4v.doctor.profile import Kind, kinds
 from sharegpt4v.errors import UserError
 from sharegpt4v.pipeline.slurm import ask
 from sharegpt4v.pipeline.stages import is_training
 
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
-USABLE = ("idle", "mix", "alloc", "comp", "plnd")  # as sinfo calls nodes that take jobs now or soon
 SECONDS_TO_START = 60
 SECONDS_TO_RUN = 10
 
@@ -38,8 +38,9 @@ def cluster_findings(profile: dict[str, Any], config: Config, with_jobs: bool) -
     if not up:
         return
     yield _status_command(profile)
+    nodes = usable_nodes()
     for kind in kinds(profile, config):
-        finding = _offered(kind, config)
+        finding = _offered(kind, nodes, config)
         yield finding
         if with_jobs and finding.remedy is None:
             yield _job(kind)
@@ -60,23 +61,23 @@ def _status_command(profile: dict[str, Any]) -> Finding:
     return Finding("status command", f"{command} answers")
 
 
-def _offered(kind: Kind, config: Config) -> Finding:
-    """Whether the partition has nodes up with as many GPUs, and the GPUs are as many as the processes that train."""
-    rows = [line.split() for line in ask("sinfo", "--noheader", "--Node", "--format=%R %G %t").splitlines()]
-    usable = [gres for partition, gres, state in rows if partition == kind.partition and state in USABLE]
-    able = [gres for gres in usable if _gpus_of(gres) >= kind.gpus]
+def _offered(kind: Kind, nodes: Sequence[Node], config: Config) -> Finding:
+    """Whether the partition has nodes that can take it, and the GPUs are as many as the processes that train."""
+    inside = [node for node in nodes if node.partition == kind.partition]
+    able = [node for node in inside if node.gpus >= kind.gpus and node.mem_mb >= kind.mem_mb]
     what, found = kind.name, f"{len(able)} nodes of partition {kind.partition or '(none)'} can take it"
     processes, training = config.compute.processes_per_node, [rule for rule in kind.rules if is_training(rule)]
     if len(able) < kind.nodes:
-        return Finding(what, found, f"expected {kind.nodes}: see `sinfo`, and put the right partition in the profile")
+        wanted = f"{kind.nodes} with {kind.gpus} GPUs and {kind.mem_mb / 1000:.0f} GB of memory"
+        return Finding(what, found, f"expected {wanted}: see `sinfo`, and put the right partition in the profile")
+    limit = able[0].minutes
+    if limit is not None and limit < kind.minutes:
+        remedy = f"its time limit is {limit} minutes, {kind.minutes} are asked for: set longest_minutes in the profile"
+        return Finding(what, found, remedy)
     if training and processes > 1 and kind.gpus not in (0, processes):
         remedy = f"compute.processes_per_node is {processes}: set gres of {', '.join(training)} to as many"
         return Finding(what, found, remedy)
     return Finding(what, found)
-
-
-def _gpus_of(gres: str) -> int:
-    return sum(int(count) for count in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))
 
 
 def _job(kind: Kind) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,22 @@ import yaml
 
 from sharegpt4v.config import Config
 from sharegpt4v.errors import UserError
-from sharegpt4v.pipeline.stages import is_training
+from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.plan.resources import StageResources, described_cluster
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a job asks Slurm for. `gpus` counts per node; `rules` are those that ask alike, empty for all the others."""
+    """What jobs ask Slurm for. `gpus` counts per node; `mem_mb` and `minutes` are the most that any of
+    its `rules` asks for."""
 
     partition: str
     account: str
     gres: str
     nodes: int
     mem_mb: int
-    rules: tuple[str, ...] = ()
+    minutes: int
+    rules: tuple[str, ...]
 
     @property
     def gpus(self) -> int:
@@ -57,18 +60,27 @@ def read_profile(path: Path) -> dict[str, Any]:
 
 
 def kinds(profile: dict[str, Any], config: Config) -> list[Kind]:
-    """Return the kinds of job of a profile, the CPU job first."""
-    default = profile.get("default-resources", {})
-    found: dict[Kind, list[str]] = {_kind(default, 1): []}
-    for rule, resources in profile.get("set-resources", {}).items():
-        nodes = config.compute.nodes if is_training(rule) else 1
-        found.setdefault(_kind(default | resources, nodes), []).append(rule)
-    return [Kind(**(vars(kind) | {"rules": tuple(rules)})) for kind, rules in found.items()]
+    """Return the kinds of job of a run by a profile, those on the submit host left out, the CPU job first."""
+    default, changed = profile.get("default-resources", {}), profile.get("set-resources", {})
+    resources = StageResources(config, described_cluster(default))
+    found: dict[tuple[Any, ...], Kind] = {}
+    for stage in STAGES:
+        if stage in resources.local_rules() or not resources.has_jobs(stage):
+            continue
+        kind = _kind(default | resources(stage) | changed.get(stage, {}), stage)
+        alike = (kind.partition, kind.account, kind.gres, kind.nodes)
+        if other := found.get(alike):
+            memory, minutes = max(kind.mem_mb, other.mem_mb), max(kind.minutes, other.minutes)
+            kind = replace(kind, mem_mb=memory, minutes=minutes, rules=(*other.rules, stage))
+        found[alike] = kind
+    return sorted(found.values(), key=lambda kind: kind.gpus > 0)
 
 
-def _kind(resources: dict[str, Any], nodes: int) -> Kind:
+def _kind(resources: dict[str, Any], rule: str) -> Kind:
     def text(name: str) -> str:
         return str(resources.get(name, "")).strip("'\"")  # Snakemake evaluates values, so texts are quoted twice
 
-    memory = text("mem_mb")
-    return Kind(text("slurm_partition"), text("slurm_account"), text("gres"), nodes, int(memory or 1000))
+    nodes, memory, minutes = (
+        int(text(name) or least) for name, least in (("nodes", 1), ("mem_mb", 1000), ("runtime", 1))
+    )
+    return Kind(text("slurm_partition"), text("slurm_account"), text("gres"), nodes, memory, minutes, (rule,))

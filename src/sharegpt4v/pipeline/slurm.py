@@ -1,4 +1,5 @@
-"""What a run under Slurm needs beside Snakemake's executor: answers in all cases, and no jobs of a run that is gone.
+"""What a run under Slurm needs beside Snakemake's executor: answers in all cases, no jobs of a run that is gone, and
+that a training hears of its time limit.
 
 The executor (2.8.0, pinned) forgets its jobs, and the run hangs, when one status query fails; it waits for ever for a
 job that Slurm no longer lists, or will never start; and it asks ever more seldom the longer nothing succeeds.
@@ -9,15 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+import psutil
 
 from sharegpt4v.errors import UserError
 
@@ -98,6 +104,32 @@ def _hopeless(waiting: Sequence[str], logger: Any) -> Iterator[str]:
                 yield job
     except UserError:  # the next poll asks again
         return
+
+
+def pass_on_warnings() -> None:
+    """Hand SIGUSR1, Slurm's warning before a time limit, on to the processes below this one that handle it.
+
+    Where Slurm tracks processes by cgroups it signals only the first one of a job step, which is Snakemake or torchrun;
+    elsewhere all of them, so that one may get it twice.
+    """
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for process in psutil.Process().children(recursive=True):
+            if _handles(process.pid, number):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, number)
+
+    signal.signal(signal.SIGUSR1, pass_on)
+
+
+def _handles(process: int, number: int) -> bool:
+    """Whether a process has a handler for a signal, by the mask that Linux shows of it."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:  # it has ended
+        return False
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
 
 
 def end_leftover_jobs(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,17 +18,23 @@ from sharegpt4v.files import read_json, write_json
 from sharegpt4v.job_record import FOLDER_VARIABLE
 from sharegpt4v.lifetime import end_others_with_this
 from sharegpt4v.pipeline.leftovers import end_leftovers, remove_leftovers
-from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking
+from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking, pass_on_warnings
+
+# Of all commands: Snakemake's own, and that a warning of Slurm's ends nothing that does not handle it, such as tee.
+SHELL_PREFIX = "set -euo pipefail; trap '' USR1; "
 
 
 def prepare_environment() -> None:
     """Let jobs find `s4v` where this Python is, leave a record, and run one thread each: they run side by side.
 
-    Under Slurm, also let the run tolerate what happens there. SIGUSR1, by which Slurm announces a time limit, goes to
-    all processes of a job; it is for the stage alone, and would end Snakemake and the shell around the stage.
+    Under Slurm, also let the run tolerate what happens there. SIGUSR1, by which Slurm announces a time limit, is for
+    the stage alone: it is handed on to it, and ends neither Snakemake nor the shell around the stage.
     """
+    from snakemake.shell import shell
+
+    shell.prefix(SHELL_PREFIX)
     with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        pass_on_warnings()
     keep_asking()
     end_others_with_this()
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -14,15 +14,6 @@ CAPTIONS = (layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS)  # whose statistics
 _TOKENIZER = str(layout.TOKENIZER / "tokenizer.json")
 
 
-def training_resources(config: Config) -> dict[str, Any]:
-    """Return what a rule that trains on several nodes asks Slurm for, so that its command can start one task on each.
-
-    Which partition, how many GPUs a node and how much memory is for the profile to say.
-    """
-    nodes = config.compute.nodes
-    return {"nodes": nodes, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"} if nodes > 1 else {}
-
-
 def evaluation_manifest(config: Config) -> list[str]:
     """Return the manifest of the source that brings the benchmarks; none where the user has put them in place."""
     found = layout.file_source(config, config.benchmarks.root)

@@ -21,13 +21,17 @@ from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage of `jobs` jobs costs; None where it is not known. `batch_usd` is by the Batch API."""
+    """What a stage of `jobs` jobs costs; None where it is not known. `batch_usd` is by the Batch API.
+
+    `longest_gpu_hours` are those of its longest job.
+    """
 
     jobs: int
     gpu_hours: float | None = 0.0
     usd: float | None = 0.0
     batch_usd: float | None = 0.0
     gigabytes: float | None = 0.0
+    longest_gpu_hours: float | None = 0.0
 
 
 class Estimate:
@@ -102,12 +106,12 @@ class Estimate:
         return weights * self.assumed["bytes_per_weight"] / 1e9
 
     def _training(self, stage: str, sizes: list[str], recipe: Recipe, rows: int, text: str) -> Cost:
-        hours = gigabytes = 0.0
+        hours, gigabytes = [0.0], 0.0
         for size in sizes:
             flops = self.family.training_flops(self.models, size, recipe, self.assumed[text]) * rows * recipe.epochs
-            hours += self._hours(flops, stage)
+            hours.append(self._hours(flops, stage))
             gigabytes += self._gigabytes(self.family.weights(self.models, size)) + self._state(size, recipe)
-        return Cost(len(sizes), hours, gigabytes=gigabytes)
+        return Cost(len(sizes), sum(hours), gigabytes=gigabytes, longest_gpu_hours=max(hours))
 
     def _alignment(self, sizes: list[str]) -> Cost:
         """The trainings of projectors; where one is published, its model is joined in no time worth a number."""
@@ -132,7 +136,8 @@ class Estimate:
     def _captions(self, images: int) -> Cost:
         hours = images * self._generated_hours(self.config.captioner.size, "caption_tokens")
         gigabytes = 2 * images * self.assumed["bytes_per_caption"] / 1e9  # the shards, and the corpus joined of them
-        return Cost(len(shards(self.config)), hours, gigabytes=gigabytes)
+        jobs = len(shards(self.config))
+        return Cost(jobs, hours, gigabytes=gigabytes, longest_gpu_hours=hours / jobs)
 
     def _generated_hours(self, size: str, reply: str) -> float:
         """Hours of one reply to an image."""
@@ -142,7 +147,7 @@ class Estimate:
         return self._hours(read, "reading") + self._hours(written, "writing")
 
     def _fine_tuning(self) -> Cost:
-        recipe, hours, gigabytes = self.config.finetuning, 0.0, 0.0
+        recipe, hours, gigabytes = self.config.finetuning, [0.0], 0.0
         unknown = False
         models = lineage.finetuned_models(self.config)
         for model in models:
@@ -151,9 +156,10 @@ class Estimate:
             if model.size is None:
                 continue
             flops = self.family.training_flops(self.models, model.size, recipe, self.assumed["instruction_tokens"])
-            hours += self._hours(flops * (rows or 0) * recipe.epochs, "finetuning")
+            hours.append(self._hours(flops * (rows or 0) * recipe.epochs, "finetuning"))
             gigabytes += self._gigabytes(self.family.weights(self.models, model.size)) + self._state(model.size, recipe)
-        return Cost(len(models), None if unknown else hours, gigabytes=gigabytes)
+        total, longest = (None, None) if unknown else (sum(hours), max(hours))
+        return Cost(len(models), total, gigabytes=gigabytes, longest_gpu_hours=longest)
 
     def mix_rows(self, model: TrainedModel) -> int | None:
         """Rows of a model's instruction mix, as published or drawn; None where nobody has said."""
@@ -170,9 +176,18 @@ class Estimate:
         mini, names = self.config.mini, self.config.benchmarks.names
         questions = [mini.questions_per_benchmark if mini else benchmark_named(name).questions for name in names]
         models = self.config.models
-        hours = sum(self._generated_hours(model.size, "answer_tokens") for model in models if model.size)
+        hours = [sum(questions) * self._generated_hours(one.size, "answer_tokens") for one in models if one.size]
         unknown = any(model.size is None for model in models)
-        return Cost(len(models), None if unknown else sum(questions) * hours)
+        total, longest = (None, None) if unknown else (sum(hours), max(hours))
+        return Cost(len(models), total, longest_gpu_hours=longest)
+
+    def judge_requests(self) -> int:
+        """Return how often the judge is asked about one model."""
+        mini, judge = self.config.mini, self.config.judge
+        return sum(
+            judge.runs(name) * (mini.questions_per_benchmark if mini else benchmark_named(name).questions)
+            for name in self.config.benchmarks.judged
+        )
 
     def _judge(self) -> Cost:
         prompt = reply = 0.0
