@@ -24,9 +24,6 @@ from sharegpt4v.training.ranks import Ranks
 from small_training import RECIPE, World, train, weights, world  # noqa: F401  (a fixture)
 from tiny_llava import write_llava
 
-pytest.importorskip("peft")
-pytest.importorskip("bitsandbytes")
-
 LORA: dict[str, Any] = {"rank": 4, "alpha": 8, "dropout": 0.1}
 QUANTISED = LORA | {"quantised": True}
 LLAVA = family_named("llava")

@@ -48,13 +48,11 @@ def test_fused_steps_as_plain_does(tmp_path: Path) -> None:
 
 
 def test_8_bits_step_nearly_as_plain_does(tmp_path: Path) -> None:
-    pytest.importorskip("bitsandbytes")
     assert way_apart(write_llava(tmp_path, width=64), kind="adamw_8bit") < 0.03
 
 
 def test_a_training_with_8_bits_resumes_to_the_same_bytes(world: World, tmp_path: Path) -> None:
     """Also of tensors that are large enough to be kept in 8 bits."""
-    pytest.importorskip("bitsandbytes")
     start = write_llava(tmp_path, width=64)
     engine: Any = engine_for(load_llava(start)[0], RECIPE, EIGHT_BITS, SINGLE_RANK)
     random = torch.Generator().manual_seed(0)

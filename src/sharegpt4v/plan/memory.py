@@ -23,7 +23,8 @@ from sharegpt4v.config.compute import Compute
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.models.llava_flops import all_weights, llm_weights, trained_blocks, trained_weights, visual_tokens
 
-MOMENTS, MASTER = 8, 4  # bytes per trained weight: two of AdamW's, and the float32 weight itself
+MOMENTS = {"adamw": 8, "adamw_8bit": 2}  # bytes per trained weight: two of AdamW's
+MASTER = 4  # bytes per trained weight: the float32 weight itself
 SNAPSHOT = 12  # bytes per trained weight: the state on its way to the disk, see `training.state.snapshot`
 SCORES = 16  # bytes per supervised token and word: scores in half and float32, their logarithms, their gradient
 ADAM_TEMPORARY = 8  # bytes per weight of the largest matrix, while it is stepped
@@ -103,7 +104,7 @@ def training_memory(models: BaseModels, size: str, recipe: Recipe, compute: Comp
     divided = compute.processes > 1 or compute.offload_optimiser
     half = recipe.precision == "bfloat16"
     kind = (BFLOAT16 if divided else AUTOCAST) if half else FLOAT32
-    weights, gradients, optimiser = kind.weight * total, 4 * trained, MOMENTS * trained
+    weights, gradients, optimiser = kind.weight * total, 4 * trained, MOMENTS[compute.optimiser] * trained
     host = LOADED * total * 2 + PROCESS * compute.processes_per_node + SNAPSHOT * trained / compute.nodes
     if divided:
         parts = compute.processes
@@ -112,7 +113,7 @@ def training_memory(models: BaseModels, size: str, recipe: Recipe, compute: Comp
             gradients = 4 * trained / parts
         else:
             gradients = 4 * trained / parts + kind.weight * min(BUCKET, trained)
-        optimiser = (MASTER + MOMENTS) * trained / parts
+        optimiser = (MASTER + MOMENTS["adamw"]) * trained / parts
     if compute.offload_optimiser:
         host += (optimiser + gradients) * compute.processes_per_node
         optimiser = 0.0

@@ -40,15 +40,16 @@ class DeepSpeedEngine:
 
     def step(self, parts: Iterable[Part], factor: float) -> float:
         set_rates(self.engine.optimizer.param_groups, factor)
-        total, left = 0.0, list(parts)
-        while left:
-            batch, pixels = left.pop(0)
-            self.engine.set_gradient_accumulation_boundary(not left)
+        losses, left = [], iter(parts)
+        part = next(left, None)
+        while part:
+            (batch, pixels), part = part, next(left, None)
+            self.engine.set_gradient_accumulation_boundary(part is None)
             loss = self.engine(batch, pixels)
             self.engine.backward(loss * self.ranks.count)  # DeepSpeed takes the mean of the gradients, not their sum
             self.engine.step()
-            total += loss.item()
-        return total
+            losses.append(loss.detach())
+        return float(sum(torch.stack(losses).tolist()))  # read once: reading waits for the GPU
 
     def fragments(self) -> list[Fragment]:
         return zero_fragments(self.model, self.engine.optimizer)

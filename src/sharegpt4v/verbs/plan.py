@@ -45,6 +45,7 @@ def run(options: Namespace) -> int:
     from sharegpt4v.files import read_json, write_text
     from sharegpt4v.pipeline.snakemake import changes_of, pending_stages
     from sharegpt4v.plan.estimate import Estimate
+    from sharegpt4v.plan.fitting import fitting_lines
     from sharegpt4v.plan.missing import missing
     from sharegpt4v.plan.page import costs_csv, plan_text
     from sharegpt4v.plan.spent import gigabytes_spent, hours_spent, usd_spent
@@ -73,5 +74,6 @@ def run(options: Namespace) -> int:
     if out := options.out or (layout.RESULTS / "costs.csv" if own else None):
         write_text(out, costs_csv(costs, spent))
     title = f"{config.name}, in {Path.cwd()}, on devices {options.device}"
-    print(plan_text(title, pending, costs, lacks, provided, seconds_per_job(timings)))
+    memory = fitting_lines(config, options.device, pending)
+    print(plan_text(title, pending, costs, lacks, provided, seconds_per_job(timings), memory))
     return 1 if any(one.stops for one in lacks) else 0
