@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from sharegpt4v.config.compute import SINGLE_PROCESS
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
 from sharegpt4v.lifetime import Stopped
@@ -18,6 +19,8 @@ from sharegpt4v.models.building import load_llava
 from sharegpt4v.models.family import family_named
 from sharegpt4v.training import run
 from sharegpt4v.training.adapters import add_adapters, merge_adapters, seed_dropout
+from sharegpt4v.training.engines import engine_for
+from sharegpt4v.training.ranks import Ranks
 from small_training import RECIPE, World, train, weights, world  # noqa: F401  (a fixture)
 from tiny_llava import write_llava
 
@@ -99,7 +102,7 @@ def test_a_stopped_training_ends_with_the_same_bytes(
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_a_missing_library_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_run_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = load_llava(write_llava(tmp_path))
     for library, lora, said in (
         ("bitsandbytes", QUANTISED, "lora.quantised is true, and bitsandbytes cannot be imported"),
@@ -109,3 +112,5 @@ def test_a_missing_library_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
             patch.setitem(sys.modules, library, None)
             with pytest.raises(UserError, match=said):
                 add_adapters(model, LLAVA, Recipe(**(RECIPE | {"lora": lora})), seed=0)
+    with pytest.raises(UserError, match="lora is for one process"):
+        engine_for(model, Recipe(**(RECIPE | {"lora": LORA})), SINGLE_PROCESS, Ranks(0, 2))

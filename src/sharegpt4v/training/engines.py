@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sharegpt4v.errors import UserError
 from sharegpt4v.training.deepspeed_engine import DeepSpeedEngine
 from sharegpt4v.training.engine import Engine
 from sharegpt4v.training.optimiser import optimiser_for
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
 def engine_for(model: Any, recipe: Recipe, compute: Compute, ranks: Ranks) -> Engine:
     """Return what trains `model` in place; a `UserError` if it cannot."""
-    divided = uses_deepspeed(compute, ranks)
-    if divided and compute.optimiser == "adamw_8bit":
-        raise UserError("compute.optimiser adamw_8bit is for one process without offload_optimiser; set it to adamw")
+    divided = uses_deepspeed(recipe, compute, ranks)
     optimiser = optimiser_for(model, recipe, compute.optimiser, offload=compute.offload_optimiser)
     if divided:
         return DeepSpeedEngine(model, optimiser, recipe, compute, ranks)

@@ -24,7 +24,6 @@ from sharegpt4v.config.base_models import Projector
 from sharegpt4v.config.compute import SINGLE_PROCESS, Compute
 from sharegpt4v.config.tracking import Tracking
 from sharegpt4v.config.training import Recipe
-from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.folders import new_folder
 from sharegpt4v.images.usable import Usable, usable_images
@@ -44,7 +43,6 @@ from sharegpt4v.training.rows import read_rows, tokenise, with_visual_ids
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
 from sharegpt4v.training.start import load_start
-from sharegpt4v.training.zero import uses_deepspeed
 
 
 def train_here(
@@ -131,8 +129,6 @@ def train_stage(
         samples = Samples(ranks.broadcast_from_rank0(store), data)
         family.set_trainable(model, recipe.train_llm, recipe.train_projector, recipe.tune_vit_from_layer)
         if with_adapters := recipe.lora is not None and recipe.train_llm:
-            if uses_deepspeed(compute, ranks):
-                raise UserError(f"{stage_name}: lora is for one process without offload_optimiser; change compute")
             add_adapters(model, family, recipe, seed)
         set_attention(model, compute.attention, device, recipe.precision)
         if compute.recompute_activations:

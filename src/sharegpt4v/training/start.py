@@ -27,7 +27,7 @@ def load_start(
     torch's engine takes them with float32 weights, DeepSpeed's with those of the recipe's precision: it makes the
     float32 ones itself, each process its part. Under ZeRO-3 so are the weights here.
     """
-    divided = uses_deepspeed(compute, ranks)
+    divided = uses_deepspeed(recipe, compute, ranks)
     with parts_of_models(recipe, compute, ranks):
         model, processor = family.load(folder, device)
     if divided and compute.zero_stage == 3:

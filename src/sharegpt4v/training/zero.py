@@ -23,9 +23,16 @@ if TYPE_CHECKING:
     from sharegpt4v.training.ranks import Ranks
 
 
-def uses_deepspeed(compute: Compute, ranks: Ranks) -> bool:
-    """Whether DeepSpeed takes the steps: for several processes, and for one whose optimiser's state is on the host."""
-    return ranks.count > 1 or compute.offload_optimiser
+def uses_deepspeed(recipe: Recipe, compute: Compute, ranks: Ranks) -> bool:
+    """Whether DeepSpeed takes the steps: for several processes, and for one whose optimiser's state is on the host.
+
+    A `UserError` for what is not divided so: adapters, and moments in 8 bits.
+    """
+    divided = ranks.count > 1 or compute.offload_optimiser
+    if divided and (recipe.lora or compute.optimiser == "adamw_8bit"):
+        what = "lora" if recipe.lora else "compute.optimiser adamw_8bit"
+        raise UserError(f"{what} is for one process with its optimiser on the device; change that, or compute")
+    return divided
 
 
 def settings_of(recipe: Recipe, compute: Compute) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def parts_of_models(recipe: Recipe, compute: Compute, ranks: Ranks) -> Iterator[
 
     The first process reads the checkpoint, weight by weight, and hands each out; nobody holds a whole model.
     """
-    if not uses_deepspeed(compute, ranks) or compute.zero_stage < 3:
+    if not uses_deepspeed(recipe, compute, ranks) or compute.zero_stage < 3:
         yield
         return
     join_alone(ranks)
