@@ -337,7 +337,7 @@ def test_slurm_warns_before_the_time_limit_and_a_job_ends_with_its_state_saved(
 ) -> None:
     """The signal goes to Snakemake and to the shell in the job too; they have to wait."""
     (tmp_path / "program.py").write_text(PROGRAM)
-    paths = f"{PROJECT / 'tests/training'}:{PROJECT / 'src'}"
+    paths = f"{PROJECT / 'tests'}:{PROJECT / 'tests/training'}:{PROJECT / 'src'}"
     command_line = f"PYTHONPATH={paths} {BIN / 'python'} {tmp_path / 'program.py'}"
     (tmp_path / "Snakefile").write_text(TRAINING.format(command=command_line, seconds=SECONDS_TO_SAVE))
     command = [str(BIN / "snakemake"), "--executor", "slurm", "--jobs", "1", "--directory", str(tmp_path)]
