@@ -16,7 +16,10 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.plan.resources import Cluster, StageResources
 
 CLUSTER = Cluster(gpu_partition="gpu", internet_partition="transfer", longest_minutes=2880)
-ASK_OTHERS: dict[str, Any] = {"teacher": {"base_url": "http://127.0.0.1:1/v1"}, "judge": {"base_url": "http://127.0.0.1:1/v1"}}
+ASK_OTHERS: dict[str, Any] = {
+    "teacher": {"base_url": "http://127.0.0.1:1/v1"},
+    "judge": {"base_url": "http://127.0.0.1:1/v1"},
+}
 
 
 def resources(preset: str, cluster: Cluster = CLUSTER, **changes: Any) -> StageResources:

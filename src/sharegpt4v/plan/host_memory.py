@@ -7,11 +7,12 @@ from sharegpt4v.config import Config
 from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.targets import expected_images
+from sharegpt4v.plan.memory import host_bytes
 from sharegpt4v.plan.published import gpus_of, published_bytes
 from sharegpt4v.plan.tables import read_assumptions
 
 PYTHON_BYTES, TORCH_BYTES = 10**9, 25 * 10**8  # of Snakemake in a job and a process of ours, without PyTorch and with
-READ, TRAINED = 3, 8  # bytes per weight: bfloat16 and what is copied of it; float32, as loaded and as trained
+READ = 3  # bytes per weight: bfloat16 and what is copied of it
 COPIES = 4  # of texts: as JSON, and as Python's objects
 OF_TEXTS = ("pretraining_corpus", "instruction_mix", "mixture", "datasets")  # stages that hold a corpus
 OF_MODELS = ("published_model", "language_model", "vision_tower", "alignment", "captions", "answers")
@@ -22,7 +23,7 @@ def host_memory(config: Config, stage: str) -> float:
     gpus = gpus_of(config, stage)
     texts = COPIES * _caption_bytes(config)
     if STAGES[stage].device == "training" and gpus:
-        return gpus * (TORCH_BYTES + TRAINED * _most_weights(config)) + texts
+        return host_bytes(_most_weights(config), _most_weights(config), config.compute) + texts
     if stage in OF_MODELS:
         return TORCH_BYTES + READ * _most_weights(config)
     return TORCH_BYTES + texts if stage in OF_TEXTS else PYTHON_BYTES

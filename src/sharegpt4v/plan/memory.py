@@ -24,13 +24,13 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.models.llava_flops import all_weights, llm_weights, trained_blocks, trained_weights, visual_tokens
 
 MOMENTS = {"adamw": 8, "adamw_8bit": 2}  # bytes per trained weight: two of AdamW's
-MASTER = 4  # bytes per trained weight: the float32 weight itself
+MASTER, GRADIENT = 4, 4  # bytes per trained weight: the float32 weight itself, and the gradients summed up
 SNAPSHOT = 12  # bytes per trained weight: the state on its way to the disk, see `training.state.snapshot`
 SCORES = 16  # bytes per supervised token and word: scores in half and float32, their logarithms, their gradient
 ADAM_TEMPORARY = 8  # bytes per weight of the largest matrix, while it is stepped
 LIVE = 10**9  # weights that ZeRO-3 keeps gathered at most (the released zero3.json)
 BUCKET = 2 * 5 * 10**8  # gradients of ZeRO-2 on their way to the others: two of DeepSpeed's buckets
-LOADED, PROCESS = 1.2, 2 * 10**9  # of a checkpoint's bytes per node, and bytes per process with its libraries
+LOADED, PROCESS = 1.2, 25 * 10**8  # of a checkpoint's bytes per node, and bytes per process with its libraries
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,26 @@ def training_memory(models: BaseModels, size: str, recipe: Recipe, compute: Comp
     divided = compute.processes > 1 or compute.offload_optimiser
     half = recipe.precision == "bfloat16"
     kind = (BFLOAT16 if divided else AUTOCAST) if half else FLOAT32
-    weights, gradients, optimiser = kind.weight * total, 4 * trained, MOMENTS[compute.optimiser] * trained
-    host = LOADED * total * 2 + PROCESS * compute.processes_per_node + SNAPSHOT * trained / compute.nodes
+    weights, gradients, optimiser = kind.weight * total, GRADIENT * trained, MOMENTS[compute.optimiser] * trained
     if divided:
         parts = compute.processes
         if compute.zero_stage == 3:
             weights = weights / parts + kind.weight * min(LIVE, total)
-            gradients = 4 * trained / parts
+            gradients = GRADIENT * trained / parts
         else:
-            gradients = 4 * trained / parts + kind.weight * min(BUCKET, trained)
+            gradients = GRADIENT * trained / parts + kind.weight * min(BUCKET, trained)
         optimiser = (MASTER + MOMENTS["adamw"]) * trained / parts
     if compute.offload_optimiser:
-        host += (optimiser + gradients) * compute.processes_per_node
         optimiser = 0.0
     earlier = 0.0 if one.alone and not divided else gradients  # DeepSpeed has room for all from the start
     activations = _activations(models, size, recipe, compute, one, kind, gradients, earlier)
-    return Memory(weights, gradients, optimiser, activations, host)
+    return Memory(weights, gradients, optimiser, activations, host_bytes(total, trained, compute))
+
+
+def host_bytes(total: float, trained: float, compute: Compute) -> float:
+    """Return the bytes of a node's memory for a model of `total` weights, `trained` ones among them."""
+    kept = SNAPSHOT + (GRADIENT + MASTER + MOMENTS["adamw"]) * compute.offload_optimiser
+    return LOADED * 2 * total + PROCESS * compute.processes_per_node + kept * trained / compute.nodes
 
 
 def _activations(
