@@ -15,8 +15,10 @@ from sharegpt4v.config.compute import SINGLE_PROCESS
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_json
 from sharegpt4v.models.building import load_llava
+from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.training.engines import engine_for
 from sharegpt4v.training.ranks import SINGLE_RANK
+from sharegpt4v.training.start import load_start
 from small_training import row
 from tiny_llava import write_llava, write_pictures
 
@@ -52,10 +54,11 @@ def test_a_model_is_the_same_however_deepspeed_divides_it(tmp_path: Path) -> Non
 
 
 def test_positions_are_exact_in_bfloat16(tmp_path: Path) -> None:
-    model, _ = load_llava(write_llava(tmp_path))
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    offloaded = SINGLE_PROCESS.model_copy(update={"offload_optimiser": True})
-    engine_for(model, Recipe(precision="bfloat16"), offloaded, SINGLE_RANK)
+    folder, recipe = write_llava(tmp_path), Recipe(precision="bfloat16")
+    before = {name: buffer.clone() for name, buffer in load_llava(folder)[0].named_buffers()}
+    offloaded = SINGLE_PROCESS.model_copy(update={"zero_stage": 2, "offload_optimiser": True})
+    model, _ = load_start(family_named(DEFAULT), folder, torch.device("cpu"), recipe, offloaded, SINGLE_RANK)
+    engine_for(model, recipe, offloaded, SINGLE_RANK)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     after = dict(model.named_buffers())
     assert any("inv_freq" in name for name in before)

@@ -33,4 +33,6 @@ def load_start(
     if divided and compute.zero_stage == 3:
         return model.to(device), processor
     half = divided and recipe.precision == "bfloat16"
-    return model.to(device, torch.bfloat16 if half else torch.float32), processor
+    for parameter in model.parameters():  # not the buffers: the frequencies of positions would be rounded
+        parameter.data = parameter.data.to(device, torch.bfloat16 if half else torch.float32)
+    return model.to(device), processor
