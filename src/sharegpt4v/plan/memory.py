@@ -29,7 +29,7 @@ SNAPSHOT = 12  # bytes per trained weight: the state on its way to the disk, see
 SCORES = 16  # bytes per supervised token and word: scores in half and float32, their logarithms, their gradient
 ADAM_TEMPORARY = 8  # bytes per weight of the largest matrix, while it is stepped
 LIVE = 10**9  # weights that ZeRO-3 keeps gathered at most (the released zero3.json)
-BUCKET = 2 * 5 * 10**8  # gradients of ZeRO-2 on their way to the others: two of DeepSpeed's buckets
+BUCKET = 2 * 5 * 10**8  # gradients on their way to other processes or the host: two of DeepSpeed's buckets
 LOADED, PROCESS = 1.2, 25 * 10**8  # of a checkpoint's bytes per node, and bytes per process with its libraries
 
 
@@ -116,6 +116,8 @@ def training_memory(models: BaseModels, size: str, recipe: Recipe, compute: Comp
         optimiser = (MASTER + MOMENTS["adamw"]) * trained / parts
     if compute.offload_optimiser:
         optimiser = 0.0
+        if compute.zero_stage == 3:  # gradients are summed up on the host too
+            gradients = kind.weight * min(BUCKET, trained)
     earlier = 0.0 if one.alone and not divided else gradients  # DeepSpeed has room for all from the start
     activations = _activations(models, size, recipe, compute, one, kind, gradients, earlier)
     return Memory(weights, gradients, optimiser, activations, host_bytes(total, trained, compute))
