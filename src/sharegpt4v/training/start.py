@@ -1,6 +1,19 @@
 """What a training begins with: a checkpoint, read once by each process straight to where its weights live.
 
-What a process holds of each parameter in a training, in bytes, of N processes (measured by `benchmarks/...`).
+What one of N processes holds of each parameter between the passes of a step, in bytes, on its device and the host:
+
+    engine                              frozen   trained, device   trained, host
+    torch (float32, or autocast)             4                16               0
+    DeepSpeed, bfloat16: ZeRO-2              2         2 + 16 / N               0
+    ZeRO-2, the optimiser on the host        2                 2          22 / N
+    ZeRO-3                               2 / N            18 / N               0
+    ZeRO-3, the optimiser on the host    2 / N             2 / N          20 / N
+
+A trained one has its weight, a gradient (4), AdamW's moments (8) and, by DeepSpeed, a float32 weight (4). On the host
+ZeRO-2 keeps a bfloat16 copy (2) and ZeRO-2 and ZeRO-3 a second gradient (4). While ZeRO-3 steps on the device, it
+copies the gradients of 10^9 parameters of a process's part at most (4 each). Buffers, gathered weights and autocast's
+copies come on top. Those of DeepSpeed were counted in two processes on a CPU, where device and host are one: which of
+them a tensor is on is read from DeepSpeed 0.19's source.
 """
 
 from __future__ import annotations
