@@ -43,7 +43,7 @@ def load_model(kind: Any, folder: Path, device: torch.device | None = None, dtyp
 
     The model is made without memory, and the weights are read one after another in the precision of their file and
     laid where they stay, as `dtype`; so no second copy is held, in the host's memory or the device's. Under ZeRO-3
-    (see `training.zero`) only the first process reads, and each keeps its part.
+    (see `training.zero`) only the first process reads, all files at once, and each keeps its part.
 
     `UserError` when it cannot be done, and when weights of the model are missing in the folder: transformers would
     draw them at random. Weights that the model has no place for are refused too, but under ZeRO-3, where transformers

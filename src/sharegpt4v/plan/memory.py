@@ -24,11 +24,12 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.models.llava_flops import all_weights, llm_weights, trained_blocks, trained_weights, visual_tokens
 
 MOMENTS = {"adamw": 8, "adamw_8bit": 2}  # bytes per trained weight: two of AdamW's
+OFFLOADED = {2: 22, 3: 20}  # bytes per trained weight on the host, with the optimiser: counted in DeepSpeed 0.19.8
 MASTER, GRADIENT = 4, 4  # bytes per trained weight: the float32 weight itself, and the gradients summed up
 SNAPSHOT = 12  # bytes per trained weight: the state on its way to the disk, see `training.state.snapshot`
 SCORES = 16  # bytes per supervised token and word: scores in half and float32, their logarithms, their gradient
 ADAM_TEMPORARY = 8  # bytes per weight of the largest matrix, while it is stepped
-LIVE = 10**9  # weights that ZeRO-3 keeps gathered at most (the released zero3.json)
+LIVE = 10**9  # weights that ZeRO-3 keeps gathered, and steps at a time, at most (the released zero3.json)
 BUCKET = 2 * 5 * 10**8  # gradients on their way to other processes or the host: two of DeepSpeed's buckets
 LOADED, PROCESS = 1.2, 25 * 10**8  # of a checkpoint's bytes per node, and bytes per process with its libraries
 
@@ -114,6 +115,8 @@ def training_memory(models: BaseModels, size: str, recipe: Recipe, compute: Comp
         else:
             gradients = GRADIENT * trained / parts + kind.weight * min(BUCKET, trained)
         optimiser = (MASTER + MOMENTS["adamw"]) * trained / parts
+        if compute.zero_stage == 3:  # its step copies the gradients of so many weights at a time
+            optimiser += GRADIENT * min(LIVE, trained / parts)
     if compute.offload_optimiser:
         optimiser = 0.0
         if compute.zero_stage == 3:  # gradients are summed up on the host too
@@ -125,7 +128,7 @@ def training_memory(models: BaseModels, size: str, recipe: Recipe, compute: Comp
 
 def host_bytes(total: float, trained: float, compute: Compute) -> float:
     """Return the bytes of a node's memory for a model of `total` weights, `trained` ones among them."""
-    kept = SNAPSHOT + (GRADIENT + MASTER + MOMENTS["adamw"]) * compute.offload_optimiser
+    kept = SNAPSHOT + OFFLOADED[compute.zero_stage] * compute.offload_optimiser
     return LOADED * 2 * total + PROCESS * compute.processes_per_node + kept * trained / compute.nodes
 
 

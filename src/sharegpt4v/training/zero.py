@@ -70,7 +70,7 @@ def bucket_sizes(hidden_size: int) -> dict[str, int]:
 def parts_of_models(recipe: Recipe, compute: Compute, ranks: Ranks) -> Iterator[None]:
     """Have transformers' `from_pretrained` leave each process with its part of every weight, under ZeRO-3.
 
-    The first process reads the checkpoint, weight by weight, and hands each out; nobody holds a whole model.
+    The first process reads the checkpoint and hands each weight out; the others hold no more than their parts.
     """
     if not uses_deepspeed(recipe, compute, ranks) or compute.zero_stage < 3:
         yield
