@@ -51,7 +51,9 @@ run = read_config(
     workflow.output_settings.dryrun,
 )
 
-resources_of = StageResources(run, cluster_of(workflow.resource_settings.default_resources))
+resources_of = StageResources(
+    run, cluster_of(workflow.resource_settings.default_resources)
+)
 
 
 onstart:

@@ -320,16 +320,17 @@ def test_llm_and_resampler_learn_and_a_stopped_training_goes_on(folder: Path, tm
 
 def stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
     """End a training in the step after the state of so many was saved, as a kill does."""
-    from sharegpt4v.training.torch_engine import TorchEngine
+    from sharegpt4v.training.saved_states import SavedStates
 
-    step = TorchEngine.step
+    check = SavedStates.check
 
-    def stopping(engine: TorchEngine, *arguments: Any) -> float:
-        taken = getattr(engine, "taken", 0)
+    def stopping(states: SavedStates) -> None:
+        taken = getattr(states, "taken", 0)
         if taken == steps:
-            engine.save(taken)
+            states.save(taken)
+            states.finish()
             raise KeyboardInterrupt
-        engine.taken = taken + 1  # type: ignore[attr-defined]
-        return step(engine, *arguments)
+        states.taken = taken + 1  # type: ignore[attr-defined]
+        check(states)
 
-    patch.setattr(TorchEngine, "step", stopping)
+    patch.setattr(SavedStates, "check", stopping)

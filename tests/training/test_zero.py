@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from resumable import fine_tune, launched, run
 from safetensors.torch import load_file
 
+from sharegpt4v.config.compute import SINGLE_PROCESS
+from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_json
+from sharegpt4v.models.building import load_llava
+from sharegpt4v.training.engines import engine_for
+from sharegpt4v.training.ranks import SINGLE_RANK
 from small_training import row
 from tiny_llava import write_llava, write_pictures
 
@@ -43,6 +49,17 @@ def test_a_model_is_the_same_however_deepspeed_divides_it(tmp_path: Path) -> Non
         found = load_file(tmp_path / name / "model.safetensors")
         assert found.keys() == expected.keys()
         assert max(float((found[key] - value).abs().max()) for key, value in expected.items()) < 2e-4, name
+
+
+def test_positions_are_exact_in_bfloat16(tmp_path: Path) -> None:
+    model, _ = load_llava(write_llava(tmp_path))
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    offloaded = SINGLE_PROCESS.model_copy(update={"offload_optimiser": True})
+    engine_for(model, Recipe(precision="bfloat16"), offloaded, SINGLE_RANK)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    after = dict(model.named_buffers())
+    assert any("inv_freq" in name for name in before)
+    assert all(after[name].equal(buffer) for name, buffer in before.items())
 
 
 def test_one_process_keeps_the_optimiser_on_the_host(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def expected(node: Schema) -> str:
     if "$ref" in node:
         return "a mapping of keys"
     if "enum" in node:
-        return "one of " + ", ".join(node["enum"])
+        return "one of " + ", ".join(map(str, node["enum"]))
     if node.get("format") == "path":
         return "a path"
     if node["type"] == "array":

@@ -71,9 +71,8 @@ def _trainings(config: Config) -> Iterator[tuple[str, str, Recipe, str]]:
         yield "captioner", config.captioner.size, config.captioner.recipe, "caption_tokens"
     for size in lineage.pretrained_sizes(config):
         yield "pretraining", size, config.pretraining, "caption_tokens"
-    for size in dict.fromkeys(model.size for model in lineage.finetuned_models(config) if not model.base):
-        if size:
-            yield "finetuning", size, config.finetuning, "instruction_tokens"
+    for size in dict.fromkeys(m.size for m in lineage.finetuned_models(config) if m.size and not m.base):
+        yield "finetuning", size, config.finetuning, "instruction_tokens"
 
 
 def _line(config: Config, stage: str, size: str, recipe: Recipe, text: str, device: str) -> str:

@@ -104,7 +104,8 @@ def training_memory(models: BaseModels, size: str, recipe: Recipe, compute: Comp
     divided = compute.processes > 1 or compute.offload_optimiser
     half = recipe.precision == "bfloat16"
     kind = (BFLOAT16 if divided else AUTOCAST) if half else FLOAT32
-    weights, gradients, optimiser = kind.weight * total, GRADIENT * trained, MOMENTS[compute.optimiser] * trained
+    weights: float = kind.weight * total
+    gradients, optimiser = GRADIENT * trained, MOMENTS[compute.optimiser] * trained
     if divided:
         parts = compute.processes
         if compute.zero_stage == 3:

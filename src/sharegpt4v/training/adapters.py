@@ -68,10 +68,11 @@ def merge_adapters(model: Any) -> None:
 
     for name, module in list(model.named_modules()):
         if isinstance(module, LoraLayer):
-            base: Any = module.get_base_layer()
+            layer: Any = module
+            base: Any = layer.get_base_layer()
             merged = torch.nn.Linear(base.in_features, base.out_features, base.bias is not None, "meta")
             with torch.no_grad():
-                added = module.get_delta_weight(NAME).float()
+                added = layer.get_delta_weight(NAME).float()
                 merged.weight = torch.nn.Parameter(_float_weight(base) + added)
                 if base.bias is not None:
                     merged.bias = torch.nn.Parameter(base.bias.float())
