@@ -53,7 +53,7 @@ def whole() -> dict[str, Any]:
     published = {"id": "some/model", "revision": "main"}
     for part in (config["base_models"]["vision_tower"], *config["base_models"]["llm"].values()):
         part["published"] = published
-    taken = published | {"family": "llava"}
+    taken = published | {"family": "llava", "most_pixels": 99_999}
     for llm in config["base_models"]["llm"].values():
         llm |= {"projector": published, "pretrained": taken}
     config["captioner"] |= {"published": taken, "base": taken}
@@ -61,6 +61,9 @@ def whole() -> dict[str, Any]:
     for recipe in ("alignment", "pretraining", "finetuning"):
         config[recipe] |= rates | {"tune_vit_from_layer": 1}
     config["captioner"]["recipe"] |= rates
+    lora = {"rank": 8, "alpha": 16, "dropout": 0.1, "quantised": False}
+    for recipe in (config["alignment"], config["captioner"]["recipe"], config["pretraining"], config["finetuning"]):
+        recipe["lora"] = lora
     config["compute"]["rows_at_once"] = 1
     for model in config["models"]:
         model["paper"] = model["paper"] or "none"

@@ -198,7 +198,7 @@ def test_a_stage_resumes_and_its_checkpoint_loads_without_us(
                 raise KeyboardInterrupt
             return loss_of(model, batch, pixels)
 
-        patch.setattr("sharegpt4v.training.torch_engine.loss_of", killed)
+        patch.setattr("sharegpt4v.training.step.loss_of", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "cut", tmp_path / "work-cut")
     assert not (tmp_path / "cut").exists() and any((tmp_path / "work-cut").glob("*/samples"))

@@ -81,7 +81,7 @@ def test_a_training_is_shown_while_it_runs_and_once_when_it_was_killed(
     try:
         eventually(lambda: len(steps(store)) > 10, "no rows in MLflow")
         assert killed.poll() is None and the_run(store).info.status == "RUNNING"
-        eventually(lambda: list(tmp_path.glob("work/*/state.pt")), "no state")
+        eventually(lambda: list(tmp_path.glob("work/*/states/step-*/rank-0-of-1.safetensors")), "no state")
     finally:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
