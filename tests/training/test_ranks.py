@@ -95,7 +95,7 @@ def test_two_processes_make_the_model_of_one_even_when_killed(smoke: Path, tmp_p
         launcher = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=said, stderr=said)
     try:
         end = time.monotonic() + 120
-        while not any(map(complete_states, states := list(folder.glob(".work/finetuning/*/states")))):
+        while not any(map(complete_states, states := list(folder.glob(".work/finetuning/*/*/states")))):
             assert launcher.poll() is None and time.monotonic() < end, (tmp_path / "said.txt").read_text()
             time.sleep(0.01)
         ranks = children(launcher.pid)
