@@ -212,7 +212,8 @@ def test_two_nodes_train_one_model_and_go_on_when_one_dies(smoke: Path, cluster:
     shutil.rmtree(out)
     config = ["compute={nodes: 2, wait_minutes: 2}", *AT_EVERY_STEP]
     run = Run(cluster, folder, str(out.relative_to(folder) / "model.safetensors"), config=config)
-    run.until("a state of both processes", lambda: any(map(complete_states, folder.glob(".work/finetuning/*/*/states"))))
+    states = ".work/finetuning/*/*/states"
+    run.until("a state of both processes", lambda: any(map(complete_states, folder.glob(states))))
     (record,) = folder.glob(".work/finetuning/**/speeds.jsonl")
     ranks = run.freeze("finetuning")
     assert len(ranks) == 2
