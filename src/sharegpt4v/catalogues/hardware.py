@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharegpt4v.errors import UserError
-from sharegpt4v.project import PROJECT
+from sharegpt4v.catalogues.rows import read_rows
 
-CATALOGUE = PROJECT / "config" / "hardware.tsv"
+HARDWARE = Path("config/hardware.tsv")
 
 
 @dataclass(frozen=True)
@@ -23,17 +21,13 @@ class Device:
 
 
 @functools.cache
-def read_hardware(path: Path = CATALOGUE) -> dict[str, Device]:
+def read_hardware() -> dict[str, Device]:
     """Return the devices by name; a table that is not there is a `UserError`."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected the table of devices") from None
     return {
         row["name"]: Device(
             float(row["bfloat16_tflops"]) * 1e12, float(row["memory_gb"]) * 1e9, tuple(row["cuda_names"].split("; "))
         )
-        for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        for row in read_rows(HARDWARE)
     }
 
 

@@ -8,11 +8,11 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sharegpt4v.catalogues.rows import read_rows
 from sharegpt4v.config import Config
 from sharegpt4v.doctor.finding import Finding
 from sharegpt4v.errors import UserError
 from sharegpt4v.pipeline.start import endpoints
-from sharegpt4v.plan.tables import read_rows
 
 TABLE = Path("config/retired_models.tsv")
 SCORES = "; scores by another judge are not comparable with the published ones"

@@ -63,9 +63,10 @@ def kinds(profile: dict[str, Any], config: Config) -> list[Kind]:
     """Return the kinds of job of a run by a profile, those on the submit host left out, the CPU job first."""
     default, changed = profile.get("default-resources", {}), profile.get("set-resources", {})
     resources = StageResources(config, described_cluster(default))
+    local = resources.local_rules()
     found: dict[tuple[Any, ...], Kind] = {}
     for stage in STAGES:
-        if stage in resources.local_rules() or not resources.has_jobs(stage):
+        if stage in local or not resources.has_jobs(stage):
             continue
         kind = _kind(default | resources(stage) | changed.get(stage, {}), stage)
         alike = (kind.partition, kind.account, kind.gres, kind.nodes)

@@ -7,11 +7,11 @@ from sharegpt4v.config import Config
 from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.targets import expected_images
-from sharegpt4v.plan.memory import host_bytes
+from sharegpt4v.plan.memory import PROCESS, host_bytes
 from sharegpt4v.plan.published import gpus_of, published_bytes
 from sharegpt4v.plan.tables import read_assumptions
 
-PYTHON_BYTES, TORCH_BYTES = 10**9, 25 * 10**8  # of Snakemake in a job and a process of ours, without PyTorch and with
+PYTHON_BYTES = 10**9  # of Snakemake in a job and a process of ours without PyTorch; with it see `PROCESS`
 READ = 3  # bytes per weight: bfloat16 and what is copied of it
 COPIES = 4  # of texts: as JSON, and as Python's objects
 OF_TEXTS = ("pretraining_corpus", "instruction_mix", "mixture", "datasets")  # stages that hold a corpus
@@ -25,8 +25,8 @@ def host_memory(config: Config, stage: str) -> float:
     if STAGES[stage].device == "training" and gpus:
         return host_bytes(_most_weights(config), _most_weights(config), config.compute) + texts
     if stage in OF_MODELS:
-        return TORCH_BYTES + READ * _most_weights(config)
-    return TORCH_BYTES + texts if stage in OF_TEXTS else PYTHON_BYTES
+        return PROCESS + READ * _most_weights(config)
+    return PROCESS + texts if stage in OF_TEXTS else PYTHON_BYTES
 
 
 def _caption_bytes(config: Config) -> float:

@@ -109,14 +109,13 @@ def training_memory(models: BaseModels, size: str, recipe: Recipe, compute: Comp
     gradients, optimiser = GRADIENT * trained, MOMENTS[compute.optimiser] * trained
     if divided:
         parts = compute.processes
-        if compute.zero_stage == 3:
-            weights = weights / parts + kind.weight * min(LIVE, total)
-            gradients = GRADIENT * trained / parts
-        else:
-            gradients = GRADIENT * trained / parts + kind.weight * min(BUCKET, trained)
+        gradients = GRADIENT * trained / parts
         optimiser = (MASTER + MOMENTS["adamw"]) * trained / parts
         if compute.zero_stage == 3:  # its step copies the gradients of so many weights at a time
+            weights = weights / parts + kind.weight * min(LIVE, total)
             optimiser += GRADIENT * min(LIVE, trained / parts)
+        else:
+            gradients += kind.weight * min(BUCKET, trained)
     if compute.offload_optimiser:
         optimiser = 0.0
         if compute.zero_stage == 3:  # gradients are summed up on the host too

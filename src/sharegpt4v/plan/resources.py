@@ -13,6 +13,7 @@ from typing import Any
 
 from sharegpt4v.config import Config
 from sharegpt4v.config.endpoint import Endpoint
+from sharegpt4v.lifetime import SECONDS_TO_SAVE
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.plan.estimate import Estimate
 from sharegpt4v.plan.host_memory import host_memory
@@ -21,8 +22,6 @@ from sharegpt4v.plan.published import downloaded_bytes, gpus_of, needs_internet
 DEVICE = "A100-80G"
 SUBMIT_HOST = "submit_host"
 """In the profile's `internet_partition`: not in the queue, but where Snakemake runs."""
-SECONDS_TO_SAVE = 300
-"""Before a time limit, Slurm sends SIGUSR1 to a training, which saves its state."""
 SHORTEST, ROUNDED = 30, 10  # minutes
 CPUS_PER_GPU = 4  # they decode the images ahead of the GPU
 
@@ -82,7 +81,7 @@ class StageResources:
         if gpus:
             found["gres"] = ":".join(filter(None, ["gpu", cluster.gpu_type, str(gpus)]))
         if training:
-            found["slurm_extra"] = f"--signal=USR1@{SECONDS_TO_SAVE}"
+            found["slurm_extra"] = f"--signal=USR1@{round(SECONDS_TO_SAVE)}"  # it saves its state
         if nodes > 1:  # one task on each, which the command starts itself
             found |= {"nodes": nodes, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
         return found

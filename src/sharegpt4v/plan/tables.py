@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharegpt4v import layout
-from sharegpt4v.catalogues.hardware import read_hardware
+from sharegpt4v.catalogues.hardware import HARDWARE, read_hardware
+from sharegpt4v.catalogues.rows import read_rows
 from sharegpt4v.errors import UserError
 
-HARDWARE = Path("config/hardware.tsv")
 PRICES = Path("config/prices.tsv")
 ASSUMPTIONS = Path("config/assumptions.tsv")
 
@@ -63,13 +61,3 @@ def peak_flops(device: str) -> float:
 def read_assumptions() -> dict[str, float]:
     """Return every assumed number by its name."""
     return {row["name"]: float(row["value"]) for row in read_rows(ASSUMPTIONS)}
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table that comes with the project; lines that begin with # are remarks."""
-    file = layout.of_project(path)
-    try:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; expected a table that comes with the project") from None
-    return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))

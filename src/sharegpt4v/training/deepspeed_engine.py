@@ -17,6 +17,7 @@ from sharegpt4v.training.loss import Loss
 from sharegpt4v.training.optimiser import set_rates
 from sharegpt4v.training.ranks import Ranks
 from sharegpt4v.training.state import Fragment
+from sharegpt4v.training.step import total_of
 from sharegpt4v.training.zero import bucket_sizes, import_deepspeed, join_alone, make_whole, settings_of
 from sharegpt4v.training.zero_state import restoring_zero, zero_fragments
 
@@ -49,7 +50,7 @@ class DeepSpeedEngine:
             self.engine.backward(loss * self.ranks.count)  # DeepSpeed takes the mean of the gradients, not their sum
             self.engine.step()
             losses.append(loss.detach())
-        return float(sum(torch.stack(losses).tolist()))  # read once: reading waits for the GPU
+        return total_of(losses)
 
     def fragments(self) -> list[Fragment]:
         return zero_fragments(self.model, self.engine.optimizer)

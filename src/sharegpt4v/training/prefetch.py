@@ -2,7 +2,7 @@
 
 Threads do it, not processes: Pillow and NumPy decode, resize and normalise without Python's lock, so threads are as
 fast (benchmarks/input_pipeline.py measures both), start at once, and end with the training whatever ends it. The order
-of parts is fixed, so what is learned does not depend on which image was decoded first.
+of parts is fixed, so the trained weights do not depend on which image was decoded first.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class Prefetch:
         start = partial(torch.cuda.set_device, device) if self._on_gpu else None
         self._pool = ThreadPoolExecutor(decoders, "decoder", start)
         self._ahead: deque[tuple[Batch, Future[Decoded], bool]] = deque()
-        self._told: set[Path] = set()
+        self._reported: set[Path] = set()
         self.counted = Counted()
         """What the parts of the current step held, as far as they were taken."""
 
     def step(self) -> Iterator[Part]:
-        """Yield the parts of the next step, in their order. A broken image is a `UserError`, or is told once."""
+        """Yield the parts of the next step, in their order. A broken image is a `UserError`, or is reported once."""
         self.counted, last = Counted(), False
         while not last:
             start = time.monotonic()
@@ -70,7 +70,7 @@ class Prefetch:
         batch, decoding, last = self._ahead.popleft()
         self._submit()  # one more, to be decoded while this one is learned from
         pixels, broken = decoding.result()
-        self._tell(broken)
+        self._report(broken)
         self.counted.add(batch, batch.leave_out(broken.keys(), self._pad))
         pixels = pixels and {name: self._moved(tensor) for name, tensor in pixels.items()}
         values: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
@@ -97,10 +97,10 @@ class Prefetch:
         """Start the copy to the device; a page-locked tensor is copied while the GPU computes."""
         return tensor.to(self._device, non_blocking=True)
 
-    def _tell(self, broken: Mapping[Path, str]) -> None:
+    def _report(self, broken: Mapping[Path, str]) -> None:
         for path, why in broken.items():
-            if path not in self._told:
-                self._told.add(path)
+            if path not in self._reported:
+                self._reported.add(path)
                 print(f"{why}; its rows are left out", file=sys.stderr)
 
     def __enter__(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,4 +39,9 @@ def take_step(
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return float(sum(torch.stack(losses).tolist()))  # read once: reading waits for the GPU
+    return total_of(losses)
+
+
+def total_of(losses: Sequence[torch.Tensor]) -> float:
+    """Add up the losses of a step's parts. They are read once, for reading waits for the GPU."""
+    return float(sum(torch.stack(list(losses)).tolist()))
