@@ -20,10 +20,10 @@ import pytest
 
 from conftest import BIN, PROJECT, copy_of, ledger_lines, snakemake
 from sharegpt4v.errors import UserError
+from sharegpt4v.lifetime import SECONDS_TO_SAVE
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.mini.judge import grade
 from sharegpt4v.pipeline.slurm import retry_until_answered
-from sharegpt4v.plan.resources import SECONDS_TO_SAVE
 from sharegpt4v.training.saved_states import complete_states
 from slurm_cluster import Cluster, missing_programs, processes, running_cluster, wait_for
 from smoke_files import made
