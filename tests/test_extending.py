@@ -20,7 +20,7 @@ from conftest import BIN, ENVIRONMENT, PROJECT, run
 from sharegpt4v.captions.rows import read_instruction
 from sharegpt4v.config import load
 from sharegpt4v.images.manifest import read_manifest
-from tiny_llava import write_llava, write_pictures, write_tower_and_llm
+from tiny_llava import build_llava, write_llava, write_pictures, write_tower_and_llm
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_family_of_models_is_a_file(project: Path) -> None:
     from transformers import VipLlavaConfig, VipLlavaForConditionalGeneration
 
     from sharegpt4v.images.loading import open_rgb
-    from sharegpt4v.models.building import build_llava, image_token_count
+    from sharegpt4v.models.building import image_token_count
     from sharegpt4v.models.pixels import to_pixels
     from sharegpt4v.models.templates import SYSTEM, prompt_ids
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -49,11 +51,21 @@ def write_tower_and_llm(folder: Path, tied: bool = False, width: int = 32) -> tu
     return folder / "tower", folder / "llm"
 
 
+def build_llava(tower: Path, llm: Path, seed: int, projector: Projector = "mlp2x_gelu") -> tuple[Any, Any]:
+    """Return the two joined by a projector drawn from `seed`, as (model, processor)."""
+    from sharegpt4v.models.building import load_llava
+    from sharegpt4v.models.joining import draw_projector, join_llava
+
+    with tempfile.TemporaryDirectory() as folder:
+        join_llava(tower, llm, draw_projector(tower, llm, projector, seed), Path(folder))
+        return load_llava(Path(folder))
+
+
 def write_llava(
     folder: Path, image_aspect_ratio: str = "square", projector: Projector = "mlp2x_gelu", width: int = 32
 ) -> Path:
     """Write a LLaVA with random weights, for images made square that way; return its folder."""
-    from sharegpt4v.models.building import build_llava, processor_for
+    from sharegpt4v.models.building import processor_for
     from sharegpt4v.models.saving import save_llava
 
     model, processor = build_llava(*write_tower_and_llm(folder, width=width), 1, projector)

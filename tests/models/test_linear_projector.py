@@ -12,9 +12,9 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.models.building import build_llava, load_llava
+from sharegpt4v.models.building import load_llava
 from sharegpt4v.models.linear_projector import as_gelu, as_one_layer, as_two_layers, export_for_vllm
-from tiny_llava import write_llava, write_pictures, write_tower_and_llm
+from tiny_llava import build_llava, write_llava, write_pictures, write_tower_and_llm
 
 PRECISIONS = [torch.float32, torch.bfloat16, torch.float16]
 
@@ -36,7 +36,7 @@ def test_the_seed_draws_the_layer_and_nothing_else_differs(tmp_path: Path) -> No
     differing = {
         name for name, weights in linear.state_dict().items() if not torch.equal(weights, other.state_dict()[name])
     }
-    assert differing == {"model.multi_modal_projector.linear_2.weight"}
+    assert differing == {f"model.multi_modal_projector.linear_2.{part}" for part in ("weight", "bias")}
     assert not torch.equal(build_llava(*parts, 2, "linear")[0].model.multi_modal_projector.linear_1.weight,
                            linear.model.multi_modal_projector.linear_1.weight)  # fmt: skip
     assert (linear.config.projector_hidden_act, other.config.projector_hidden_act) == ("linear", "gelu")

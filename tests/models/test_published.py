@@ -15,11 +15,11 @@ from transformers import (
 
 from published_models import llm_of, tower_of, vicuna  # noqa: F401  (a fixture)
 from sharegpt4v.errors import UserError
-from sharegpt4v.models.building import build_llava, load_llava
+from sharegpt4v.models.building import load_llava
 from sharegpt4v.models.published import import_llm, import_vision_tower
 from sharegpt4v.models.saving import save_llava
 from sharegpt4v.models.templates import IMAGE, encode, prompt_text, v1_text
-from tiny_llava import SIZE, write_tower_and_llm
+from tiny_llava import SIZE, build_llava, write_tower_and_llm
 
 TURNS = [{"from": "human", "value": f"{IMAGE}\nWhat is it?"}, {"from": "gpt", "value": "A red circle."}]
 

@@ -16,10 +16,10 @@ from safetensors import safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from sharegpt4v.images.loading import to_rgb
-from sharegpt4v.models.building import build_llava, load_llava, processor_for
+from sharegpt4v.models.building import load_llava, processor_for
 from sharegpt4v.models.pixels import to_pixels
 from sharegpt4v.models.saving import save_llava
-from tiny_llava import write_tower_and_llm
+from tiny_llava import build_llava, write_tower_and_llm
 
 LLAVA_HF = re.compile(
     r"vision_tower\.vision_model\.(embeddings|pre_layrnorm|encoder\.layers\.\d+|post_layernorm)\."

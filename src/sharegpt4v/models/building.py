@@ -1,61 +1,15 @@
-"""Building an LMM from a vision tower and a language model, and choosing what learns (paper sections 4.1 to 4.3)."""
+"""A LLaVA as it is loaded, what is done to its images, and choosing what learns (paper sections 4.1 to 4.3)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from sharegpt4v.models.linear_projector import ACTIVATION, as_two_layers, is_linear
+from sharegpt4v.models.linear_projector import is_linear
 from sharegpt4v.models.loading import load_model, load_part, precision_on
 from sharegpt4v.models.pixels import MEAN, STD
-from sharegpt4v.models.templates import IMAGE
-
-if TYPE_CHECKING:
-    from sharegpt4v.config.base_models import Projector
-
-
-def build_llava(tower: Path, llm: Path, seed: int, projector: Projector = "mlp2x_gelu") -> tuple[Any, Any]:
-    """Join a CLIP folder and a Llama folder by a fresh projector; return (model, processor).
-
-    Features are those of the last layer but one without the class token; the projector is Linear, GELU, Linear, or one
-    Linear (see `linear_projector`), and is drawn from `seed`. The tokenizer in `llm` must hold `<image>`. The processor
-    is for images cut square.
-    """
-    from transformers import (
-        AutoConfig,
-        AutoTokenizer,
-        CLIPModel,
-        LlamaForCausalLM,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-    )
-
-    tokenizer = load_part(AutoTokenizer, llm)
-    vision = load_part(AutoConfig, tower).vision_config
-    text = load_part(AutoConfig, llm)
-    image_token: Any = tokenizer.convert_tokens_to_ids(IMAGE)
-    config = LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=image_token,
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-        image_seq_length=(vision.image_size // vision.patch_size) ** 2,
-        tie_word_embeddings=text.tie_word_embeddings,
-        projector_hidden_act=ACTIVATION if projector == "linear" else "gelu",
-    )
-    torch.manual_seed(seed)
-    model = LlavaForConditionalGeneration(config)
-    if projector == "linear":
-        layers = model.model.multi_modal_projector
-        layers.load_state_dict(as_two_layers(layers.linear_1.weight.data, layers.linear_1.bias.data))
-    model.model.vision_tower.load_state_dict(load_model(CLIPModel, tower).vision_model.state_dict())
-    language = load_model(LlamaForCausalLM, llm)
-    model.model.language_model.load_state_dict(language.model.state_dict())
-    model.lm_head.load_state_dict(language.lm_head.state_dict())
-    return model, processor_for(config, tokenizer, "square")
 
 
 def processor_for(config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
@@ -85,11 +39,11 @@ def processor_for(config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
     )
 
 
-def load_llava(folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
-    """Load a checkpoint folder as (model, processor) onto `device`, in the precision of `precision_on`."""
+def load_llava(folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """Load a checkpoint folder as (model, processor) onto `device`; `dtype` None is that of `precision_on`."""
     from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-    model = load_model(LlavaForConditionalGeneration, folder, device, precision_on(device))
+    model = load_model(LlavaForConditionalGeneration, folder, device, dtype or precision_on(device))
     return model, load_part(AutoProcessor, folder)
 
 

@@ -72,15 +72,17 @@ class Family(ABC):
 
     # Checkpoints
 
-    def build(self, tower: Path, llm: Path, seed: int, projector: Projector) -> tuple[Any, Any]:
-        """Join a vision tower and a language model by a projector drawn from `seed`; return (model, processor)."""
+    def join(self, tower: Path, llm: Path, projector: Projector, seed: int, out: Path) -> None:
+        """Write to the empty `out` a checkpoint of a tower, a language model and a projector drawn from `seed`."""
         raise UserError("models of this family are not joined of a tower and a language model; start from a checkpoint")
 
     @abstractmethod
-    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
+    def load(
+        self, folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Any, Any]:
         """Load a checkpoint as (model, processor) onto `device` (None: the CPU); `UserError` when it cannot be used.
 
-        It is in float32 on the CPU, and in the precision of its files elsewhere.
+        `dtype` None is float32 on the CPU, and the precision of its files elsewhere.
         """
 
     @abstractmethod
@@ -147,7 +149,7 @@ class Family(ABC):
     # Where the checkpoint's own processor decides on images
 
     def trained_processor(self, config: Any, processor: Any, image_aspect_ratio: str) -> Any:
-        """As `processor`, by the processor that `load` or `build` returned."""
+        """As `processor`, by the processor that `load` returned."""
         return self.processor(config, processor.tokenizer, image_aspect_ratio)
 
     def images_by(self, processor: Any, config: Any, image_aspect_ratio: str) -> Images:

@@ -76,7 +76,7 @@ def as_gelu(weight: torch.Tensor, bias: torch.Tensor) -> dict[str, torch.Tensor]
         "linear_1.weight": first,
         "linear_1.bias": torch.zeros_like(bias),
         "linear_2.weight": second,
-        "linear_2.bias": bias,
+        "linear_2.bias": bias.clone(),  # `bias` may be a weight of the model that these are copied to
     }
 
 

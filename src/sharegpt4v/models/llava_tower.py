@@ -45,12 +45,14 @@ class OriginalTower:
             return
         self.elsewhere = find(named)
         self.config = _config_in(self.elsewhere)
-        self.shapes = {_hub(name): shape for name, shape in shapes_of(self.elsewhere).items() if _is_weight(name)}
+        self.shapes = {
+            _hub(name): shape for name, shape in shapes_of(self.elsewhere).items() if is_encoder_weight(name)
+        }
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the weights by their names in llava-hf's layout; none when they are among the checkpoint's own."""
         if not self.is_inside:
-            yield from ((_hub(name), tensor) for name, tensor in _encoder(self.elsewhere))
+            yield from ((_hub(name), tensor) for name, tensor in encoder_weights(self.elsewhere))
 
     def refuse_plain(self, find: Find) -> None:
         """Raise a `UserError` when the tower is CLIP's own, as far as `find` has that to compare with."""
@@ -74,9 +76,9 @@ class OriginalTower:
 
     def _layers_unlike(self, plain: Path) -> set[int]:
         """Return the layers of which a weight differs from that of the plain tower, in the precision of this one."""
-        others = dict(_encoder(plain))
+        others = dict(encoder_weights(plain))
         unlike = set()
-        for name, tensor in _encoder(self.folder, TOWER) if self.is_inside else _encoder(self.elsewhere):
+        for name, tensor in encoder_weights(self.folder, TOWER) if self.is_inside else encoder_weights(self.elsewhere):
             if layer := LAYER.match(name):
                 other = others.get(name)
                 if other is None or other.shape != tensor.shape or not torch.equal(other.to(tensor.dtype), tensor):
@@ -84,14 +86,15 @@ class OriginalTower:
         return unlike
 
 
-def _encoder(folder: Path, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+def encoder_weights(folder: Path, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     """Yield the weights of the image encoder in a folder, by the names in a CLIP's own."""
     for name, tensor in tensors_of(folder):
-        if name.startswith(prefix) and _is_weight(name.removeprefix(prefix)):
+        if name.startswith(prefix) and is_encoder_weight(name.removeprefix(prefix)):
             yield name.removeprefix(prefix), tensor
 
 
-def _is_weight(name: str) -> bool:
+def is_encoder_weight(name: str) -> bool:
+    """Whether a weight in a CLIP's own folder is one of the image encoder."""
     return name.startswith(PREFIX) and not name.endswith(".position_ids")
 
 

@@ -7,7 +7,6 @@ that it was trained with; with any other it is worthless.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +16,8 @@ from sharegpt4v.config.training import Precision
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sha256_of, write_json
 from sharegpt4v.folders import new_folder
-from sharegpt4v.models.building import build_llava
 from sharegpt4v.models.downloads import folder_of, pinned
-from sharegpt4v.models.linear_projector import as_two_layers, is_linear
-from sharegpt4v.models.saving import save_llava
+from sharegpt4v.models.joining import draw_projector, join_llava
 from sharegpt4v.models.weight_files import read_pickle
 from sharegpt4v.provenance import provenance
 
@@ -64,35 +61,24 @@ def join(
     """
     whole = pinned(published)
     folder = folder_of(whole)
-    model, processor = build_llava(tower, llm, 0, form)
-    load_projector(model, folder)
-    model.to(getattr(torch, precision))
+    projector = read_projector(folder)
+    _expect_fitting(folder, projector, draw_projector(tower, llm, form, 0))
     about = provenance("alignment", {"projector": whole.model_dump()}, None, [tower, llm], __name__)
     with new_folder(out) as unfinished:
-        save_llava(model, processor, unfinished)
+        join_llava(tower, llm, projector, unfinished, getattr(torch, precision))
         write_json(unfinished / "provenance.json", about | {"projector_sha256": sha256_of(_file(folder))})
 
 
-def load_projector(model: Any, path: Path) -> None:
-    """Put a projector into a LLaVA as `build_llava` makes it, in the model's precision.
-
-    A `UserError` when it is linear and the model's is not, or of other widths than the model's parts.
-    """
-    weights = read_projector(path)
-    if is_linear(model.config) and "linear.weight" in weights:
-        weights = as_two_layers(weights["linear.weight"], weights["linear.bias"])
-    own = dict(model.model.multi_modal_projector.named_parameters())
-    if weights.keys() != own.keys():
-        raise UserError(f"{path}: a projector of {', '.join(weights)}; expected {', '.join(own)}, as the model's")
-    for name, parameter in own.items():
-        if weights[name].shape != parameter.shape:
+def _expect_fitting(folder: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raise a `UserError` for a projector of other layers, or of other widths, than one of these parts has."""
+    if found.keys() != expected.keys():
+        raise UserError(f"{folder}: a projector of {', '.join(found)}; expected {', '.join(expected)}, as the model's")
+    for name, weight in expected.items():
+        if found[name].shape != weight.shape:
             raise UserError(
-                f"{path}: {name} is {tuple(weights[name].shape)}, the model's {tuple(parameter.shape)}; expected the "
+                f"{folder}: {name} is {tuple(found[name].shape)}, the model's {tuple(weight.shape)}; expected the "
                 "projector of this language model and tower"
             )
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(weights[name])
 
 
 def _file(path: Path) -> Path:

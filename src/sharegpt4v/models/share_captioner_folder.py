@@ -24,11 +24,13 @@ class Processor(NamedTuple):
     image_processor: Squashed
 
 
-def load(folder: Path, device: torch.device | None = None) -> tuple[ShareCaptioner, Processor]:
-    """Load a checkpoint folder onto `device`, in the precision of `precision_on`."""
+def load(
+    folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None
+) -> tuple[ShareCaptioner, Processor]:
+    """Load a checkpoint folder onto `device`; `dtype` None is that of `precision_on`."""
     from transformers import PreTrainedTokenizerFast
 
-    model: ShareCaptioner = load_model(ShareCaptioner, folder, device, precision_on(device))
+    model: ShareCaptioner = load_model(ShareCaptioner, folder, device, dtype or precision_on(device))
     tokenizer = load_part(PreTrainedTokenizerFast, folder)
     return model, Processor(tokenizer, Squashed(model.config.vision_config.image_size))
 

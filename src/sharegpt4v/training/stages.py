@@ -42,7 +42,7 @@ from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
 from sharegpt4v.training.rows import read_rows, tokenise, with_visual_ids
 from sharegpt4v.training.run import train
 from sharegpt4v.training.samples import Samples, Tally, write_samples
-from sharegpt4v.training.start import load_start
+from sharegpt4v.training.start import joined, load_start
 
 
 def train_here(
@@ -116,10 +116,8 @@ def train_stage(
         ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
         device = choose_device()
         if isinstance(start, tuple):
-            model, processor = family.build(*start, seed, projector)
-            model.to(device, torch.float32)
-        else:
-            model, processor = load_start(family, start, device, recipe, compute, ranks)
+            start = ranks.broadcast_from_rank0(partial(joined, state, family, start, projector, seed))
+        model, processor = load_start(family, start, device, recipe, compute, ranks)
         processor = family.trained_processor(model.config, processor, recipe.image_aspect_ratio)
 
         def store() -> Path:

@@ -23,13 +23,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sharegpt4v.folders import new_folder
 from sharegpt4v.models.family import Family
 from sharegpt4v.training.zero import parts_of_models, uses_deepspeed
 
 if TYPE_CHECKING:
+    from sharegpt4v.config.base_models import Projector
     from sharegpt4v.config.compute import Compute
     from sharegpt4v.config.training import Recipe
     from sharegpt4v.training.ranks import Ranks
+
+
+def joined(state: Path, family: Family, parts: tuple[Path, Path], projector: Projector, seed: int) -> Path:
+    """Return the checkpoint of a tower and a language model in the folder `state`, which is made unless it is there."""
+    folder = state / "joined"
+    if not folder.exists():
+        with new_folder(folder) as unfinished:
+            family.join(*parts, projector, seed, unfinished)
+    return folder
 
 
 def load_start(
@@ -40,12 +51,7 @@ def load_start(
     torch's engine takes them with float32 weights, DeepSpeed's with those of the recipe's precision: it makes the
     float32 ones itself, each process its part. Under ZeRO-3 so are the weights here.
     """
-    divided = uses_deepspeed(recipe, compute, ranks)
+    half = uses_deepspeed(recipe, compute, ranks) and recipe.precision == "bfloat16"
     with parts_of_models(recipe, compute, ranks):
-        model, processor = family.load(folder, device)
-    if divided and compute.zero_stage == 3:
-        return model.to(device), processor
-    half = divided and recipe.precision == "bfloat16"
-    for parameter in model.parameters():  # not the buffers: the frequencies of positions would be rounded
-        parameter.data = parameter.data.to(device, torch.bfloat16 if half else torch.float32)
+        model, processor = family.load(folder, device, torch.bfloat16 if half else torch.float32)
     return model.to(device), processor

@@ -28,7 +28,9 @@ class Auto(Family):
 
     by_size = True
 
-    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
+    def load(
+        self, folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText
 
         from sharegpt4v.models.auto_images import ProcessorImages
@@ -37,7 +39,7 @@ class Auto(Family):
         from sharegpt4v.models.loading import load_model, precision_on, refused_in_one_line
 
         processor = load_processor(folder)
-        model = load_model(AutoModelForImageTextToText, folder, device, precision_on(device))
+        model = load_model(AutoModelForImageTextToText, folder, device, dtype or precision_on(device))
         with refused_in_one_line(folder):
             model.generation_config = greedy(model, processor.tokenizer)
             images = ProcessorImages(processor)

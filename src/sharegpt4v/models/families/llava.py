@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 class Llava(Family):
     """The models that the paper trains."""
 
-    def build(self, tower: Path, llm: Path, seed: int, projector: Projector) -> tuple[Any, Any]:
-        from sharegpt4v.models.building import build_llava
+    def join(self, tower: Path, llm: Path, projector: Projector, seed: int, out: Path) -> None:
+        from sharegpt4v.models.joining import draw_projector, join_llava
 
-        return build_llava(tower, llm, seed, projector)
+        join_llava(tower, llm, draw_projector(tower, llm, projector, seed), out)
 
-    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
+    def load(
+        self, folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Any, Any]:
         from sharegpt4v.models.building import load_llava
 
-        return load_llava(folder, device)
+        return load_llava(folder, device, dtype)
 
     def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
         from sharegpt4v.models.building import processor_for

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 class QwenVLChat(Family):
     """Checkpoints that `import_original` made of Qwen/Qwen-VL-Chat, and those trained from them."""
 
-    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
+    def load(
+        self, folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Any, Any]:
         from sharegpt4v.models.qwen_vl.folder import load
 
-        return load(folder, device)
+        return load(folder, device, dtype)
 
     def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
         """The one processor that there is: images are squashed, whatever `image_aspect_ratio` says."""

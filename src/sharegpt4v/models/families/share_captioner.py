@@ -30,10 +30,12 @@ VOCABULARY, QUERIES = 103_172, 256
 class ShareCaptionerFamily(Family):
     """Lin-Chen/ShareCaptioner, after its import."""
 
-    def load(self, folder: Path, device: torch.device | None = None) -> tuple[Any, Any]:
+    def load(
+        self, folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> tuple[Any, Any]:
         from sharegpt4v.models.share_captioner_folder import load
 
-        return load(folder, device)
+        return load(folder, device, dtype)
 
     def processor(self, config: Any, tokenizer: Any, image_aspect_ratio: str) -> Any:
         _not_trained()

@@ -21,11 +21,11 @@ ENDS = (TURN_END, END, TURN)
 """Tokens that end an answer: that of the turn, and two at which Qwen's `chat` stops as well."""
 
 
-def load(folder: Path, device: torch.device | None = None) -> tuple[QwenVL, Any]:
-    """Load a checkpoint folder as (model, processor) onto `device`, in the precision of `precision_on`."""
+def load(folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None) -> tuple[QwenVL, Any]:
+    """Load a checkpoint folder as (model, processor) onto `device`; `dtype` None is that of `precision_on`."""
     from transformers import LlavaProcessor
 
-    return load_model(QwenVL, folder, device, precision_on(device)), load_part(LlavaProcessor, folder)
+    return load_model(QwenVL, folder, device, dtype or precision_on(device)), load_part(LlavaProcessor, folder)
 
 
 def save(model: QwenVL, processor: Any, folder: Path) -> None:
