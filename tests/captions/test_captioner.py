@@ -20,6 +20,7 @@ from sharegpt4v.captions.folder import caption_folder
 from sharegpt4v.captions.rows import captioner_rows, read_instruction
 from sharegpt4v.captions.shards import caption_shard, images_of
 from sharegpt4v.cli import main
+from sharegpt4v.config.generation import Generation
 from sharegpt4v.config.quality import Quality
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of, write_json
@@ -32,18 +33,19 @@ from sharegpt4v.training.batch_images import BatchImages
 from tiny_llava import write_llava, write_pictures
 
 INSTRUCTION = PROJECT / "config/prompts/captioner.txt"
-SETTINGS = GenerationSettings("What is it?", batch_size=8, max_new_tokens=12)
+SETTINGS = GenerationSettings("What is it?", 12, Generation(batch_size=8))
 ANYTHING = Quality(shortest_characters=1, loops=1000, most_copies=1000, largest_rejected_fraction=1)
 CHILD = """
 import sys
 from pathlib import Path
 from sharegpt4v.captions.captioning import GenerationSettings
+from sharegpt4v.config.generation import Generation
 from sharegpt4v.captions.shards import caption_shard
 from sharegpt4v.config.quality import Quality
 model, data, out, work = map(Path, sys.argv[1:])
 images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
 quality = Quality(shortest_characters=1, loops=1000, most_copies=1000, largest_rejected_fraction=1)
-caption_shard(model, images, data, out, GenerationSettings("What is it?", 2, 40), work, quality)
+caption_shard(model, images, data, out, GenerationSettings("What is it?", 40, Generation(batch_size=2)), work, quality)
 """
 
 
@@ -133,7 +135,7 @@ def test_killed_shard_continues_and_asks_nothing_twice(world: tuple[Path, list[s
     assert not (tmp_path / "cut/0.jsonl").exists()
     again = run()
     images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
-    settings = GenerationSettings("What is it?", 2, 40)
+    settings = GenerationSettings("What is it?", 40, Generation(batch_size=2))
     caption_shard(model, images, data, tmp_path / "whole/0.jsonl", settings, tmp_path / "whole/work", ANYTHING)
     assert again.wait() == 0
     complete = done[: done.rfind(b"\n") + 1]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sharegpt4v.config.generation import Generation
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation import answering
 from sharegpt4v.evaluation.sidecar import provenance_of
@@ -28,7 +29,11 @@ class CountingEngine(Engine):
         self.loads = 0
         self.killed_after = killed_after
 
-    def open(self, name: str, model: Path, batch_size: int) -> CountingEngine:
+    @classmethod
+    def start(cls, model: Path | None, settings: Generation, work: Path) -> CountingEngine:
+        return cls()
+
+    def open(self, model: Path | None, settings: Generation, work: Path) -> CountingEngine:
         self.loads += 1
         return self
 

@@ -336,7 +336,7 @@ def test_no_path_leads_out_of_the_data(tmp_path: Path, path: str) -> None:
         lambda: write_review(out, [row], data, {}),
         lambda: caption_page([(path, "x")], data),
         lambda: Usable(data, missing="report").takes(path, "row 1"),
-        lambda: caption_shard(tmp_path, [path], data, out, GenerationSettings("x", 1, 1), tmp_path, quality),
+        lambda: caption_shard(tmp_path, [path], data, out, GenerationSettings("x", 1), tmp_path, quality),
     ):
         with pytest.raises(UserError, match="expected a path below"):
             action()

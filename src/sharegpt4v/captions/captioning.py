@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.config.generation import LOCAL, Generation
 from sharegpt4v.files import sha256_of
-from sharegpt4v.generation.engine import DEFAULT, Request, open_engine
+from sharegpt4v.generation.engine import Engine, Request, model_key, open_engine
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.progress import Progress
 from sharegpt4v.provenance import hash_of
@@ -16,17 +17,16 @@ from sharegpt4v.provenance import hash_of
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How images are asked about: as the captioner was trained, by the named `engine`, `batch_size` at a time.
+    """How images are asked about: as the captioner was trained, by the engine of `generation`.
 
     `image_aspect_ratio` is that of the captioner's recipe, "square" or "pad"; `upright` turns images by their EXIF.
     """
 
     instruction: str
-    batch_size: int
     max_new_tokens: int
+    generation: Generation = LOCAL
     image_aspect_ratio: str = "square"
     upright: bool = False
-    engine: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,15 @@ class Captioned:
 
 
 def caption_images(
-    model: Path, images: Mapping[str, Path], settings: GenerationSettings, ledger_path: Path, what: str
+    model: Path | None, images: Mapping[str, Path], settings: GenerationSettings, ledger_path: Path, what: str
 ) -> dict[str, Captioned]:
-    """Caption `images` (name → file) with the checkpoint `model`; return the captions by name.
+    """Caption `images` (name → file) with the checkpoint `model`, or the model that an endpoint has (None).
 
+    Returns the captions by name.
     What the ledger holds is not asked for again, and the model is only loaded when something is left to ask. A broken
     or missing file is returned with its `error` and skipped.
     """
-    model_hash = hash_of(model)
+    model_hash = model_key(model, settings.generation, hash_of)
     hashes = {name: _hash(path) for name, path in images.items()}
     keys = {
         name: key_of(
@@ -65,7 +66,8 @@ def caption_images(
         pending = {key: images[name] for name, key in keys.items() if key not in ledger}
         progress = Progress(what, len(images), "images", done=len(images) - len(pending))
         if pending:
-            _ask(model, pending, settings, ledger, progress)
+            with open_engine(model, settings.generation, ledger_path.with_suffix("")) as engine:
+                _ask(engine, pending, settings, ledger, progress)
         return {
             name: _captioned(hashes[name], ledger[keys[name]])
             if name in keys
@@ -82,19 +84,16 @@ def _hash(path: Path) -> str:
 
 
 def _ask(
-    model: Path, pending: Mapping[str, Path], settings: GenerationSettings, ledger: Ledger, progress: Progress
+    engine: Engine, pending: Mapping[str, Path], settings: GenerationSettings, ledger: Ledger, progress: Progress
 ) -> None:
     keys = list(pending)
     requests = [
         Request(settings.instruction, path, settings.max_new_tokens, settings.image_aspect_ratio, settings.upright)
         for path in pending.values()
     ]
-    with open_engine(settings.engine, model, settings.batch_size) as engine:
-        for index, answer in engine.answer(requests):
-            ledger.append(
-                keys[index], {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error}
-            )
-            progress.advance()
+    for index, answer in engine.answer(requests):
+        ledger.append(keys[index], {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error})
+        progress.advance()
 
 
 def _captioned(sha256: str, record: Mapping[str, Any]) -> Captioned:

@@ -12,10 +12,12 @@ from sharegpt4v.image_paths import escaped, inside
 from sharegpt4v.images.folder import images_below, problem_of
 
 
-def caption_folder(model: Path, images: Path, out: Path, settings: GenerationSettings, work: Path) -> tuple[int, int]:
+def caption_folder(
+    model: Path | None, images: Path, out: Path, settings: GenerationSettings, work: Path
+) -> tuple[int, int]:
     """Describe an image, all below a folder, or those of a manifest; return how many captions and errors.
 
-    `model` is the folder of a checkpoint.
+    `model` is the folder of a checkpoint, None where an endpoint has it.
 
     `out` becomes JSON lines {image, caption} or {image, error}, sorted by image, a path relative to the folder or to
     the manifest's data/. An image that cannot be read is reported and skipped. Captions are kept in

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from sharegpt4v.catalogues.benchmarks import read_catalogue
-from sharegpt4v.config.section import Count, Fraction, Section
+from sharegpt4v.config.generation import Generation
+from sharegpt4v.config.section import Fraction
 
 if TYPE_CHECKING:
     BenchmarkName = str
@@ -16,7 +17,7 @@ else:
     BenchmarkName = Literal[tuple(read_catalogue())]
 
 
-class Benchmarks(Section):
+class Benchmarks(Generation):
     """Which benchmarks every model answers."""
 
     root: Path = Field(
@@ -28,7 +29,6 @@ class Benchmarks(Section):
         description="Benchmarks to answer, each a row of config/benchmarks.tsv; `mme` makes two columns, "
         "`vqav2-test` and `vizwiz-test` only a file for the evaluation server.",
     )
-    batch_size: Count = Field(default=16, description="Questions answered at a time on one device.")
     largest_incomplete_fraction: Fraction = Field(
         default=0.01,
         description="Share of a column's answers that may be missing, repeated or for unknown questions; with more, "

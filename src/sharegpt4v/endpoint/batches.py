@@ -150,7 +150,7 @@ class Batches:
         for key, failure in left.items():
             self._skip_or_ask_again(key, failure, queue, counts=not failed)
         self._forget(name, cost)
-        self.run.progress.advance(len(asked) - len(left), self.run.account.guard.note())
+        self.run.advance(len(asked) - len(left))
         if batch and batch.input_file_id:
             with contextlib.suppress(RequestFailed):  # the endpoint deletes it by itself after a month
                 await self.api.delete(batch.input_file_id)

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from sharegpt4v.endpoint.batch import ask_by_batch, withdraw_batches
 from sharegpt4v.endpoint.direct import ask_directly
 from sharegpt4v.endpoint.request import AnyRequest
-from sharegpt4v.endpoint.run import Remarks, Run, Stopped
+from sharegpt4v.endpoint.run import Kept, Remarks, Run, Stopped
 from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.ledger import Ledger
 
@@ -36,6 +36,7 @@ async def ask(
     title: str = "seed captions",
     noun: str = "images",
     remarks: Remarks | None = None,
+    kept: Kept | None = None,
 ) -> dict[str, str]:
     """Ask for every request that `ledger` does not hold yet; return the reasons of those skipped, by key.
 
@@ -46,7 +47,7 @@ async def ask(
     what. The budget counts all replies of the ledger, and all requests without one. `UserError`: no key, a fatal
     answer, a spent budget, a full disk; replies under way are kept first.
     """
-    with Run(settings, ledger, title, noun, remarks) as run:
+    with Run(settings, ledger, title, noun, remarks, kept) as run:
         missing = run.missing(requests)
         with contextlib.suppress(Stopped):
             if settings.mode == "batch":

@@ -63,7 +63,7 @@ class _Workers:
                 if self.skipped_in_a_row >= SKIPPED_IN_A_ROW:
                     told = f"the last one {request.name}: {reason}"
                     run.stop(f"{self.skipped_in_a_row} {run.noun} in a row without a reply, {told}")
-            run.progress.advance(note=run.account.guard.note())
+            run.advance()
 
 
 class _Question:
@@ -79,7 +79,7 @@ class _Question:
 
     async def ask(self) -> None:
         """Ask until there is a reply, and keep it; `Skipped` when there is none after all attempts."""
-        body = self.settings.chat(self.request)
+        body = await asyncio.to_thread(self.settings.chat, self.request)  # images are read and made ready meanwhile
         while True:
             reservation = await self.reserve()
             expected = self.forecast.expected(self.most)
@@ -105,7 +105,7 @@ class _Question:
             wanted = failure.other_length_parameter
             if wanted and wanted not in body:
                 self.settings.length_parameter.name = wanted
-                body = self.settings.chat(self.request)
+                body = await asyncio.to_thread(self.settings.chat, self.request)
             else:
                 await self.wait_after(failure)
 

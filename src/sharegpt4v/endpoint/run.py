@@ -20,6 +20,7 @@ from sharegpt4v.ledger import Ledger
 from sharegpt4v.progress import Progress
 
 Remarks = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # a record → what is to be kept with it
+Kept = Callable[[str, Mapping[str, Any]], None]  # is called with the key and the record of a reply that is on disk
 
 
 class Stopped(Exception):
@@ -27,11 +28,19 @@ class Stopped(Exception):
 
 
 class Run:
-    """The connection, the money, the ledger and what has happened so far. `title`, `noun` and `remarks` as in `ask`."""
+    """The connection, the money, the ledger and what has happened so far. The rest is as in `ask`."""
 
-    def __init__(self, settings: ChatSettings, ledger: Ledger, title: str, noun: str, remarks: Remarks | None) -> None:
+    def __init__(
+        self,
+        settings: ChatSettings,
+        ledger: Ledger,
+        title: str,
+        noun: str,
+        remarks: Remarks | None,
+        kept: Kept | None = None,
+    ) -> None:
         self.settings, self.ledger = settings, ledger
-        self.title, self.noun, self.remarks = title, noun, remarks
+        self.title, self.noun, self.remarks, self.kept = title, noun, remarks, kept
         self.connection = Connection(settings.endpoint)
         self.account = Account(settings, ledger)
         self.skipped: dict[str, str] = {}
@@ -58,8 +67,13 @@ class Run:
                 self._count_earlier(max(self.bound(request).prompt_tokens for request in missing.values()))
             about = f"{len(missing):,} of {total:,} {self.noun}"
             self.say(f"asking {self.settings.endpoint.model} at {self.connection.address} about {about}")
-        self.progress = Progress(self.title, total, self.noun, done=total - len(missing))
+        self._progress = Progress(self.title, total, self.noun, done=total - len(missing))
         return missing
+
+    def advance(self, units: int = 1) -> None:
+        """Count what has a reply or is skipped; whoever hears of every reply shows that itself."""
+        if not self.kept:
+            self._progress.advance(units, self.account.guard.note())
 
     def _count_earlier(self, longest_prompt: int) -> None:
         unknown = self.account.count_earlier(Bound(longest_prompt, self.settings.max_tokens))
@@ -77,6 +91,9 @@ class Run:
         if self.remarks:
             replies = [(key, {**record, **self.remarks(record)}) for key, record in replies]
         await self._journal.write(replies)
+        if self.kept:
+            for key, record in replies:
+                self.kept(key, record)
 
     def skip(self, key: str, reason: str) -> None:
         """Leave a request to the next run."""
@@ -93,6 +110,8 @@ class Run:
             kept = f"{len(self.ledger):,} replies are kept in {self.ledger.path}"
             lost = f"; {self.unwritten:,} that came could not be, and count as the most that they can cost"
             raise UserError(f"{self.connection.address}: {self.stopped_by}; {kept}{lost if self.unwritten else ''}")
+        if self.kept and (spent := self.account.guard.note()):
+            self.say(f"{self.connection.address}: {spent}")
         return self.skipped
 
     async def pause(self, seconds: float) -> None:

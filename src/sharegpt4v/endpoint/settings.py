@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.endpoint.request import AnyRequest
@@ -32,6 +34,7 @@ class ChatSettings:
     batch_requests: int = 50_000  # of one file of the Batch API, at most
     batch_bytes: int = 200_000_000
     poll_seconds: float = 60.0  # between looks at batches; the first come sooner
+    extra: Mapping[str, Any] = field(default_factory=dict)  # more of the body, as some endpoints take it
     # Shared by all copies of the settings, so that what is learnt holds for all that is asked in a run.
     length_parameter: LengthParameter = field(default_factory=LengthParameter, compare=False)
 
@@ -41,10 +44,12 @@ class ChatSettings:
 
     @cached_property
     def _shape(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ("temperature", "max_tokens", "image_detail")}
+        shape = {name: getattr(self, name) for name in ("temperature", "max_tokens", "image_detail")}
+        return shape | ({"extra": dict(self.extra)} if self.extra else {})
 
     def chat(self, request: AnyRequest) -> dict[str, object]:
         """Return the body of a chat request; `Skipped` when its image cannot be sent."""
         heat = {} if self.temperature is None else {"temperature": self.temperature}
         messages = request.messages(self.image_detail)
-        return {"model": self.endpoint.model, "messages": messages, self.length_parameter.name: self.max_tokens, **heat}
+        body = {"model": self.endpoint.model, "messages": messages, self.length_parameter.name: self.max_tokens}
+        return body | heat | self.extra

@@ -14,12 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.catalogues.benchmarks import benchmark_named
+from sharegpt4v.config.generation import LOCAL, Generation
 from sharegpt4v.errors import MissingFile, UserError
 from sharegpt4v.evaluation.base import Question
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.sidecar import provenance_file
 from sharegpt4v.files import open_atomically, sha256_of, write_json
-from sharegpt4v.generation.engine import DEFAULT, Engine, Request, code_roots, open_engine, texts
+from sharegpt4v.generation.engine import (
+    Engine,
+    Request,
+    about_engine,
+    code_roots,
+    model_key,
+    open_engine,
+    texts,
+)
 from sharegpt4v.ledger import Ledger, key_of
 from sharegpt4v.progress import Progress
 from sharegpt4v.provenance import code_version
@@ -33,23 +42,22 @@ MODEL_FILES = (
 
 def answer(
     benchmarks: Sequence[tuple[str, Path, Path]],
-    model: Path,
+    model: Path | None,
     model_id: str,
     work: Path,
-    batch_size: int = 16,
-    engine: str = DEFAULT,
-    open_engine: Callable[[str, Path, int], Engine] = open_engine,
+    generation: Generation = LOCAL,
+    open_engine: Callable[[Path | None, Generation, Path], Engine] = open_engine,
     without_missing: bool = False,
 ) -> None:
     """Write an answer file for each (benchmark, its data folder, answer file), and its provenance beside it.
 
-    `model` is a transformers folder, `engine` names what asks it, `model_id` is what answer rows call it, `work` holds
-    the ledgers, one per model content and benchmark. All questions and images are read before the model is loaded, so
-    that a missing file is found at once; the model is not loaded at all when nothing is left to ask. Raises `UserError`
-    for whatever is missing or malformed; but `without_missing`, a benchmark whose files are not at hand is reported
-    and gets an empty file.
+    `model` is a transformers folder, None for the one that an endpoint has; `generation` says what asks it, `model_id`
+    is what answer rows call it, `work` holds the ledgers, one per model content and benchmark. All questions and images
+    are read before the model is loaded, so that a missing file is found at once; the model is not loaded at all when
+    nothing is left to ask. Raises `UserError` for whatever is missing or malformed; but `without_missing`, a benchmark
+    whose files are not at hand is reported and gets an empty file.
     """
-    model_hash = fingerprint(model)
+    model_hash = model_key(model, generation, fingerprint)
     prepared = []
     lacking: dict[str, dict[str, str]] = {}
     for name, data, out in benchmarks:
@@ -70,15 +78,17 @@ def answer(
             with Ledger(work / model_hash / f"{name}.jsonl") as ledger:
                 pending = {key: question for key, question in zip(keys, questions, strict=True) if key not in ledger}
                 if pending:
-                    started = started or stack.enter_context(open_engine(engine, model, batch_size))
+                    started = started or stack.enter_context(
+                        open_engine(model, generation, work / model_hash / "engine")
+                    )
                     _ask(started, pending, ledger, name)
                 answers = [ledger[key]["text"] for key in keys]
             _write_rows(out, name, questions, answers, model_id, model_hash)
             about = {"model": model_id, "model_sha256": model_hash, "answers_sha256": sha256_of(out)}
             code = code_version(
-                __name__, *code_roots(engine, model), f"evaluation.benchmarks.{benchmark_named(name).module}"
+                __name__, *code_roots(generation.engine, model), f"evaluation.benchmarks.{benchmark_named(name).module}"
             )
-            write_json(provenance_file(out), about | code | lacking.get(name, {}))
+            write_json(provenance_file(out), about | about_engine(generation) | code | lacking.get(name, {}))
 
 
 def fingerprint(model: Path) -> str:

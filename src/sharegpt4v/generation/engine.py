@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
-from sharegpt4v.code_hash import names_in
+from sharegpt4v.config.generation import ENGINES, Generation
 from sharegpt4v.errors import UserError
+from sharegpt4v.ledger import key_of
 from sharegpt4v.models import family
 
 DEFAULT = "local"
-ENGINES = tuple(name for name in names_in("generation") if name != "engine")
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,21 @@ class Answer:
 
 
 class Engine(ABC):
-    """A model that answers. Making one starts it; leaving its block stops it."""
+    """A model that answers. `start` starts it; leaving its block stops it."""
 
+    @classmethod
     @abstractmethod
-    def __init__(self, model: Path, batch_size: int) -> None:
-        """Start the model of the folder `model`, to answer `batch_size` requests at a time.
+    def start(cls, model: Path | None, settings: Generation, work: Path) -> Self:
+        """Start the model of the folder `model`; None: the one that the settings name.
 
-        A `UserError` when there is none that can answer.
+        `work` is a folder for what the engine keeps from one run to the next; it has one writer. A `UserError` when
+        there is no model that can answer.
         """
+
+    @classmethod
+    def about(cls, settings: Generation) -> dict[str, Any]:
+        """Return what is recorded with every result beside the model: what may decide on its bytes."""
+        return {"engine": settings.engine}
 
     @abstractmethod
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
@@ -80,18 +87,33 @@ class Engine(ABC):
         self.stop()
 
 
-def open_engine(name: str, model: Path, batch_size: int) -> Engine:
-    """Start the engine `name` on a model."""
-    kind = cast(type[Engine], importlib.import_module(f"sharegpt4v.{_module(name)}").ENGINE)
-    return kind(model, batch_size)
+def open_engine(model: Path | None, settings: Generation, work: Path) -> Engine:
+    """Start the engine that the settings name on a model, see `Engine.start`."""
+    return _kind(settings).start(model, settings, work)
 
 
-def code_roots(name: str, model: Path) -> tuple[str, str]:
+def about_engine(settings: Generation) -> dict[str, Any]:
+    """Return what is recorded with every result, see `Engine.about`."""
+    return _kind(settings).about(settings)
+
+
+def code_roots(name: str, model: Path | None) -> tuple[str, ...]:
     """Return what `code_hash.code_of` takes for an engine: its module, and that of the family of its model.
 
     A `UserError` lists the known engines.
     """
-    return _module(name), family.code_root(family.name_in(model))
+    return (_module(name), *([family.code_root(family.name_in(model))] if model else []))
+
+
+def model_key(model: Path | None, settings: Generation, of_folder: Callable[[Path], str]) -> str:
+    """Return what tells a model from others in ledgers: `of_folder` of its content, or of its name at an endpoint."""
+    if model:
+        return of_folder(model)
+    return key_of("endpoint", settings.endpoint.model if settings.endpoint else None)
+
+
+def _kind(settings: Generation) -> type[Engine]:
+    return cast(type[Engine], importlib.import_module(f"sharegpt4v.{_module(settings.engine)}").ENGINE)
 
 
 def _module(name: str) -> str:

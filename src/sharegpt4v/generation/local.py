@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from PIL import Image
 
+from sharegpt4v.config.generation import Generation
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Answer, Engine, Request
 from sharegpt4v.images.loading import open_rgb
@@ -51,6 +53,18 @@ class Generator(Engine):
             self.penalty = float(loaded.generation_config.repetition_penalty or 1)
             self._answer_batch([Request("", b"", 1)], [self.images["pad"].blank()])
             self._answer_batch([Request("", None, 1)], [])
+
+    @classmethod
+    def start(cls, model: Path | None, settings: Generation, work: Path) -> Self:
+        """Load the model, to answer `settings.batch_size` requests at a time."""
+        if model is None:
+            raise UserError("engine 'local' loads a checkpoint: expected its folder, --model")
+        return cls(model, settings.batch_size)
+
+    @classmethod
+    def about(cls, settings: Generation) -> dict[str, Any]:
+        """The size of a batch may decide where a GPU's rounding leaves two tokens nearly equal."""
+        return {"engine": settings.engine, "batch_size": settings.batch_size, "torch": torch.__version__}
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
         """Answer in batches, the longest requests first."""

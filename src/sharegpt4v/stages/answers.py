@@ -15,27 +15,30 @@ from sharegpt4v import layout, lineage
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
+    from sharegpt4v.config.generation import Generation
 
 
 def run(config: Config, model: str) -> None:
     """Write results/answers/MODEL/; a benchmark whose files are not at hand is reported and gets an empty file."""
-    from sharegpt4v.generation.engine import DEFAULT
-
     row = lineage.model_named(config, model)
     tasks = [
         (name, layout.benchmark_folder(config, name), layout.ANSWERS / model / f"{name}.jsonl")
         for name in config.benchmarks.names
     ]
-    answer_tasks(config, tasks, lineage.finished(row), model, DEFAULT, without_missing=True)
+    answer_tasks(tasks, lineage.finished(row), model, config.benchmarks, without_missing=True)
 
 
 def answer_tasks(
-    config: Config, tasks: Sequence[tuple[str, Path, Path]], model: Path, name: str, engine: str, without_missing: bool
+    tasks: Sequence[tuple[str, Path, Path]],
+    model: Path | None,
+    name: str,
+    generation: Generation,
+    without_missing: bool,
 ) -> None:
     """Let a model, which answer rows call `name`, answer each (benchmark, its data folder, answer file)."""
     from sharegpt4v.code_hash import code_of
     from sharegpt4v.evaluation.answering import answer
     from sharegpt4v.generation.engine import code_roots
 
-    work = layout.work_of("answers", code_of(*code_roots(engine, model)))
-    answer(tasks, model, name, work, config.benchmarks.batch_size, engine, without_missing=without_missing)
+    work = layout.work_of("answers", code_of(*code_roots(generation.engine, model)))
+    answer(tasks, model, name, work, generation, without_missing=without_missing)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sharegpt4v import layout, lineage
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.engine import DEFAULT, code_roots
+from sharegpt4v.generation.engine import code_roots
 
 if TYPE_CHECKING:
     from sharegpt4v.captions.captioning import GenerationSettings
@@ -35,7 +35,7 @@ def run(config: Config, shard: str) -> None:
         layout.DATA,
         layout.caption_shard(shard),
         generation_settings(config),
-        layout.work_of("captions", code_of("captions.captioning", *code_roots(DEFAULT, captioner))),
+        layout.work_of("captions", code_of("captions.captioning", *code_roots(config.captions.engine, captioner))),
         config.captions.quality,
     )
 
@@ -47,8 +47,8 @@ def generation_settings(config: Config) -> GenerationSettings:
 
     return GenerationSettings(
         read_instruction(layout.of_project(config.captioner.instruction)),
-        config.captions.batch_size,
         config.captions.max_new_tokens,
+        config.captions,
         config.captioner.recipe.image_aspect_ratio,
     )
 

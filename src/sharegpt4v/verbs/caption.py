@@ -18,12 +18,15 @@ from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.generation.engine import code_roots
 from sharegpt4v.stages.captions import generation_settings
-from sharegpt4v.verbs.options import add_config, add_engine, add_path, config_of
+from sharegpt4v.verbs.options import add_config, add_engine, asked_by, config_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
-    add_path(parser, "--model", layout.CAPTIONER, "the folder of a captioner")
+    parser.add_argument(
+        "--model", metavar="PATH",
+        help=f"the folder of a captioner (default: {layout.CAPTIONER}), or the name of a served model",
+    )  # fmt: skip
     parser.add_argument(
         "--images",
         type=Path,
@@ -45,9 +48,10 @@ def run(options: Namespace) -> None:
     from sharegpt4v.captions.folder import caption_folder
 
     config, images = config_of(options), options.images.expanduser()
-    work = layout.work_of("own-captions", code_of("captions.captioning", *code_roots(options.engine, options.model)))
+    model, generation = asked_by(options, config.captions, layout.CAPTIONER)
+    work = layout.work_of("own-captions", code_of("captions.captioning", *code_roots(generation.engine, model)))
     upright = options.upright
     if upright is None:
         upright = config.captions.upright_photographs and images.suffix != ".parquet"
-    how = replace(generation_settings(config), upright=upright, engine=options.engine)
-    caption_folder(options.model, images, options.out, how, work)
+    how = replace(generation_settings(config), upright=upright, generation=generation)
+    caption_folder(model, images, options.out, how, work)

@@ -13,6 +13,7 @@ from sharegpt4v.project import preset
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
+    from sharegpt4v.config.generation import Generation
     from sharegpt4v.evaluation.tasks import Task
 
 
@@ -25,11 +26,48 @@ def add_config(parser: ArgumentParser) -> None:
 
 
 def add_engine(parser: ArgumentParser) -> None:
-    """Add the option that names the generation engine."""
-    from sharegpt4v.generation.engine import DEFAULT, ENGINES
+    """Add the options that say which model is asked, and by what."""
+    from sharegpt4v.config.generation import ENGINES
 
-    known = f"{', '.join(ENGINES)} (default: {DEFAULT})"
-    parser.add_argument("--engine", default=DEFAULT, metavar="NAME", help=f"what asks the model: {known}")
+    known = f"{', '.join(ENGINES)} (default: by the config; with --base-url, endpoint)"
+    parser.add_argument("--engine", metavar="NAME", help=f"what asks the model: {known}")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="the OpenAI-compatible address of a served model; --model is its name there"
+    )
+    parser.add_argument(
+        "--api-key-variable", metavar="NAME",
+        help="the environment variable with the key (default: OPENAI_API_KEY; at an address of this machine, none)",
+    )  # fmt: skip
+
+
+def asked_by(options: Namespace, section: Generation, folder: Path | None = None) -> tuple[Path | None, Generation]:
+    """Return the folder of the model that the options name, None at an endpoint, and what asks it.
+
+    What the options leave open is as in a section of the config; `folder` is the default of `--model`. A `UserError`
+    when no model is named.
+    """
+    from sharegpt4v.addresses import is_loopback
+    from sharegpt4v.config.endpoint import Endpoint
+
+    engine = options.engine or ("endpoint" if options.base_url else section.engine)
+    if engine != "endpoint":
+        if options.base_url:
+            raise UserError(f"--base-url: for the engine endpoint, not for {engine}; leave one of the two out")
+        model = Path(options.model).expanduser() if options.model else folder
+        if model is None:
+            raise UserError("--model: expected the folder of a model, or its name at an address, with --base-url")
+        return model, section.model_copy(update={"engine": engine})
+    configured = section.endpoint
+    address = options.base_url or (configured.base_url if configured else None)
+    name = options.model or (configured.model if configured else None)
+    if not address or not name:
+        raise UserError("engine endpoint: expected --base-url and --model, the name that the model has there")
+    key = options.api_key_variable or (None if is_loopback(address) else "OPENAI_API_KEY")
+    changed = {"base_url": address, "model": name, "api_key_variable": key}
+    if configured and not options.base_url:
+        changed = {"model": name, "api_key_variable": options.api_key_variable or configured.api_key_variable}
+    endpoint = (configured or Endpoint(model=name)).model_copy(update=changed)
+    return None, section.model_copy(update={"engine": engine, "endpoint": endpoint})
 
 
 def add_path(parser: ArgumentParser, name: str, default: Path | str, what: str) -> None:
