@@ -52,4 +52,4 @@ class ChatSettings:
         heat = {} if self.temperature is None else {"temperature": self.temperature}
         messages = request.messages(self.image_detail)
         body = {"model": self.endpoint.model, "messages": messages, self.length_parameter.name: self.max_tokens}
-        return body | heat | self.extra
+        return body | heat | dict(self.extra)

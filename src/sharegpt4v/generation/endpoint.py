@@ -23,7 +23,7 @@ from sharegpt4v.endpoint.request import Skipped, bytes_of, image_mime, prompt_ha
 from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.endpoint.stream import stream_replies
 from sharegpt4v.errors import UserError, one_line
-from sharegpt4v.generation.engine import Answer, Engine, Request
+from sharegpt4v.generation.engine import Answer, Engine, Request, plain
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.ledger import Ledger
 
@@ -161,7 +161,7 @@ def _answer(reply: Any) -> Answer:
     ended = reply["finish_reason"] or "stop"
     if ended in NO_ANSWER:
         return Answer("", "stop", f"{NO_ANSWER[ended]} ({reply['text']})")
-    return Answer(reply["text"].strip().removesuffix("</s>").strip(), ended)
+    return Answer(plain(reply["text"]), ended)
 
 
 ENGINE = EndpointEngine

@@ -122,6 +122,12 @@ def _module(name: str) -> str:
     return f"generation.{name}"
 
 
+def plain(text: str) -> str:
+    """Return a decoded text without the white space and the end mark around it, and without a character that a limit
+    cut in two, which some engines show as U+FFFD."""
+    return text.strip().removesuffix("</s>").rstrip("\ufffd").strip()
+
+
 def texts(engine: Engine, requests: Sequence[Request]) -> Iterator[tuple[int, str]]:
     """Yield the texts of the answers as they exist; an answer with an error is a `UserError` that names its image."""
     for index, answer in engine.answer(requests):

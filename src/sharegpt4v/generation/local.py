@@ -17,7 +17,7 @@ from PIL import Image
 
 from sharegpt4v.config.generation import Generation
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.engine import Answer, Engine, Request
+from sharegpt4v.generation.engine import Answer, Engine, Request, plain
 from sharegpt4v.images.loading import open_rgb
 from sharegpt4v.models.decoding import end_ids
 from sharegpt4v.models.device import choose_device
@@ -197,7 +197,7 @@ class Generator(Engine):
         """Turn the new ids of one row into text."""
         finished = self._is_end(ids[-1])
         text = self.tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True)
-        return Answer(text.strip().removesuffix("</s>").strip(), "stop" if finished else "length")
+        return Answer(plain(text), "stop" if finished else "length")
 
 
 ENGINE = Generator

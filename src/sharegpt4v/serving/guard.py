@@ -41,7 +41,8 @@ def _hear_signals() -> None:
 
 
 def _end_with_pipe(process: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not by sys.stdin, whose lock a thread would hold when Python ends
+        pass
     _signal_group(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(SECONDS_TO_STOP)

@@ -53,7 +53,7 @@ def vllm_server(model: Path, name: str, settings: Vllm, images: Path, log: Path,
 
     def command(port: int) -> Sequence[str]:
         return [
-            str(python), "-m", "vllm.entrypoints.openai.api_server", *"--model", str(model.resolve()),
+            str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model.resolve()),
             "--served-model-name", name, *arguments(settings, on_gpu),
             "--allowed-local-media-path", str(images.resolve()), "--host", "127.0.0.1", "--port", str(port),
         ]  # fmt: skip
