@@ -7,6 +7,7 @@ from sharegpt4v.catalogues.checkpoints import read_checkpoints
 from sharegpt4v.config import Config
 from sharegpt4v.config.base_models import Published
 from sharegpt4v.config.endpoint import Endpoint
+from sharegpt4v.config.generation import Generation
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.plan.tables import read_assumptions
@@ -18,14 +19,21 @@ def gpus_of(config: Config, stage: str) -> int:
     parts = _parts(config, stage)
     if device == "cpu" or (parts and all(parts)):
         return 0
-    return config.compute.processes_per_node if device == "training" else 1
+    if device == "training":
+        return config.compute.processes_per_node
+    asked = _asked_by(config, stage)
+    if asked and asked.engine == "endpoint":
+        return 0
+    return asked.vllm.tensor_parallel if asked and asked.engine == "vllm" else 1
 
 
 def needs_internet(config: Config, stage: str) -> bool:
     """Whether a stage's jobs download, or ask others. The synthetic world and its endpoints are served in the job."""
-    asked: dict[str, Endpoint] = {"seed_captions": config.teacher, "judgements": config.judge}
-    if stage in asked:
-        return asked[stage].base_url != "mini"
+    endpoints: dict[str, Endpoint] = {"seed_captions": config.teacher, "judgements": config.judge}
+    if stage in endpoints:
+        return endpoints[stage].base_url != "mini"
+    if (asked := _asked_by(config, stage)) and asked.engine == "endpoint":
+        return True
     if stage == "source":
         return config.mini is None
     return any(part and part.revision for part in _parts(config, stage))
@@ -46,6 +54,11 @@ def published_bytes(model: Published) -> int | None:
     """Return the size of a published model's weights; None where it is not known."""
     found = read_checkpoints().get(model.id)
     return found.bytes if found else None
+
+
+def _asked_by(config: Config, stage: str) -> Generation | None:
+    """Return the section that says which engine a stage's models are asked by; None where it asks none."""
+    return {"captions": config.captions, "answers": config.benchmarks}.get(stage)
 
 
 def _parts(config: Config, stage: str) -> list[Published | None]:
