@@ -19,7 +19,7 @@ BENCHMARKS = PROJECT / "benchmarks"
 def script(tmp_path: Path) -> tuple[list[str], dict[str, str]]:
     """The command without an engine, and its environment; by `-S`, no other packages are found."""
     found = link_packages(packages := tmp_path / "packages", "torch", "transformers", "accelerate", "pillow")
-    assert {"torch", "pillow"} <= found and not {"orjson", "pydantic", "vllm"} & found
+    assert {"torch", "pillow"} <= found and not {"orjson", "vllm"} & found
     (tmp_path / "temporary").mkdir()
     environment = {"PYTHONPATH": str(packages), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin",
                    "TMPDIR": str(tmp_path / "temporary")}  # fmt: skip
@@ -41,8 +41,8 @@ def test_each_engine_has_its_rows_and_writes_the_same(script: tuple[list[str], d
         assert row["equal"] == row["compared"] == 2 and row["different_texts"] == row["images"]
         assert row["captions_per_second"] > 0 and row["peak_memory_gb"] > 0
         assert row["tokens_per_second"] == pytest.approx(row["tokens"] * row["captions_per_second"])
-        assert row["mfu_reading"] > 0 and row["bandwidth_share"] is not None
-    assert "left out" not in ended.stdout and not list((tmp_path / "temporary").iterdir())
+        assert row["mfu_reading"] > 0 and (row["bandwidth_share"] is None) == (row["step_ms"] <= 0)
+    assert "left out" not in ended.stdout and not list((tmp_path / "temporary").glob("captions-*"))
 
 
 def test_it_stops_in_time_and_says_what_was_left_out(script: tuple[list[str], dict[str, str]], tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_it_stops_in_time_and_says_what_was_left_out(script: tuple[list[str], di
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert "stopped after 0.75 minutes" in ended.stdout, ended.stdout + ended.stderr
     assert "left out: " in ended.stdout and "transformers with 3 images" in ended.stdout
-    assert not list((tmp_path / "temporary").iterdir())
+    assert not list((tmp_path / "temporary").glob("captions-*"))
 
 
 def test_what_an_engine_cannot_is_a_row_and_larger_is_not_tried(
@@ -81,9 +81,13 @@ def test_what_an_engine_cannot_is_a_row_and_larger_is_not_tried(
     monkeypatch.setattr(
         sys, "argv", ["gpu_captions.py", "--tiny", "--engines", "small", "absent", "--images", "4", "2", "3"]
     )
-    options = gpu_captions.arguments()
-    rows = list(gpu_captions.rows(tmp_path, options, torch.device("cpu"), {"device": "", "peak_tflops": None}))
-    assert [(row["engine"], row["images"], row.get("cannot")) for row in rows] == [
-        ("small", 2, None), ("small", 3, "out of memory"), ("small", 4, "out of memory"),
-        ("absent", 2, "not here"), ("absent", 3, "not here"), ("absent", 4, "not here"),
+    options, images = gpu_captions.arguments(), [b""] * 4
+    rows = [
+        (row["engine"], row["images"], row.get("cannot"), len(texts))
+        for engine in options.engines
+        for row, texts in gpu_captions.measured_by(engine, tmp_path, images, options, torch.device("cpu"))
+    ]
+    assert rows == [
+        ("small", 2, None, 2), ("small", 3, "out of memory", 0), ("small", 4, "out of memory", 0),
+        ("absent", 2, "not here", 0), ("absent", 3, "not here", 0), ("absent", 4, "not here", 0),
     ]  # fmt: skip
