@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,12 +71,12 @@ def test_what_an_engine_cannot_is_a_row_and_larger_is_not_tried(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return ["text"] * len(images)
 
-    @gpu_captions.contextmanager
-    def engine(folder: Path, most: int, device: torch.device):  # type: ignore[no-untyped-def]
+    @contextmanager
+    def engine(folder: Path, most: int, device: torch.device) -> Iterator[Any]:
         yield ask
 
-    @gpu_captions.contextmanager
-    def absent(folder: Path, most: int, device: torch.device):  # type: ignore[no-untyped-def]
+    @contextmanager
+    def absent(folder: Path, most: int, device: torch.device) -> Iterator[Any]:
         raise gpu_captions.NotInstalled("not here")
         yield
 
