@@ -23,8 +23,7 @@ def endpoints_of(config: Config) -> dict[str, Endpoint]:
 
 
 def gpus_of(config: Config, stage: str) -> int:
-    """Return how many GPUs a job of a stage has on each of its nodes; none where all that it
-    makes is published, or an endpoint is asked."""
+    """Return how many GPUs a job of a stage has on each of its nodes; none where it only downloads or asks others."""
     device = STAGES[stage].device
     parts = _parts(config, stage)
     if device == "cpu" or (parts and all(parts)) or stage in endpoints_of(config):
