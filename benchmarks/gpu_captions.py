@@ -186,7 +186,7 @@ def drawn_weights(shapes: dict[str, tuple[int, ...]], device: torch.device) -> I
     """Yield weights that keep what flows through a model of about the same size, so that texts differ by image."""
     generator = torch.Generator(device).manual_seed(0)
     for name, size in shapes.items():
-        if len(size) == 1 and name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "layrnorm.weight")):
+        if len(size) == 1 and name.endswith(("norm.weight", "norm1.weight", "norm2.weight")):
             yield name, torch.ones(size, dtype=torch.bfloat16)
         elif name.endswith("bias"):
             yield name, torch.zeros(size, dtype=torch.bfloat16)
