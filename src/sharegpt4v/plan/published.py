@@ -10,30 +10,36 @@ from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.generation import Generation
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.plan.generation import endpoint_of
 from sharegpt4v.plan.tables import read_assumptions
 
 
+def endpoints_of(config: Config) -> dict[str, Endpoint]:
+    """Return the endpoints that are asked, by stage."""
+    asked: dict[str, Endpoint] = {"seed_captions": config.teacher, "judgements": config.judge}
+    for stage, section in (("captions", config.captions), ("answers", config.benchmarks)):
+        if endpoint := endpoint_of(section):
+            asked[stage] = endpoint
+    return asked
+
+
 def gpus_of(config: Config, stage: str) -> int:
-    """Return how many GPUs a job of a stage has on each of its nodes; none where all that it makes is published."""
+    """Return how many GPUs a job of a stage has on each of its nodes; none where it only downloads or asks others."""
     device = STAGES[stage].device
     parts = _parts(config, stage)
-    if device == "cpu" or (parts and all(parts)):
+    if device == "cpu" or (parts and all(parts)) or stage in endpoints_of(config):
         return 0
     if device == "training":
         return config.compute.processes_per_node
-    asked = _asked_by(config, stage)
-    if asked and asked.engine == "endpoint":
-        return 0
-    return asked.vllm.tensor_parallel if asked and asked.engine == "vllm" else 1
+    sections: dict[str, Generation] = {"captions": config.captions, "answers": config.benchmarks}
+    return sections[stage].devices if stage in sections else 1
 
 
 def needs_internet(config: Config, stage: str) -> bool:
     """Whether a stage's jobs download, or ask others. The synthetic world and its endpoints are served in the job."""
-    endpoints: dict[str, Endpoint] = {"seed_captions": config.teacher, "judgements": config.judge}
-    if stage in endpoints:
-        return endpoints[stage].base_url != "mini"
-    if (asked := _asked_by(config, stage)) and asked.engine == "endpoint":
-        return True
+    asked = endpoints_of(config)
+    if stage in asked:
+        return asked[stage].base_url != "mini"
     if stage == "source":
         return config.mini is None
     return any(part and part.revision for part in _parts(config, stage))
@@ -54,11 +60,6 @@ def published_bytes(model: Published) -> int | None:
     """Return the size of a published model's weights; None where it is not known."""
     found = read_checkpoints().get(model.id)
     return found.bytes if found else None
-
-
-def _asked_by(config: Config, stage: str) -> Generation | None:
-    """Return the section that says which engine a stage's models are asked by; None where it asks none."""
-    return {"captions": config.captions, "answers": config.benchmarks}.get(stage)
 
 
 def _parts(config: Config, stage: str) -> list[Published | None]:
