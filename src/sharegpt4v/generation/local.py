@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Generator(Engine):
             self.model = loaded.to(self.device, dtype).eval()
             self.processor, self.tokenizer = processor, processor.tokenizer
             self.image_tokens = self.family.image_tokens(loaded.config)
+            self.prompt_ids = lru_cache(1)(self.family.prompt_ids)  # captions are all asked for in the same words
             pads = getattr(processor.image_processor, "do_pad", True)
             self.image_aspect_ratio = "pad" if pads else "square"
             ways = ("pad", "square")
@@ -96,13 +97,13 @@ class Generator(Engine):
         ids = self._ids(request)
         if image is not None and self.family.by_size:
             place = ids.index(self.family.image_id(self.tokenizer))
-            ids[place : place + 1] = self.family.visual_ids(self.processor, image.size)
+            ids = [*ids[:place], *self.family.visual_ids(self.processor, image.size), *ids[place + 1 :]]
         return Prompt(index, ids, image, request.max_new_tokens)
 
     def _ids(self, request: Request) -> list[int]:
         """Return the ids of a prompt, an image's mark once if the ids that it becomes depend on the image's size."""
         has_image = request.image is not None
-        return self.family.prompt_ids(self.tokenizer, request.question, has_image, request.system, self.image_tokens)
+        return self.prompt_ids(self.tokenizer, request.question, has_image, request.system, self.image_tokens)
 
     def _continued(
         self, waiting: Iterator[Prompt | tuple[int, Answer]], count: int, longest: int
@@ -129,7 +130,9 @@ class Generator(Engine):
         """Return an empty batch for `count` prompts, which hold at most `longest` tokens with their answers."""
         size, pad = min(self.batch_size, count), self.tokenizer.pad_token_id
         if self.family.generates:
-            return WholeBatch(partial(self.family.generate, self.model, self.processor), self.device, size, pad, self._tensors)
+            return WholeBatch(
+                partial(self.family.generate, self.model, self.processor), self.device, size, pad, self._tensors
+            )
         greedy = Greedy(self.never, frozenset({self.tokenizer.eos_token_id, *self.ends}), self.penalty)
         return ContinuousBatch(self.model, size, longest, pad, self._tensors, greedy)
 

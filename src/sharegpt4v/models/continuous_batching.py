@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sharegpt4v.errors import UserError
 from sharegpt4v.models.slot_cache import SlotCache
 
 if TYPE_CHECKING:
     from PIL import Image
 
 STEP = 8  # lengths are rounded up to a multiple of this: the first forward of a new shape is a slow one
-REFILL = 8  # so many times a full batch is refilled while its rows end: one prompt alone is slow to read
+REFILL = 4  # a batch is refilled when this part of it, a quarter, is free: a prompt alone is slow to read
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,12 @@ class Greedy:
         """Return an id for each row of `logits`, (rows, vocabulary); `written` are the new ids of each row so far."""
         scores = logits.index_fill(-1, self.never, -math.inf)
         if self.penalty != 1:
-            rows = torch.tensor([row for row, ids in enumerate(written) for _ in ids], dtype=torch.long)
-            ids = torch.tensor([one for ids in written for one in ids], dtype=torch.long)
+            pairs = [(row, one) for row, ids in enumerate(written) for one in ids]
+            rows, ids = torch.tensor(pairs, dtype=torch.long, device=scores.device).reshape(-1, 2).T
             seen = scores[rows, ids]
             scores[rows, ids] = torch.where(seen < 0, seen * self.penalty, seen / self.penalty)
-        return scores.argmax(-1).tolist()
+        chosen: list[int] = scores.argmax(-1).tolist()
+        return chosen
 
 
 @dataclass
@@ -93,8 +95,13 @@ class ContinuousBatch:
         """`tensors` makes of images what the model takes, by the names of its forward; `pad_id` is any id of a text."""
         self.model, self.size, self.pad_id, self.tensors, self.greedy = model, size, pad_id, tensors, greedy
         self.rows: list[Row] = []
-        layers = model.config.get_text_config().num_hidden_layers
-        self.cache = SlotCache(layers, size, rounded(longest))
+        config = model.config.get_text_config()
+        if longest > (getattr(config, "sliding_window", None) or longest):
+            raise UserError(
+                f"{model.name_or_path}: attention sees {config.sliding_window} tokens, and a prompt with its answer "
+                f"may take {longest}; expected at most as many: lower the limit of new tokens"
+            )
+        self.cache = SlotCache(config.num_hidden_layers, size, rounded(longest))
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -103,7 +110,7 @@ class ContinuousBatch:
 
     @property
     def room(self) -> int:
-        """How many prompts may come next: none until an eighth of the batch is free."""
+        """How many prompts may come next: none until a quarter of the batch is free."""
         free = self.size - len(self.rows)
         return free if REFILL * free >= self.size else 0
 
@@ -135,12 +142,14 @@ class ContinuousBatch:
 
     def _next_ids(self) -> list[int]:
         """Read the newest id of every row and choose the next."""
-        places = torch.tensor([row.place for row in self.rows])
+        places = torch.tensor([row.place for row in self.rows], device=self.model.device)
         length = rounded(max(row.place for row in self.rows) + 1)
-        mask = torch.arange(length) <= places[:, None]
-        self.cache.extend(places.to(self.model.device), length)
+        hidden = torch.arange(length, device=places.device) > places[:, None]
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=places.device)
+        mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)  # added to scores: of any kind of attention but flash
+        self.cache.extend(places, length)
         ids = torch.tensor([[row.last] for row in self.rows])
-        logits = self._forward(ids, places[:, None], attention_mask=mask.to(self.model.device))
+        logits = self._forward(ids, places[:, None], attention_mask=mask[:, None, None])
         return self.greedy.choose(logits, [row.written for row in self.rows])
 
     def _forward(self, ids: Tensor, positions: Tensor, **inputs: Tensor) -> Tensor:

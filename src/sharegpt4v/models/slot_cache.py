@@ -33,13 +33,14 @@ class SlotCache(Cache):
     def extend(self, places: Tensor, length: int) -> None:
         """The next forward writes a token at `places` (rows) of the first slots, and sees their first `length` places.
 
-        Its attention mask, (rows, length), has to hide what is behind the place of a row.
+        Its attention mask, (rows, 1, 1, length), has to hide what is behind the place of a row.
         """
         self.slots, self.places, self.length = torch.arange(len(places), device=places.device), places, length
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of a slot to another one."""
         for layer in self.layers:
+            assert isinstance(layer, SlotLayer)
             for tensor in (layer.keys, layer.values):
                 tensor[target, :, :length] = tensor[source, :, :length]
 
@@ -51,7 +52,7 @@ class SlotLayer(CacheLayerMixin):
     values: Tensor
 
     def __init__(self, cache: SlotCache) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.cache = cache
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:

@@ -26,7 +26,8 @@ class WholeBatch:
         tensors: Callable[[Sequence[Image.Image]], dict[str, Tensor]],
     ) -> None:
         """`generate` is `Family.generate` for a model on `device`; `tensors` makes of images what it takes."""
-        self.generate, self.device, self.size, self.pad_id, self.tensors = generate, size, pad_id, tensors
+        self.generate, self.device, self.tensors = generate, device, tensors
+        self.size, self.pad_id = size, pad_id
         self.prompts: list[Prompt] = []
 
     @property
