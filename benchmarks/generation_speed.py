@@ -1,11 +1,13 @@
-"""How much faster the generation engine answers than transformers asked one by one, with the same answers.
+"""How much faster the generation engine answers than transformers' `model.generate`, with the same answers.
 
     python benchmarks/generation_speed.py checkpoints/sharegpt4v-7b/finetuned --evaluation data/eval
     python benchmarks/generation_speed.py checkpoints/captioner --images data/coco/train2017
 
-asks the first questions of every benchmark, or for captions of the first images of a folder: first the engine in
-batches, then `model.generate` of transformers in a loop of one, as the published scripts do. It prints both rates,
-their ratio and how many answers are equal, with the first that differ if any do.
+asks the first questions of every benchmark, or for captions of the first images of a folder: `model.generate` of
+transformers in a loop of one, as the published scripts do, and in batches of several sizes (the requests in their
+order, padded on the left, up to the longest answer of a batch); the engine at the same sizes. It prints the rates, the
+ratio of the engine's best one to the best of transformers, and how many answers are equal, with the first that differ.
+The clock is the time of the process on its processors (`--clock process`), or the one on the wall.
 """
 
 from __future__ import annotations
@@ -38,24 +40,36 @@ def main() -> None:
     what.add_argument("--evaluation", type=Path, help="folder of the benchmarks' folders: their questions are asked")
     what.add_argument("--images", type=Path, help="folder of images: captions are asked for")
     parser.add_argument("--count", type=int, default=40, help="how many questions per benchmark, or images")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 16, 32, 64])
+    parser.add_argument("--max-new-tokens", type=int, default=CAPTION_TOKENS, help="of a caption")
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     options = parser.parse_args()
 
-    of_benchmarks = options.evaluation is not None
     requests = (
-        questions(options.evaluation, options.count) if of_benchmarks else captions(options.images, options.count)
+        questions(options.evaluation, options.count)
+        if options.evaluation is not None
+        else captions(options.images, options.count, options.max_new_tokens)
     )
-    generator = Generator(options.model, options.batch_size)
-    batched, seconds = timed(answers, generator, requests)
-    alone, seconds_alone = timed(answers_one_by_one, generator, requests)
-
-    print(f"batches of {options.batch_size}: {len(requests) / seconds:.1f} answers/s")
-    print(f"one by one: {len(requests) / seconds_alone:.1f} answers/s")
-    print(f"ratio: {seconds_alone / seconds:.1f}")
-    print(f"equal answers: {sum(a == b for a, b in zip(batched, alone, strict=True))} of {len(requests)}")
-    differing = [(a, b) for a, b in zip(batched, alone, strict=True) if a != b]
-    for a, b in differing[:3]:
-        print(f"  in a batch: {a!r}\n  alone:      {b!r}")
+    generator, clock = Generator(options.model, 1), CLOCKS[options.clock]
+    print("| Batch | Engine, answers/s | model.generate, answers/s | Ratio | Equal answers |\n|---|---|---|---|---|")
+    best = {answers: 0.0, answers_by_transformers: 0.0}
+    differing: dict[str, str] = {}
+    for size in options.batch_sizes:
+        found = {ask: timed(ask, generator, requests, size, clock) for ask in best}
+        rates = {ask: len(requests) / seconds for ask, (_, seconds) in found.items()}
+        best = {ask: max(best[ask], rate) for ask, rate in rates.items()}
+        own, others = (texts for texts, _ in found.values())
+        differing |= {a: b for a, b in zip(own, others, strict=True) if a != b}
+        equal = sum(a == b for a, b in zip(own, others, strict=True))
+        engine, generate = rates.values()
+        print(
+            f"| {size} | {engine:.1f} | {generate:.1f} | {engine / generate:.2f} | {equal} of {len(requests)} |",
+            flush=True,
+        )
+    engine, generate = best.values()
+    print(f"each at its best: {engine:.1f} and {generate:.1f} answers/s, ratio {engine / generate:.2f}")
+    for a, b in list(differing.items())[:3]:
+        print(f"  engine:         {a!r}\n  model.generate: {b!r}")
 
 
 def questions(evaluation: Path, each: int) -> list[Request]:
@@ -73,50 +87,70 @@ def questions(evaluation: Path, each: int) -> list[Request]:
     ]
 
 
-def captions(images: Path, count: int) -> list[Request]:
+def captions(images: Path, count: int, max_new_tokens: int) -> list[Request]:
     """A caption of each of the first `count` images."""
     paths = sorted(path for path in images.rglob("*") if has_image_suffix(path.name))[:count]
-    return [Request(INSTRUCTION, path, CAPTION_TOKENS, "square") for path in paths]
+    return [Request(INSTRUCTION, path, max_new_tokens, "square") for path in paths]
 
 
 def timed(
-    ask: Callable[[Generator, Sequence[Request]], list[str]], generator: Generator, requests: Sequence[Request]
+    ask: Callable[[Generator, Sequence[Request], int], list[str]],
+    generator: Generator,
+    requests: Sequence[Request],
+    size: int,
+    clock: Callable[[], float],
 ) -> tuple[list[str], float]:
     """Answer all requests, after two to warm up; return the texts in order and the seconds taken."""
-    ask(generator, requests[:2])
-    start = time.monotonic()
-    return ask(generator, requests), time.monotonic() - start
+    ask(generator, requests[:2], size)
+    start = clock()
+    return ask(generator, requests, size), clock() - start
 
 
-def answers(generator: Generator, requests: Sequence[Request]) -> list[str]:
+def answers(generator: Generator, requests: Sequence[Request], size: int) -> list[str]:
     """The engine's answers."""
+    generator.batch_size = size
     found = dict(texts(generator, requests))
     return [found[index] for index in range(len(requests))]
 
 
 @torch.inference_mode()
-def answers_one_by_one(generator: Generator, requests: Sequence[Request]) -> list[str]:
-    """What transformers answers to one request after the other."""
-    model, tokenizer = generator.model, generator.tokenizer
-    written_texts = []
-    for request in requests:
-        prompt = prompt_text(request.question, request.image is not None, request.system)
-        ids = torch.tensor([prompt_ids(tokenizer, prompt, generator.image_tokens)]).to(generator.device)
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        if request.image is not None:
-            way = generator.images[request.image_aspect_ratio]
-            pixels = way.tensors([way.prepare(open_rgb(request.image))])["pixel_values"]
-            inputs["pixel_values"] = pixels.to(generator.device, model.dtype)
-        written = model.generate(
-            **inputs,
-            do_sample=False,
-            max_new_tokens=request.max_new_tokens,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        written_texts.append(clean(tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)))
-    return written_texts
+def answers_by_transformers(generator: Generator, requests: Sequence[Request], size: int) -> list[str]:
+    """What `model.generate` answers to batches of `size`, in the order of the requests; those without image apart."""
+    written: dict[int, str] = {}
+    for with_image in (True, False):
+        group = [index for index, request in enumerate(requests) if (request.image is not None) == with_image]
+        for first in range(0, len(group), size):
+            batch = group[first : first + size]
+            texts = generated(generator, [requests[index] for index in batch])
+            written |= dict(zip(batch, texts, strict=True))
+    return [written[index] for index in range(len(requests))]
 
+
+def generated(generator: Generator, requests: Sequence[Request]) -> list[str]:
+    """What `model.generate` answers to one batch, each answer cut at its own limit."""
+    model, tokenizer = generator.model, generator.tokenizer
+    prompts = [prompt_text(request.question, request.image is not None, request.system) for request in requests]
+    rows = [prompt_ids(tokenizer, prompt, generator.image_tokens) for prompt in prompts]
+    width = max(map(len, rows))
+    ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    inputs = {"input_ids": ids.to(generator.device), "attention_mask": mask.to(generator.device)}
+    prepared = [
+        generator.images[request.image_aspect_ratio].prepare(open_rgb(request.image))
+        for request in requests
+        if request.image is not None
+    ]
+    if prepared:
+        pixels = generator.images["pad"].tensors(prepared)["pixel_values"]
+        inputs["pixel_values"] = pixels.to(generator.device, model.dtype)
+    limits = [request.max_new_tokens for request in requests]
+    ids = model.generate(**inputs, do_sample=False, max_new_tokens=max(limits))[:, width:]
+    return [
+        clean(tokenizer.decode(row[:limit], skip_special_tokens=True)) for row, limit in zip(ids, limits, strict=True)
+    ]
+
+
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.monotonic, "process": time.process_time}
 
 if __name__ == "__main__":
     main()

@@ -1,14 +1,17 @@
-"""The generation engine: greedy answers to prompts with or without an image, in batches of like shape.
+"""The project's own generation engine: greedy answers to prompts with or without an image, many at a time.
 
 It writes the captions of the pre-training corpus (paper section 3.3) and the answers to the benchmarks (section 5.1).
-An answer is the same in a batch as alone: shorter prompts are padded on the left, and the padding is masked.
+An answer is the same in a batch as alone. Where a row of the batch ends, the next request takes its place.
 """
 
 from __future__ import annotations
 
-import math
+import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,12 +22,13 @@ from sharegpt4v.config.generation import Generation
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Answer, Engine, Request, plain
 from sharegpt4v.images.loading import open_rgb
+from sharegpt4v.models.continuous_batching import ContinuousBatch, Greedy, Prompt
 from sharegpt4v.models.decoding import end_ids
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import family_named, name_in
 from sharegpt4v.models.loading import refused_in_one_line
+from sharegpt4v.models.whole_batch import WholeBatch
 
-PROMPT_STEP = 8  # prompts are padded to a multiple of this: the first step with a new shape is a slow one
 DECODERS = 4
 
 
@@ -43,6 +47,7 @@ class Generator(Engine):
             self.model = loaded.to(self.device, dtype).eval()
             self.processor, self.tokenizer = processor, processor.tokenizer
             self.image_tokens = self.family.image_tokens(loaded.config)
+            self.prompt_ids = lru_cache(1)(self.family.prompt_ids)  # captions are all asked for in the same words
             pads = getattr(processor.image_processor, "do_pad", True)
             self.image_aspect_ratio = "pad" if pads else "square"
             ways = ("pad", "square")
@@ -51,8 +56,9 @@ class Generator(Engine):
             self.never = torch.tensor(never, dtype=torch.long, device=self.device)
             self.ends = end_ids(loaded.generation_config)
             self.penalty = float(loaded.generation_config.repetition_penalty or 1)
-            self._answer_batch([Request("", b"", 1)], [self.images["pad"].blank()])
-            self._answer_batch([Request("", None, 1)], [])
+            for request, image in ((Request("", b"", 1), self.images["pad"].blank()), (Request("", None, 1), None)):
+                prompt = self._prompt(0, request, image)
+                list(self._continued(iter([prompt]), 1, len(prompt.ids) + 1))
 
     @classmethod
     def start(cls, model: Path | None, settings: Generation, work: Path) -> Self:
@@ -67,128 +73,100 @@ class Generator(Engine):
         return {"engine": settings.engine, "batch_size": settings.batch_size, "torch": torch.__version__}
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        """Answer in batches, the longest requests first."""
+        """Answer the requests with an image, then those without, the longest first; each as soon as it is finished."""
+        sizes = [(request.max_new_tokens, len(self._ids(request))) for request in requests]
         with ThreadPoolExecutor(DECODERS) as pool:
-            for batch, prepared in self._decoded_ahead(pool, requests, self._batches(requests)):
-                readable = []
-                for index in batch:
-                    error = prepared[index].exception() if index in prepared else None
-                    if error is None:
-                        readable.append(index)
-                    else:
-                        yield index, Answer("", "stop", f"the image cannot be decoded ({error})")
-                if not readable:
-                    continue
-                images = [prepared[index].result() for index in readable if index in prepared]
-                answers = self._answer_batch([requests[index] for index in readable], images)
-                yield from zip(readable, answers, strict=True)
+            for with_image in (True, False):
+                group = [index for index, request in enumerate(requests) if (request.image is not None) == with_image]
+                if group:
+                    group.sort(key=sizes.__getitem__, reverse=True)
+                    longest = max(sum(sizes[index]) for index in group)
+                    yield from self._continued(self._prompts(pool, requests, group), len(group), longest)
 
-    def _batches(self, requests: Sequence[Request]) -> list[list[int]]:
-        """Deal the indices of the requests into batches that are alike in image, limit and length; longest first."""
-        lengths = [len(self._ids(request)) for request in requests]
-        batches = []
-        for with_image in (True, False):
-            group = [index for index, request in enumerate(requests) if (request.image is not None) == with_image]
-            group.sort(key=lambda index: (requests[index].max_new_tokens, lengths[index]), reverse=True)
-            batches += [group[start : start + self.batch_size] for start in range(0, len(group), self.batch_size)]
-        return batches
+    def _prompts(
+        self, pool: ThreadPoolExecutor, requests: Sequence[Request], group: Sequence[int]
+    ) -> Iterator[Prompt | tuple[int, Answer]]:
+        """Yield prompts in the order of `group`, or the answer where an image is broken.
 
-    def _decoded_ahead(
-        self, pool: ThreadPoolExecutor, requests: Sequence[Request], batches: Sequence[list[int]]
-    ) -> Iterator[tuple[list[int], dict[int, Future[Image.Image]]]]:
-        """Yield each batch with its images by index, while the images of the next one are being decoded."""
+        Meanwhile the images of the next `batch_size` requests are being decoded.
+        """
+        coming: Iterator[int] = iter(group)
+        images: deque[Future[Image.Image | None]] = deque()
+        for index in group:
+            more = islice(coming, self.batch_size + 1 - len(images))
+            images += [pool.submit(self._prepared, requests[later]) for later in more]
+            image = images.popleft()
+            if error := image.exception():
+                yield index, Answer("", "stop", f"the image cannot be decoded ({error})")
+            else:
+                yield self._prompt(index, requests[index], image.result())
 
-        def submit(batch: list[int]) -> dict[int, Future[Image.Image]]:
-            return {
-                index: pool.submit(self._prepared, requests[index])
-                for index in batch
-                if requests[index].image is not None
-            }
-
-        upcoming = submit(batches[0]) if batches else {}
-        for number, batch in enumerate(batches):
-            current = upcoming
-            upcoming = submit(batches[number + 1]) if number + 1 < len(batches) else {}
-            yield batch, current
-
-    def _prepared(self, request: Request) -> Image.Image:
-        assert request.image is not None
+    def _prepared(self, request: Request) -> Image.Image | None:
+        if request.image is None:
+            return None
         return self.images[request.image_aspect_ratio].prepare(open_rgb(request.image, request.upright))
+
+    def _prompt(self, index: int, request: Request, image: Image.Image | None) -> Prompt:
+        """Return what a model is to continue; where the size of an image says so, with as many visual ids."""
+        ids = self._ids(request)
+        if image is not None and self.family.by_size:
+            place = ids.index(self.family.image_id(self.tokenizer))
+            ids = [*ids[:place], *self.family.visual_ids(self.processor, image.size), *ids[place + 1 :]]
+        return Prompt(index, ids, image, request.max_new_tokens)
 
     def _ids(self, request: Request) -> list[int]:
         """Return the ids of a prompt, an image's mark once if the ids that it becomes depend on the image's size."""
         has_image = request.image is not None
-        return self.family.prompt_ids(self.tokenizer, request.question, has_image, request.system, self.image_tokens)
+        return self.prompt_ids(self.tokenizer, request.question, has_image, request.system, self.image_tokens)
 
-    @torch.inference_mode()
-    def _answer_batch(self, requests: Sequence[Request], images: Sequence[Image.Image]) -> list[Answer]:
-        """Continue prompts that all have an image, or all have none."""
-        prompts = [self._ids(request) for request in requests]
-        if images and self.family.by_size:
-            prompts = [self._with_visual_ids(ids, image) for ids, image in zip(prompts, images, strict=True)]
-        width = PROMPT_STEP * math.ceil(max(map(len, prompts)) / PROMPT_STEP)
-        ids = torch.full((len(prompts), width), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
-        inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
-        if images:
-            tensors = self.images["pad"].tensors(images)  # prepared already, each in its own way
-            inputs |= {name: self._moved(tensor) for name, tensor in tensors.items()}
-        limits = [request.max_new_tokens for request in requests]
-        written = self.family.generate(self.model, self.processor, inputs, limits) or self._continue(inputs, limits)
-        return [self._read(ids) for ids in written]
+    def _continued(
+        self, waiting: Iterator[Prompt | tuple[int, Answer]], count: int, longest: int
+    ) -> Iterator[tuple[int, Answer]]:
+        """Continue `count` prompts of at most `longest` tokens with their answers; pass on what is answered already.
 
-    def _with_visual_ids(self, ids: list[int], image: Image.Image) -> list[int]:
-        """Put the ids of an image in the place of its mark."""
-        place = ids.index(self.family.image_id(self.tokenizer))
-        return [*ids[:place], *self.family.visual_ids(self.processor, image.size), *ids[place + 1 :]]
-
-    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Move what is made of images to the model: pixels in its precision, masks and sizes as they are."""
-        return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else tensor.dtype)
-
-    def _continue(self, inputs: dict[str, torch.Tensor], limits: Sequence[int]) -> list[list[int]]:
-        """Return the new ids of each row, up to its end mark or its limit: the most likely one at every step.
-
-        As `model.generate` does it, never the `suppress_tokens` of the checkpoint's generation settings; but rows that
-        have ended leave the batch, so that the longest answer does not keep all others. They leave a quarter of the
-        batch at a time, as the cache is copied when they do. A `repetition_penalty` of the settings is on the new ids
-        alone, as where a prompt is embeddings.
+        Where a GPU runs out of memory, a batch of half the size begins anew with the prompts that were not finished.
         """
-        from transformers import DynamicCache, RepetitionPenaltyLogitsProcessor
+        batch = self._batch(count, longest)
+        while (taken := list(islice(waiting, batch.room))) or batch.prompts:
+            yield from (one for one in taken if isinstance(one, tuple))
+            try:
+                finished = batch.advance([one for one in taken if isinstance(one, Prompt)])
+            except torch.cuda.OutOfMemoryError:
+                finished = None  # leave the block first: the error holds on to the tensors
+            if finished is None:
+                waiting = chain(batch.prompts, waiting)
+                self._halve(batch.size)
+                batch = self._batch(count, longest)
+            else:
+                yield from ((prompt.index, self._read(ids)) for prompt, ids in finished)
 
-        written: list[list[int]] = [[] for _ in limits]
-        rows, unfinished = list(range(len(limits))), set(range(len(limits)))
-        mask, cache = inputs["attention_mask"], DynamicCache(config=self.model.config.get_text_config())
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        past = mask[:, :0]  # the new ids of each row
-        while True:
-            logits = self.model(
-                **inputs, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
-            ).logits
-            scores = logits[:, -1].index_fill(-1, self.never, -math.inf)
-            if self.penalty != 1:
-                scores = RepetitionPenaltyLogitsProcessor(self.penalty)(past, scores)
-            ids = scores.argmax(-1)
-            if self.penalty != 1:
-                past = torch.cat([past, ids[:, None]], dim=1)
-            for row, new in zip(rows, ids.tolist(), strict=True):
-                if row in unfinished:
-                    written[row].append(new)
-                    if self._is_end(new) or len(written[row]) == limits[row]:
-                        unfinished.discard(row)
-            if not unfinished:
-                return written
-            positions = positions[:, -1:] + 1
-            if len(unfinished) <= 0.75 * len(rows):
-                keep = torch.tensor([place for place, row in enumerate(rows) if row in unfinished], device=self.device)
-                rows = [row for row in rows if row in unfinished]
-                ids, mask, positions, past = ids[keep], mask[keep], positions[keep], past[keep]
-                cache.batch_select_indices(keep)
-            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
-            inputs = {"input_ids": ids[:, None], "attention_mask": mask}
+    def _batch(self, count: int, longest: int) -> ContinuousBatch | WholeBatch:
+        """Return an empty batch for `count` prompts, which hold at most `longest` tokens with their answers."""
+        size, pad = min(self.batch_size, count), self.tokenizer.pad_token_id
+        if self.family.generates:
+            return WholeBatch(
+                partial(self.family.generate, self.model, self.processor), self.device, size, pad, self._tensors
+            )
+        greedy = Greedy(self.never, frozenset({self.tokenizer.eos_token_id, *self.ends}), self.penalty)
+        return ContinuousBatch(self.model, size, longest, pad, self._tensors, greedy)
+
+    def _halve(self, size: int) -> None:
+        """Answer half of `size` requests at a time from now on, and say so."""
+        if size == 1:
+            raise UserError(
+                f"{self.model.name_or_path}: the GPU has no memory for a single request beside the model; expected "
+                "one with more memory, or a lower limit of new tokens"
+            )
+        self.batch_size = size // 2
+        print(f"The GPU has no memory for {size} requests at a time; now {self.batch_size}.", file=sys.stderr)
+
+    def _tensors(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+        """Return what the model takes of prepared images: pixels in its precision, masks and sizes as they are."""
+        tensors = self.images["pad"].tensors(images)  # prepared already, each in its own way
+        return {
+            name: tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else tensor.dtype)
+            for name, tensor in tensors.items()
+        }
 
     def _is_end(self, new: int) -> bool:
         return new == self.tokenizer.eos_token_id or new in self.ends

@@ -70,6 +70,9 @@ class Family(ABC):
     by_size: ClassVar[bool] = False
     """Whether the ids that an image's mark becomes depend on the size of the image: `visual_ids` then says which."""
 
+    generates: ClassVar[bool] = False
+    """Whether `generate` continues prompts; else `models.continuous_batching` does, with positions 0, 1, 2."""
+
     # Checkpoints
 
     def join(self, tower: Path, llm: Path, projector: Projector, seed: int, out: Path) -> None:
@@ -164,13 +167,12 @@ class Family(ABC):
 
     def generate(
         self, model: Any, processor: Any, inputs: Mapping[str, Tensor], limits: Sequence[int]
-    ) -> list[list[int]] | None:
-        """Continue prompts greedily: the new ids of each row, up to its end mark or its limit.
+    ) -> list[list[int]]:
+        """Continue prompts greedily, if `generates`: the new ids of each row, up to its end mark or its limit.
 
-        `inputs` are ids, padded on the left, their mask, and what `Images.tensors` gives. None: the loop of
-        `generation.local` does it, which counts positions as 0, 1, 2.
+        `inputs` are ids, padded on the left, their mask, and what `Images.tensors` gives.
         """
-        return None
+        raise NotImplementedError
 
     # Training
 

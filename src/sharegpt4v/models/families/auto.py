@@ -27,6 +27,7 @@ class Auto(Family):
     """A checkpoint as transformers saves it, whose own files say all about it."""
 
     by_size = True
+    generates = True
 
     def load(
         self, folder: Path, device: torch.device | None = None, dtype: torch.dtype | None = None
