@@ -1,4 +1,4 @@
-"""A vLLM server on this machine, for as long as a block lasts: vLLM's CPU build, in the environment of `make vllm`."""
+"""A vLLM server on this machine, for as long as a block lasts: by default the CPU build that `make vllm` installs."""
 
 from __future__ import annotations
 
@@ -42,24 +42,28 @@ START_SECONDS, STOP_SECONDS = 600, 30
 class VllmServer:
     """Serves a checkpoint's folder on a free port of the loopback address, until the block ends."""
 
-    def __init__(self, model: Path) -> None:
-        """Take the folder of a checkpoint; nothing is started before the block begins."""
-        self.model = model.resolve()
+    def __init__(self, model: Path, python: Path = PYTHON, options: Mapping[str, str] = {}, at_once: int = 64) -> None:
+        """Take the folder of a checkpoint; nothing is started before the block begins.
+
+        `options` go over `OPTIONS`, with "" for one that has no value; `at_once` requests are sent at a time.
+        """
+        self.model, self.python, self.at_once = model.resolve(), python, at_once
+        self.options = OPTIONS | dict(options)
         settings = json.loads((model / "generation_config.json").read_text())
         # vLLM does not read this setting by itself.
         self.logit_bias = {str(token): -100 for token in settings.get("suppress_tokens", ())}
 
     def __enter__(self) -> VllmServer:
         """Start the server in a process group of its own, and wait until it answers."""
-        if not PYTHON.is_file():
-            raise SystemExit(f"{PYTHON}: no such file; `make vllm` installs vLLM")
+        if not self.python.is_file():
+            raise SystemExit(f"{self.python}: no such file; `make vllm` installs vLLM")
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
         self.address = f"http://127.0.0.1:{port}"
-        command = [str(PYTHON), "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
+        command = [str(self.python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
         command += ["--host", "127.0.0.1", "--port", str(port), "--enforce-eager", "--no-enable-prefix-caching"]
-        command += [word for option in OPTIONS.items() for word in option]
+        command += [word for option in self.options.items() for word in option if word]
         self.log = tempfile.NamedTemporaryFile(prefix="vllm-", suffix=".log")
         self.process = subprocess.Popen(
             command, env=os.environ | SETTINGS, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
@@ -83,7 +87,10 @@ class VllmServer:
 
     def ask(self, conversations: Sequence[Sequence[Mapping[str, Any]]], max_tokens: int) -> list[tuple[str, str]]:
         """Complete all conversations greedily, many at once; return texts and finish reasons in order."""
-        with httpx.Client(timeout=START_SECONDS) as client, ThreadPoolExecutor(64) as pool:
+        with (
+            httpx.Client(timeout=START_SECONDS, limits=httpx.Limits()) as client,
+            ThreadPoolExecutor(self.at_once) as pool,
+        ):
 
             def complete(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
                 asked = {"model": NAME, "messages": messages, "temperature": 0, "max_tokens": max_tokens}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import sidecar
 from sharegpt4v.ledger import key_of
 from sharegpt4v.project import DEFAULT_CONFIG as DEFAULT_CONFIG
 from sharegpt4v.project import PROJECT as PROJECT
@@ -134,6 +135,11 @@ def substituted(config: Config) -> dict[str, tuple[str, str]]:
     """Return mix and substitution of what can be made by substitution, by the name of its file, without .json."""
     made = [(mix, substitution) for mix in config.corpora.instruction_mixes for substitution in ("coco", "all")]
     return {corpus(*one).stem: one for one in made}
+
+
+def caption_provenance(shard: str) -> Path:
+    """Return the file that says what the captions of a shard were made of, and by what."""
+    return sidecar(caption_shard(shard), "provenance.json")
 
 
 def caption_shard(shard: str) -> Path:

@@ -51,10 +51,18 @@ def rows_of(config: Config, model: TrainedModel) -> Path:
     return layout.corpus(model.mix, model.substitution)
 
 
-def captioner(config: Config) -> Path:
-    """Return the captioner's checkpoint, trained here or published."""
+def captioner(config: Config) -> Path | None:
+    """Return the captioner's checkpoint, trained here or published; None where an endpoint has the captioner."""
+    if config.captions.engine == "endpoint":
+        return None
     taken = config.captioner.published
     return layout.published(taken) if taken else layout.CAPTIONER
+
+
+def captioner_weights(config: Config) -> list[Path]:
+    """Return the files that are there once the captioner is; none where an endpoint has it."""
+    checkpoint = captioner(config)
+    return [layout.weights(checkpoint)] if checkpoint else []
 
 
 def captioner_start(config: Config) -> Path:
@@ -70,7 +78,7 @@ def captions_images(config: Config) -> bool:
 
 def trains_captioner(config: Config) -> bool:
     """Whether a run trains the captioner that captions its images."""
-    return captions_images(config) and not config.captioner.published
+    return captions_images(config) and captioner(config) == layout.CAPTIONER
 
 
 def uses_seed_captions(config: Config) -> bool:
@@ -116,7 +124,7 @@ def published_models(config: Config) -> dict[str, PublishedModel]:
     llms = config.base_models.llm
     taken = [one for model in config.models for one in (model.published, model.base)]
     taken += [llms[model.size].pretrained for model in config.models if model.size and model.pretraining == "captions"]
-    if captions_images(config):
+    if captions_images(config) and captioner(config):
         taken.append(config.captioner.published or config.captioner.base)
     return {layout.published(one).name: one for one in taken if one}
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from conftest import ENVIRONMENT, PROJECT, run
+from conftest import run
 from tiny_llava import write_llava, write_pictures
-
-VLLM = PROJECT / ".venv-vllm/bin/python"
+from vllm_environment import vllm  # noqa: F401  (a fixture)
 
 
 @pytest.fixture
@@ -45,35 +39,8 @@ def test_a_difference_is_shown(checkpoint: Path) -> None:
     assert "    project: (" in ended.stdout and "    transformers: (" in ended.stdout
 
 
-@pytest.fixture
-def vllm() -> None:
-    """Skip without vLLM's environment, unless nothing may be skipped."""
-    if not VLLM.is_file():
-        assert "S4V_REQUIRE_ALL" not in os.environ, "vLLM is missing; `make vllm` installs it"
-        pytest.skip("`make vllm` installs vLLM")
-
-
 @pytest.mark.usefixtures("vllm")
 def test_vllm_says_the_same(checkpoint: Path) -> None:
     ended = run(command(checkpoint, "vllm"))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "| vllm | 40 of 40 | 40 of 40 |" in ended.stdout
-    assert processes_of(checkpoint) == []
-
-
-@pytest.mark.usefixtures("vllm")
-def test_no_server_is_left_behind(checkpoint: Path) -> None:
-    script = subprocess.Popen(command(checkpoint, "vllm"), cwd=PROJECT, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 120
-    while not processes_of(checkpoint) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert processes_of(checkpoint)
-    script.send_signal(signal.SIGTERM)
-    assert script.wait(60) == 143
-    assert processes_of(checkpoint) == []
-
-
-def processes_of(checkpoint: Path) -> list[psutil.Process]:
-    """The running processes of a vLLM server with that checkpoint, by their command lines."""
-    serving = ["vllm.entrypoints.openai.api_server", str(checkpoint)]
-    return [found for found in psutil.process_iter(["cmdline"]) if {*serving} <= {*(found.info["cmdline"] or ())}]

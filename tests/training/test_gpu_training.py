@@ -6,12 +6,12 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 
 from conftest import PROJECT
+from few_packages import link_packages
 from sharegpt4v.models.building import set_trainable
 
 BENCHMARK = str(PROJECT / "benchmarks" / "gpu_training.py")
@@ -20,24 +20,7 @@ BENCHMARK = str(PROJECT / "benchmarks" / "gpu_training.py")
 @pytest.fixture
 def with_torch_and_transformers(tmp_path: Path) -> Path:
     """A folder of packages that holds those two and what they require, as links."""
-    folder, waiting, found = tmp_path / "packages", ["torch", "transformers"], set[str]()
-    folder.mkdir()
-    while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        try:
-            package = distribution(name)
-        except PackageNotFoundError:  # for another system
-            continue
-        if name in found:
-            continue
-        found.add(name)
-        waiting += [
-            re.split(r"[ ;<>=!~(\[]", line)[0] for line in package.requires or [] if not re.search(r"extra *==", line)
-        ]
-        for file in package.files or []:
-            top = file.parts[0]
-            if top != ".." and not (folder / top).exists() and (place := Path(str(package.locate_file(top)))).exists():
-                (folder / top).symlink_to(place)
+    found = link_packages(folder := tmp_path / "packages", "torch", "transformers")
     assert {"torch", "transformers", "numpy"} <= found and not {"pillow", "orjson", "peft"} & found
     return folder
 

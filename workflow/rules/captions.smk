@@ -4,10 +4,11 @@
 rule captions:
     """The captions of one shard of the images."""
     input:
-        captioner=layout.weights(lineage.captioner(run)),
+        captioner=lineage.captioner_weights(run),
         images=manifests_of(run.captions.sources),
     output:
         layout.caption_shard("{shard}"),
+        layout.caption_provenance("{shard}"),
     log:
         layout.log_of("captions", "{shard}"),
     benchmark:

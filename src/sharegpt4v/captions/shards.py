@@ -24,7 +24,7 @@ def images_of(number: int, count: int, images: Sequence[str]) -> Sequence[str]:
 
 
 def caption_shard(
-    model: Path,
+    model: Path | None,
     images: Sequence[str],
     data: Path,
     out: Path,
@@ -33,6 +33,8 @@ def caption_shard(
     quality: Quality,
 ) -> dict[str, int]:
     """Describe `images` (paths below `data`) with the checkpoint `model`; return "accepted" or the reason → images.
+
+    `model` None is the one that an endpoint has.
 
     `out` becomes JSON lines {image, sha256, caption, status, reason}, in the order of `images`; status is "accepted"
     or "rejected". Captions are kept in `<work>/<stem of out>.jsonl`. `UserError` when more are rejected than

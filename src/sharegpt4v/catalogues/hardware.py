@@ -13,10 +13,12 @@ HARDWARE = Path("config/hardware.tsv")
 
 @dataclass(frozen=True)
 class Device:
-    """One row: bfloat16 operations per second at most, bytes of memory, and the names that CUDA has for such a GPU."""
+    """One row: bfloat16 operations per second at most, bytes of memory, bytes per second that it is read with, and the
+    names that CUDA has for such a GPU."""
 
     flops: float
     memory: float
+    bandwidth: float
     cuda_names: tuple[str, ...]
 
 
@@ -25,12 +27,21 @@ def read_hardware() -> dict[str, Device]:
     """Return the devices by name; a table that is not there is a `UserError`."""
     return {
         row["name"]: Device(
-            float(row["bfloat16_tflops"]) * 1e12, float(row["memory_gb"]) * 1e9, tuple(row["cuda_names"].split("; "))
+            float(row["bfloat16_tflops"]) * 1e12,
+            float(row["memory_gb"]) * 1e9,
+            float(row["gb_per_s"]) * 1e9,
+            tuple(row["cuda_names"].split("; ")),
         )
         for row in read_rows(HARDWARE)
     }
 
 
+def device_of_gpu(cuda_name: str) -> Device | None:
+    """Return the row of the GPU that CUDA calls so; None when it is not in the table."""
+    return next((device for device in read_hardware().values() if cuda_name in device.cuda_names), None)
+
+
 def flops_of_gpu(cuda_name: str) -> float | None:
     """Return the peak of the GPU that CUDA calls so; None when it is not in the table."""
-    return next((device.flops for device in read_hardware().values() if cuda_name in device.cuda_names), None)
+    device = device_of_gpu(cuda_name)
+    return device.flops if device else None

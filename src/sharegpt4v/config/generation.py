@@ -54,6 +54,11 @@ class Generation(Section):
     vllm: Vllm = Field(default=Vllm(), description="The server of `vllm`.")
     endpoint: Endpoint | None = Field(default=None, description="The model that `endpoint` asks, and where.")
 
+    @property
+    def devices(self) -> int:
+        """Devices that hold one model together."""
+        return self.vllm.tensor_parallel if self.engine == "vllm" else 1
+
     @model_validator(mode="after")
     def _names_a_model(self) -> Self:
         if self.engine == "endpoint" and self.endpoint is None:

@@ -16,10 +16,12 @@ OPTIONAL = ("deepspeed", "flash-attn", "bitsandbytes")
 
 
 def version_findings(config: Config) -> Iterator[Finding]:
-    """Yield a line each; the only one that can lack is a driver's GPU that this PyTorch does not see."""
+    """Yield a line each. What can lack is vLLM where the config asks it, and a GPU that this PyTorch does not see."""
     for package in OPTIONAL:
         yield Finding(package, _version(package) or "not installed")
-    yield Finding("vLLM", vllm_version() or "not installed (`make vllm`)")
+    vllm, asked = vllm_version(), "vllm" in (config.captions.engine, config.benchmarks.engine)
+    remedy = "the config's engine is vllm: `make vllm`, on NVIDIA GPUs `make vllm GPU=1`, or engine: local"
+    yield Finding("vLLM", vllm or "not installed (`make vllm`)", remedy if asked and not vllm else None)
     import torch
 
     cuda, driver = torch.version.cuda, _driver()

@@ -11,7 +11,7 @@ from sharegpt4v.endpoint.budget import Forecast
 from sharegpt4v.endpoint.completion import answer_of, record_of, refusal
 from sharegpt4v.endpoint.failure import Failure, RequestFailed
 from sharegpt4v.endpoint.pacing import Pacer, back_off
-from sharegpt4v.endpoint.request import AnyRequest, Skipped
+from sharegpt4v.endpoint.request import AnyRequest, BrokenImage, Skipped
 from sharegpt4v.endpoint.run import Run, Stopped
 from sharegpt4v.errors import UserError
 from sharegpt4v.progress import duration
@@ -59,7 +59,7 @@ class _Workers:
                 return
             except Skipped as reason:
                 run.skip(key, str(reason))
-                self.skipped_in_a_row += 1
+                self.skipped_in_a_row += not isinstance(reason, BrokenImage)
                 if self.skipped_in_a_row >= SKIPPED_IN_A_ROW:
                     told = f"the last one {request.name}: {reason}"
                     run.stop(f"{self.skipped_in_a_row} {run.noun} in a row without a reply, {told}")

@@ -121,6 +121,10 @@ class Skipped(Exception):
     """This image gets no reply in this run; the message is the reason."""
 
 
+class BrokenImage(Skipped):
+    """The image cannot be sent: that says nothing about the endpoint, however many follow each other."""
+
+
 def content_of(request: Request, detail: str) -> list[dict[str, Any]]:
     """Return the user turn: the prompt, and the file's own bytes as a data URL."""
     path = inside(request.data, request.image)

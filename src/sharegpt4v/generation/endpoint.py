@@ -19,7 +19,7 @@ from PIL import Image
 
 from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.generation import Generation
-from sharegpt4v.endpoint.request import Skipped, bytes_of, image_mime, prompt_hash
+from sharegpt4v.endpoint.request import BrokenImage, bytes_of, image_mime, prompt_hash
 from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.endpoint.stream import stream_replies
 from sharegpt4v.errors import UserError, one_line
@@ -143,7 +143,7 @@ class EndpointEngine(Engine):
             if request.upright or image_mime(data) is None:
                 data = png(open_rgb(data, request.upright))
         except Exception as error:  # whatever Pillow raises
-            raise Skipped(f"the image cannot be decoded ({one_line(error)})") from None
+            raise BrokenImage(f"the image cannot be decoded ({one_line(error)})") from None
         return f"data:{image_mime(data)};base64,{base64.b64encode(data).decode()}"
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.generation import Generation, Vllm
-from sharegpt4v.endpoint.request import Skipped
+from sharegpt4v.endpoint.request import BrokenImage
 from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.files import read_json
@@ -124,7 +124,7 @@ class VllmEngine(EndpointEngine):
             if self._prepare:
                 image = self._prepare[request.image_aspect_ratio](image)
         except Exception as error:  # whatever Pillow raises
-            raise Skipped(f"the image cannot be decoded ({one_line(error)})") from None
+            raise BrokenImage(f"the image cannot be decoded ({one_line(error)})") from None
         image.save(file, "BMP")
         return file.as_uri()
 

@@ -201,10 +201,16 @@ class Family(ABC):
         return None
 
     @abstractmethod
-    def generation_flops(
-        self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
-    ) -> tuple[float, float]:
-        """Return the operations of reading an image and a prompt, and of writing the reply."""
+    def prompt_tokens(self, models: BaseModels, text_tokens: float) -> float:
+        """Return the tokens of a prompt: those of an image, and `text_tokens`."""
+
+    @abstractmethod
+    def reading_flops(self, models: BaseModels, size: str, text_tokens: float) -> float:
+        """Return the operations of reading an image and so many tokens of text."""
+
+    @abstractmethod
+    def cache_bytes(self, models: BaseModels, size: str) -> float:
+        """Return the bytes that the keys and values of one token take while a model writes (KV cache)."""
 
     @abstractmethod
     def weights(self, models: BaseModels, size: str, recipe: Recipe | None = None) -> float:

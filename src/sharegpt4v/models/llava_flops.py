@@ -85,12 +85,15 @@ def training_row(models: BaseModels, size: str, recipe: Recipe, text_tokens: flo
     return operations.of(tokens, tokens**2, images=1)
 
 
-def generated_row(models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float) -> tuple[float, float]:
-    """Operations of reading an image and a prompt, and of writing the reply to them."""
+def reading_row(models: BaseModels, size: str, prompt_tokens: float) -> float:
+    """Operations of reading an image and a prompt."""
     tower, llm, vocabulary = models.vision_tower, models.llm[size], models.tokenizer.vocabulary
-    read = visual_tokens(tower) + prompt_tokens
-    reading = llm_forward(llm, vocabulary, read)
-    return tower_forward(tower) + reading, llm_forward(llm, vocabulary, read + reply_tokens) - reading
+    return tower_forward(tower) + llm_forward(llm, vocabulary, visual_tokens(tower) + prompt_tokens)
+
+
+def cache_bytes(llm: Transformer) -> int:
+    """Bytes that the keys and values of one token take in bfloat16 (KV cache), without grouped heads."""
+    return 2 * llm.layers * llm.hidden_size * 2
 
 
 def trained_weights(models: BaseModels, size: str, recipe: Recipe) -> float:

@@ -72,7 +72,7 @@ def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[s
 
 def _at(tree: Any, keys: list[str], wildcards: Mapping[str, str]) -> Any:
     for key in keys:
-        tree = tree[key.format(**wildcards)]
+        tree = None if tree is None else tree[key.format(**wildcards)]
     return tree
 
 

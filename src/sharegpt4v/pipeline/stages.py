@@ -64,7 +64,7 @@ STAGES = {
     "captions": Stage(
         "3.3",
         "shard",
-        config=("captions.sources", "captions.max_new_tokens", "captions.quality"),
+        config=("captions.sources", "captions.max_new_tokens", "captions.quality", "captions.endpoint.model"),
         texts=("captioner.instruction",),
         code=ENGINE,
         device="gpu",

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sharegpt4v import layout, lineage
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.catalogues.checkpoints import read_checkpoints
 from sharegpt4v.config import Config
-from sharegpt4v.config.judge import Judge
+from sharegpt4v.config.benchmarks import Benchmarks
+from sharegpt4v.config.captions import Captions
+from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.models import TrainedModel
-from sharegpt4v.config.teacher import Teacher
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.models.llava_flops import llm_weights, tower_weights
 from sharegpt4v.pipeline.targets import expected_images, shards
-from sharegpt4v.plan.tables import peak_flops, read_assumptions, read_prices
+from sharegpt4v.plan.generation import endpoint_of, reply_rate
+from sharegpt4v.plan.tables import device_named, read_assumptions, read_prices
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Estimate:
 
     def __init__(self, config: Config, device: str) -> None:
         self.config, self.models, self.family = config, config.base_models, family_named(DEFAULT)
-        self.assumed, self.prices, self.peak = read_assumptions(), read_prices(), peak_flops(device)
+        self.assumed, self.prices, self.device = read_assumptions(), read_prices(), device_named(device)
 
     def costs(self) -> dict[str, Cost]:
         """Return the cost of every stage that this config has, in the order of the pipeline."""
@@ -88,7 +91,7 @@ class Estimate:
         return Cost(1, usd=usd, batch_usd=batch, gigabytes=images * self.assumed["bytes_per_caption"] / 1e9)
 
     def _money(
-        self, endpoint: Teacher | Judge, prompt_tokens: float, reply_tokens: float
+        self, endpoint: Endpoint, prompt_tokens: float, reply_tokens: float
     ) -> tuple[float | None, float | None]:
         """The ordinary price and that of the Batch API; nothing where the project's own endpoint is asked."""
         if endpoint.base_url == "mini":
@@ -100,7 +103,7 @@ class Estimate:
         return usd, usd * price.batch_factor if price.batch_factor is not None else None
 
     def _hours(self, flops: float, mfu: str) -> float:
-        return flops / (self.peak * self.assumed[f"mfu_{mfu}"]) / 3600
+        return flops / (self.device.flops * self.assumed[f"mfu_{mfu}"]) / 3600
 
     def _gigabytes(self, weights: float) -> float:
         return weights * self.assumed["bytes_per_weight"] / 1e9
@@ -134,17 +137,34 @@ class Estimate:
         return state * self.assumed["saved_states"]
 
     def _captions(self, images: int) -> Cost:
-        hours = images * self._generated_hours(self.config.captioner.size, "caption_tokens")
-        gigabytes = 2 * images * self.assumed["bytes_per_caption"] / 1e9  # the shards, and the corpus joined of them
-        jobs = len(shards(self.config))
-        return Cost(jobs, hours, gigabytes=gigabytes, longest_gpu_hours=hours / jobs)
+        config, gigabytes = self.config, 2 * images * self.assumed["bytes_per_caption"] / 1e9  # shards, and the corpus
+        sizes, jobs = [config.captioner.size], len(shards(config))
+        return replace(self._generated(config.captions, sizes, images, "caption_tokens", jobs), gigabytes=gigabytes)
 
-    def _generated_hours(self, size: str, reply: str) -> float:
-        """Hours of one reply to an image."""
-        read, written = self.family.generation_flops(
-            self.models, size, self.assumed["question_tokens"], self.assumed[reply]
-        )
-        return self._hours(read, "reading") + self._hours(written, "writing")
+    def _generated(
+        self, section: Captions | Benchmarks, sizes: Sequence[str | None], replies: int, text: str, jobs: int
+    ) -> Cost:
+        """The replies of each model, by `jobs` alike per model; `sizes` are None where nothing is known of one."""
+        total, tokens = jobs * len(sizes), self.assumed[text]
+        if endpoint := endpoint_of(section):  # no device of the run, and not by the Batch API
+            prompt = self.assumed["question_tokens"] + self.assumed["image_tokens_high"]
+            asked = replies * len(sizes)
+            usd = self._money(endpoint, asked * prompt, asked * tokens)[0]
+            return Cost(total, usd=usd, batch_usd=usd)
+        hours = [self._generated_hours(section, size, replies, tokens, jobs) for size in sizes]
+        known = [one for one in hours if one is not None]
+        if len(known) < len(hours):
+            return Cost(total, None, longest_gpu_hours=None)
+        return Cost(total, sum(known), longest_gpu_hours=max(known, default=0.0) / jobs)
+
+    def _generated_hours(
+        self, section: Captions | Benchmarks, size: str | None, replies: int, tokens: float, jobs: int
+    ) -> float | None:
+        """GPU-hours of all replies of one model; None where its size is not known or it does not fit a device."""
+        if size is None:
+            return None
+        rate = reply_rate(self.family, self.models, size, section, tokens, self.device, self.assumed)
+        return None if rate is None else section.devices * (replies * rate.seconds + jobs * rate.start) / 3600
 
     def _fine_tuning(self) -> Cost:
         recipe, hours, gigabytes = self.config.finetuning, [0.0], 0.0
@@ -173,13 +193,13 @@ class Estimate:
         return None if known is None else int(known)
 
     def _answers(self) -> Cost:
+        sizes = [model.size for model in self.config.models]
+        return self._generated(self.config.benchmarks, sizes, self.questions(), "answer_tokens", jobs=1)
+
+    def questions(self) -> int:
+        """Return how many questions one model is asked."""
         mini, names = self.config.mini, self.config.benchmarks.names
-        questions = [mini.questions_per_benchmark if mini else benchmark_named(name).questions for name in names]
-        models = self.config.models
-        hours = [sum(questions) * self._generated_hours(one.size, "answer_tokens") for one in models if one.size]
-        unknown = any(model.size is None for model in models)
-        total, longest = (None, None) if unknown else (sum(hours), max(hours))
-        return Cost(len(models), total, longest_gpu_hours=longest)
+        return sum(mini.questions_per_benchmark if mini else benchmark_named(name).questions for name in names)
 
     def judge_requests(self) -> int:
         """Return how often the judge is asked about one model."""

@@ -8,7 +8,7 @@ from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.targets import expected_images
 from sharegpt4v.plan.memory import PROCESS, host_bytes
-from sharegpt4v.plan.published import gpus_of, published_bytes
+from sharegpt4v.plan.published import endpoints_of, gpus_of, published_bytes
 from sharegpt4v.plan.tables import read_assumptions
 
 PYTHON_BYTES = 10**9  # of Snakemake in a job and a process of ours without PyTorch; with it see `PROCESS`
@@ -24,7 +24,7 @@ def host_memory(config: Config, stage: str) -> float:
     texts = COPIES * _caption_bytes(config)
     if STAGES[stage].device == "training" and gpus:
         return host_bytes(_most_weights(config), _most_weights(config), config.compute) + texts
-    if stage in OF_MODELS:
+    if stage in OF_MODELS and stage not in endpoints_of(config):
         return PROCESS + READ * _most_weights(config)
     return PROCESS + texts if stage in OF_TEXTS else PYTHON_BYTES
 

@@ -21,12 +21,13 @@ def plan_text(
     missing: Sequence[Missing],
     provided: Sequence[str],
     seconds: Mapping[str, float],
-    memory: Sequence[str] = (),
+    told: Sequence[str] = (),
 ) -> str:
     """Return the screen: a line per stage that is left, the sum, what is provided, what is missing.
 
     `seconds` is what a job of a stage took in this folder; minutes of other stages are not known. They are of all jobs
-    one after the other. `memory` are lines on what fits.
+    one after the other. `told` are lines on what fits and
+    how fast texts are written.
     """
     minutes = {stage: one.jobs * seconds[stage] / 60 if stage in seconds else None for stage, one in pending.items()}
     lines = [COLUMNS, *(_line(stage, pending, costs, minutes[stage]) for stage in pending)]
@@ -42,11 +43,13 @@ def plan_text(
         )
     )
     table = plain_table(lines, right=[1, *range(3, len(COLUMNS))]) if pending else "nothing to do: everything is made"
-    told = [title, "", table, "", *memory, *(f"provided, not made: {what}" for what in provided)]
-    told += [f"missing: {one.what}: {one.remedy}" for one in missing if one.stops]
-    told += [f"not there, the run continues: {one.what}: {one.remedy}" for one in missing if not one.stops]
-    told.append("This run cannot be done yet: see what is missing." if any(one.stops for one in missing) else "Ready.")
-    return "\n".join(told)
+    screen = [title, "", table, "", *told, *(f"provided, not made: {what}" for what in provided)]
+    screen += [f"missing: {one.what}: {one.remedy}" for one in missing if one.stops]
+    screen += [f"not there, the run continues: {one.what}: {one.remedy}" for one in missing if not one.stops]
+    screen.append(
+        "This run cannot be done yet: see what is missing." if any(one.stops for one in missing) else "Ready."
+    )
+    return "\n".join(screen)
 
 
 _KEYS = ("gpu_hours", "usd", "batch_usd", "gigabytes")

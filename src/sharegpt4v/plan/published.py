@@ -7,23 +7,37 @@ from sharegpt4v.catalogues.checkpoints import read_checkpoints
 from sharegpt4v.config import Config
 from sharegpt4v.config.base_models import Published
 from sharegpt4v.config.endpoint import Endpoint
+from sharegpt4v.config.generation import Generation
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.plan.generation import endpoint_of
 from sharegpt4v.plan.tables import read_assumptions
 
 
+def endpoints_of(config: Config) -> dict[str, Endpoint]:
+    """Return the endpoints that are asked, by stage."""
+    asked: dict[str, Endpoint] = {"seed_captions": config.teacher, "judgements": config.judge}
+    for stage, section in (("captions", config.captions), ("answers", config.benchmarks)):
+        if endpoint := endpoint_of(section):
+            asked[stage] = endpoint
+    return asked
+
+
 def gpus_of(config: Config, stage: str) -> int:
-    """Return how many GPUs a job of a stage has on each of its nodes; none where all that it makes is published."""
+    """Return how many GPUs a job of a stage has on each of its nodes; none where it only downloads or asks others."""
     device = STAGES[stage].device
     parts = _parts(config, stage)
-    if device == "cpu" or (parts and all(parts)):
+    if device == "cpu" or (parts and all(parts)) or stage in endpoints_of(config):
         return 0
-    return config.compute.processes_per_node if device == "training" else 1
+    if device == "training":
+        return config.compute.processes_per_node
+    sections: dict[str, Generation] = {"captions": config.captions, "answers": config.benchmarks}
+    return sections[stage].devices if stage in sections else 1
 
 
 def needs_internet(config: Config, stage: str) -> bool:
     """Whether a stage's jobs download, or ask others. The synthetic world and its endpoints are served in the job."""
-    asked: dict[str, Endpoint] = {"seed_captions": config.teacher, "judgements": config.judge}
+    asked = endpoints_of(config)
     if stage in asked:
         return asked[stage].base_url != "mini"
     if stage == "source":

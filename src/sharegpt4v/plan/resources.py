@@ -17,7 +17,7 @@ from sharegpt4v.lifetime import SECONDS_TO_SAVE
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.plan.estimate import Estimate
 from sharegpt4v.plan.host_memory import host_memory
-from sharegpt4v.plan.published import downloaded_bytes, gpus_of, needs_internet
+from sharegpt4v.plan.published import downloaded_bytes, endpoints_of, gpus_of, needs_internet
 
 DEVICE = "A100-80G"
 SUBMIT_HOST = "submit_host"
@@ -100,11 +100,10 @@ class StageResources:
         """Return a time limit for the stage's longest job on so many GPUs: the estimate with its margin, in hours."""
         config, assumed = self.config, self._estimate.assumed
         hours: float | None
-        if stage == "seed_captions":
-            hours = self._hours_asking(config.teacher, sum(config.teacher.captions.values()))
-            hours = assumed["batch_hours"] if config.teacher.mode == "batch" else hours
-        elif stage == "judgements":
-            hours = self._hours_asking(config.judge, self._estimate.judge_requests())
+        if stage == "seed_captions" and config.teacher.mode == "batch":
+            hours = assumed["batch_hours"]
+        elif endpoint := endpoints_of(config).get(stage):
+            hours = self._hours_asking(endpoint, self._requests(stage))
         elif needs_internet(config, stage):
             size = downloaded_bytes(config, stage)
             hours = None if size is None else size / assumed["download_bytes_per_second"] / 3600
@@ -112,6 +111,16 @@ class StageResources:
             known = self._costs[stage].longest_gpu_hours if stage in self._costs else 0.0
             hours = None if known is None else known / max(1, gpus)
         return assumed["safety_hours"] * (assumed["unknown_hours"] if hours is None else hours)
+
+    def _requests(self, stage: str) -> int:
+        """How often the largest job of a stage asks an endpoint."""
+        requests = {
+            "seed_captions": sum(self.config.teacher.captions.values()),
+            "captions": self.config.captions.shard_rows,
+            "answers": self._estimate.questions(),
+            "judgements": self._estimate.judge_requests(),
+        }
+        return requests[stage]
 
     def _hours_asking(self, endpoint: Endpoint, requests: int) -> float:
         """Hours until an endpoint has answered so many requests."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharegpt4v.catalogues.hardware import HARDWARE, read_hardware
+from sharegpt4v.catalogues.hardware import HARDWARE, Device, read_hardware
 from sharegpt4v.catalogues.rows import read_rows
 from sharegpt4v.errors import UserError
 
@@ -50,12 +50,12 @@ def read_prices() -> dict[str, Price]:
     }
 
 
-def peak_flops(device: str) -> float:
-    """Return the bfloat16 operations per second that a device can do at most; a `UserError` lists the known ones."""
+def device_named(device: str) -> Device:
+    """Return a row of config/hardware.tsv; a `UserError` lists the known ones."""
     known = read_hardware()
     if device not in known:
         raise UserError(f"device {device!r} is not in {HARDWARE}; expected one of {', '.join(known)}, or add a row")
-    return known[device].flops
+    return known[device]
 
 
 def read_assumptions() -> dict[str, float]:

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 def run(config: Config, model: str) -> None:
     """Write results/answers/MODEL/; a benchmark whose files are not at hand is reported and gets an empty file."""
-    row = lineage.model_named(config, model)
+    row, generation = lineage.model_named(config, model), config.benchmarks
+    checkpoint: Path | None = lineage.finished(row)
+    if generation.engine == "endpoint":  # which serves every row under its name
+        assert generation.endpoint is not None
+        endpoint = generation.endpoint.model_copy(update={"model": model})
+        checkpoint, generation = None, generation.model_copy(update={"endpoint": endpoint})
     tasks = [
         (name, layout.benchmark_folder(config, name), layout.ANSWERS / model / f"{name}.jsonl")
         for name in config.benchmarks.names
     ]
-    answer_tasks(tasks, lineage.finished(row), model, config.benchmarks, without_missing=True)
+    answer_tasks(tasks, checkpoint, model, generation, without_missing=True)
 
 
 def answer_tasks(

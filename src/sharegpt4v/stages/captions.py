@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from sharegpt4v import layout, lineage
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.engine import code_roots
+from sharegpt4v.files import write_json
+from sharegpt4v.generation.engine import about_engine, code_roots
+from sharegpt4v.provenance import provenance
 
 if TYPE_CHECKING:
     from sharegpt4v.captions.captioning import GenerationSettings
@@ -21,13 +23,28 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, shard: str) -> None:
-    """Write data/captions/SHARD.jsonl; `shard` says which of how many, such as 00000-of-00002."""
+    """Write data/captions/SHARD.jsonl, and SHARD.provenance.json beside it.
+
+    `shard` says which of how many, such as 00000-of-00002.
+    """
     from sharegpt4v.captions.shards import caption_shard, images_of
     from sharegpt4v.images.manifest import read_manifest
 
     number, count = _parse(shard)
     manifests = [read_manifest(layout.manifest(name)) for name in config.captions.sources]
     captioner = lineage.captioner(config)
+    write_json(
+        layout.caption_provenance(shard),
+        provenance(
+            "captions",
+            config.captions.model_dump(mode="json", include={"sources", "max_new_tokens", "quality"}),
+            None,
+            [captioner] if captioner else [],
+            __name__,
+            *code_roots(config.captions.engine, captioner),
+        )
+        | about_engine(config.captions),
+    )
     images = [row["path"] for rows in manifests for row in rows if row["status"] == "ok"]
     caption_shard(
         captioner,

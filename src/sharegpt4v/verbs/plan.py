@@ -1,7 +1,8 @@
 """Say what a run will do and cost before anything is spent, and what it lacks; exit code 1 when it cannot be done.
 
-GPU-hours are worked out from operations, config/hardware.tsv and how much of the peak is reached; money from
-config/prices.tsv; all other assumptions are in config/assumptions.tsv, with its source. The numbers go into
+GPU-hours are worked out from operations and, where texts are written, from the bandwidth of the memory: see
+config/hardware.tsv and how much of either is reached. Money is from config/prices.tsv; all other assumptions are in
+config/assumptions.tsv, each with its source. The numbers go into
 results/costs.csv too, beside what is spent so far. The plan for another config than that of the run in this folder
 writes nothing into that run. Minutes are those that such jobs took in this folder, one after the other. --set asks what
 a change of the config on Snakemake's command line (`--config KEY=VALUE`) would rerun.
@@ -46,6 +47,7 @@ def run(options: Namespace) -> int:
     from sharegpt4v.pipeline.snakemake import changes_of, pending_stages
     from sharegpt4v.plan.estimate import Estimate
     from sharegpt4v.plan.fitting import fitting_lines
+    from sharegpt4v.plan.generation import generation_lines
     from sharegpt4v.plan.missing import missing
     from sharegpt4v.plan.page import costs_csv, plan_text
     from sharegpt4v.plan.spent import gigabytes_spent, hours_spent, usd_spent
@@ -74,6 +76,7 @@ def run(options: Namespace) -> int:
     if out := options.out or (layout.RESULTS / "costs.csv" if own else None):
         write_text(out, costs_csv(costs, spent))
     title = f"{config.name}, in {Path.cwd()}, on devices {options.device}"
-    memory = fitting_lines(config, options.device, pending)
-    print(plan_text(title, pending, costs, lacks, provided, seconds_per_job(timings), memory))
+    told = fitting_lines(config, options.device, pending)
+    told += generation_lines(config, estimate.family, pending, options.device, estimate.device, estimate.assumed)
+    print(plan_text(title, pending, costs, lacks, provided, seconds_per_job(timings), told))
     return 1 if any(one.stops for one in lacks) else 0

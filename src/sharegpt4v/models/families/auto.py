@@ -126,9 +126,13 @@ class Auto(Family):
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         raise UserError(NO_PLAN)
 
-    def generation_flops(
-        self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
-    ) -> tuple[float, float]:
+    def prompt_tokens(self, models: BaseModels, text_tokens: float) -> float:
+        raise UserError(NO_PLAN)
+
+    def reading_flops(self, models: BaseModels, size: str, text_tokens: float) -> float:
+        raise UserError(NO_PLAN)
+
+    def cache_bytes(self, models: BaseModels, size: str) -> float:
         raise UserError(NO_PLAN)
 
     def weights(self, models: BaseModels, size: str, recipe: Recipe | None = None) -> float:

@@ -115,10 +115,14 @@ class Llava(Family):
     def training_operations(self, config: Any, recipe: Recipe) -> Operations | None:
         return llava_flops.training_operations(*llava_flops.sizes_in(config), recipe)
 
-    def generation_flops(
-        self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
-    ) -> tuple[float, float]:
-        return llava_flops.generated_row(models, size, prompt_tokens, reply_tokens)
+    def prompt_tokens(self, models: BaseModels, text_tokens: float) -> float:
+        return llava_flops.visual_tokens(models.vision_tower) + text_tokens
+
+    def reading_flops(self, models: BaseModels, size: str, text_tokens: float) -> float:
+        return llava_flops.reading_row(models, size, text_tokens)
+
+    def cache_bytes(self, models: BaseModels, size: str) -> float:
+        return llava_flops.cache_bytes(models.llm[size])
 
     def weights(self, models: BaseModels, size: str, recipe: Recipe | None = None) -> float:
         if recipe is None:

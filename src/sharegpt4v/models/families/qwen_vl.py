@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v.models.family import Family, Find, Images, Part, Row, Tokens
+from sharegpt4v.models.llava_flops import cache_bytes
 from sharegpt4v.models.qwen_vl import cost
 
 if TYPE_CHECKING:
@@ -104,10 +105,14 @@ class QwenVLChat(Family):
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         return cost.training_row(recipe, text_tokens)
 
-    def generation_flops(
-        self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
-    ) -> tuple[float, float]:
-        return cost.generated_row(prompt_tokens, reply_tokens)
+    def prompt_tokens(self, models: BaseModels, text_tokens: float) -> float:
+        return cost.QUERIES + text_tokens
+
+    def reading_flops(self, models: BaseModels, size: str, text_tokens: float) -> float:
+        return cost.reading_row(text_tokens)
+
+    def cache_bytes(self, models: BaseModels, size: str) -> float:
+        return cache_bytes(cost.LLM)
 
     def weights(self, models: BaseModels, size: str, recipe: Recipe | None = None) -> float:
         return cost.weights(recipe)

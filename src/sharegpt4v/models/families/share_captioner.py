@@ -114,16 +114,18 @@ class ShareCaptionerFamily(Family):
     def training_flops(self, models: BaseModels, size: str, recipe: Recipe, text_tokens: float) -> float:
         _not_trained()
 
-    def generation_flops(
-        self, models: BaseModels, size: str, prompt_tokens: float, reply_tokens: float
-    ) -> tuple[float, float]:
+    def prompt_tokens(self, models: BaseModels, text_tokens: float) -> float:
+        return QUERIES + 2 + text_tokens
+
+    def reading_flops(self, models: BaseModels, size: str, text_tokens: float) -> float:
         tower, llm = _published_sizes()
         seen, width = llava_flops.visual_tokens(tower) + 1, llm.hidden_size
         resampler = 2 * width * (seen * (tower.hidden_size + 2 * width) + QUERIES * (3 * width + 2 * seen))
-        read = QUERIES + 2 + prompt_tokens
-        reading = llava_flops.llm_forward(llm, VOCABULARY, read)
-        writing = llava_flops.llm_forward(llm, VOCABULARY, read + reply_tokens) - reading
-        return llava_flops.tower_forward(tower) + resampler + reading, writing
+        reading = llava_flops.llm_forward(llm, VOCABULARY, self.prompt_tokens(models, text_tokens))
+        return llava_flops.tower_forward(tower) + resampler + reading
+
+    def cache_bytes(self, models: BaseModels, size: str) -> float:
+        return llava_flops.cache_bytes(_published_sizes()[1])
 
     def weights(self, models: BaseModels, size: str, recipe: Recipe | None = None) -> float:
         if recipe is not None:

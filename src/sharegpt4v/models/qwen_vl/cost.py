@@ -22,12 +22,9 @@ def training_row(recipe: Recipe, text_tokens: float) -> float:
     )
 
 
-def generated_row(prompt_tokens: float, reply_tokens: float) -> tuple[float, float]:
-    """Operations of reading an image and a prompt, and of writing the reply to them."""
-    read = QUERIES + prompt_tokens
-    reading = llm_forward(LLM, VOCABULARY, read)
-    writing = llm_forward(LLM, VOCABULARY, read + reply_tokens) - reading
-    return _tower_forward() + _resampler_forward() + reading, writing
+def reading_row(prompt_tokens: float) -> float:
+    """Operations of reading an image and a prompt."""
+    return _tower_forward() + _resampler_forward() + llm_forward(LLM, VOCABULARY, QUERIES + prompt_tokens)
 
 
 def weights(recipe: Recipe | None) -> float:
