@@ -199,7 +199,7 @@ async def serve() -> None:
 
 
 class Conversation(asyncio.Protocol):
-    """One connection: requests with a length, each answered before the next one comes, as the clients here send them."""
+    """One connection: requests with a length, each answered before the next one comes."""
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
