@@ -25,7 +25,7 @@ from sharegpt4v.version import __version__
 
 VERBS = (
     "config", "doctor", "plan", "where", "verify", "import", "export", "caption", "answer", "judge", "score",
-    "submission", "table", "timings", "accept", "pull", "stage",
+    "compare", "submission", "table", "timings", "accept", "pull", "stage",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # the verbs show progress

@@ -64,6 +64,11 @@ class Connection:
     async def __aenter__(self) -> Connection:
         import httpx
 
+        from sharegpt4v.endpoint.transport import AiohttpTransport
+
+        # There is nothing to verify where there is no TLS, and reading the certificates takes a while.
+        verify = not (self.is_local and self.address.startswith("http://"))
+        context = httpx.create_ssl_context(verify=verify, trust_env=not self.is_local)
         try:
             self._client = httpx.AsyncClient(
                 base_url=self.address,
@@ -72,11 +77,10 @@ class Connection:
                 | ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}),
                 # Where the connection takes too long, it is known that nothing was sent.
                 timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2, pool=None),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+                transport=AiohttpTransport(context),
                 # A proxy named in the environment cannot reach this machine's loopback.
                 trust_env=not self.is_local,
-                # There is nothing to verify where there is no TLS, and reading the certificates takes a while.
-                verify=not (self.is_local and self.address.startswith("http://")),
+                verify=context,
             )
         except httpx.InvalidURL:
             raise UserError(f"base_url is not an address; expected something like {EXAMPLE}") from None

@@ -83,14 +83,18 @@ def gain_errors(before: Sequence[Row], after: Sequence[Row]) -> dict[str, float]
 
     A column has no entry where the two were not scored on the same questions, or on fewer than two.
     """
+    errors = {column: error_of(groups) for column, groups in paired_differences(before, after).items()}
+    return {column: error for column, error in errors.items() if error is not None}
+
+
+def paired_differences(before: Sequence[Row], after: Sequence[Row]) -> Contributions:
+    """Return by column what each unit contributes to `after` less what it contributes to `before`, from score files.
+
+    A column has no entry where the two were not scored on the same questions.
+    """
     earlier, later = _contributions(before), _contributions(after)
-    found = {}
-    for column in earlier:
-        differences = _differences(earlier[column], later.get(column, []))
-        error = None if differences is None else error_of(differences)
-        if error is not None:
-            found[column] = error
-    return found
+    found = {column: _differences(groups, later.get(column, [])) for column, groups in earlier.items()}
+    return {column: groups for column, groups in found.items() if groups is not None}
 
 
 def _contributions(scores: Sequence[Row]) -> Contributions:

@@ -58,7 +58,7 @@ def score_file(
     about: dict[str, Any] = {}
     try:
         about = provenance_of(answers_file, "answers")
-        score = _score(entry, data, answers_file, replies_file, raw)
+        score = score_of(entry, data, answers_file, replies_file, raw)
         limits.refuse(score.completeness)
     except MissingFile as error:
         if not without_missing:
@@ -82,7 +82,8 @@ def score_file(
     )
 
 
-def _score(entry: Benchmark, data: Path, answers_file: Path, replies_file: Path | None, raw: bool) -> Score:
+def score_of(entry: Benchmark, data: Path, answers_file: Path, replies_file: Path | None, raw: bool) -> Score:
+    """Return the score of an answer file; what is wrong with it is a `UserError`, however incomplete it may be."""
     if answers_file.is_dir():
         return _score_folder(entry, data, answers_file)
     answers = answer_file(answers_file)

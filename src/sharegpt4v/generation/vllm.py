@@ -25,7 +25,8 @@ from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.files import read_json
 from sharegpt4v.folders import new_folder
 from sharegpt4v.generation.endpoint import EndpointEngine, Question
-from sharegpt4v.images.loading import open_rgb
+from sharegpt4v.generation.engine import Request
+from sharegpt4v.images.loading import open_image, read_image_file, to_rgb
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import family_named, name_in
@@ -36,6 +37,7 @@ from sharegpt4v.serving.vllm_server import arguments, vllm_server, vllm_version
 
 DEATHS = 3  # of a server in a row that has not answered in between
 SERVED = ("llava", "auto")  # families whose checkpoints vLLM loads
+LOSSLESS = ("BMP", "PNG")  # of these, files in Pillow's mode RGB give the same pixels to every reader
 NEVER = -100  # added to the score of a token that is never written
 
 
@@ -120,13 +122,27 @@ class VllmEngine(EndpointEngine):
         request, file = question.request, self._image_of(question)
         assert request.image is not None
         try:
-            image = open_rgb(request.image, request.upright)
-            if self._prepare:
-                image = self._prepare[request.image_aspect_ratio](image)
+            seen = self._seen(request)
         except Exception as error:  # whatever Pillow raises
             raise BrokenImage(f"the image cannot be decoded ({one_line(error)})") from None
-        image.save(file, "BMP")
+        if isinstance(seen, bytes):
+            file.write_bytes(seen)
+        else:
+            seen.save(file, "BMP")
         return file.as_uri()
+
+    def _seen(self, request: Request) -> Image.Image | bytes:
+        """Return the image as the model is to see it; the file's own bytes where every reader sees that in them.
+
+        So images that were packed are not decoded here, which would take most of the time that a request takes.
+        """
+        assert request.image is not None
+        data = request.image if isinstance(request.image, bytes) else read_image_file(request.image)
+        prepare = self._prepare.get(request.image_aspect_ratio, lambda image: image)
+        with open_image(data) as opened:
+            is_plain = opened.mode == "RGB" and opened.format in LOSSLESS and not request.upright
+            seen = prepare(opened if is_plain else to_rgb(opened, request.upright))
+            return data if is_plain and seen is opened else seen
 
     def _image_of(self, question: Question) -> Path:
         return self._images / f"{question.place}.bmp"
