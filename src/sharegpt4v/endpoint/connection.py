@@ -77,7 +77,7 @@ class Connection:
                 | ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}),
                 # Where the connection takes too long, it is known that nothing was sent.
                 timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2, pool=None),
-                transport=AiohttpTransport(context),
+                transport=AiohttpTransport(context, trust_env=not self.is_local),
                 # A proxy named in the environment cannot reach this machine's loopback.
                 trust_env=not self.is_local,
                 verify=context,

@@ -2,7 +2,7 @@
 
 With some hundred requests under way, as a vLLM server wants them, httpx's pool looks at all of its connections whenever
 one begins or ends, and its parser is Python's. All that decides on what is sent stays httpx's: addresses, headers,
-bodies, proxies.
+bodies, time limits. A proxy that the environment names is aiohttp's to ask: httpx does it with its own transport only.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # heade
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """A pool of as many connections as requests are under way. It is made where the loop runs."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, trust_env: bool) -> None:
+        """`trust_env`: whether a proxy that the environment names is asked, as httpx asks it."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=context),
             auto_decompress=False,
+            trust_env=trust_env,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=AUTOMATIC,
         )
