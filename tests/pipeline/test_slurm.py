@@ -340,7 +340,7 @@ def test_slurm_warns_before_the_time_limit_and_a_job_ends_with_its_state_saved(
     (tmp_path / "program.py").write_text(PROGRAM)
     paths = f"{PROJECT / 'tests'}:{PROJECT / 'tests/training'}:{PROJECT / 'src'}"
     command_line = f"PYTHONPATH={paths} {BIN / 'python'} {tmp_path / 'program.py'}"
-    (tmp_path / "Snakefile").write_text(TRAINING.format(command=command_line, seconds=SECONDS_TO_SAVE))
+    (tmp_path / "Snakefile").write_text(TRAINING.format(command=command_line, seconds=round(SECONDS_TO_SAVE)))
     command = [str(BIN / "snakemake"), "--executor", "slurm", "--jobs", "1", "--directory", str(tmp_path)]
     environment = cluster.environment | {"PYTHONPATH": str(PROJECT / "src")}
     with open(tmp_path / "said.txt", "wb") as said:
