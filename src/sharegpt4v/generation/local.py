@@ -90,10 +90,10 @@ class Generator(Engine):
 
         Meanwhile the images of the next `batch_size` requests are being decoded.
         """
-        coming: Iterator[int] = iter(group)
+        coming, ahead = iter(group), self.batch_size
         images: deque[Future[Image.Image | None]] = deque()
         for index in group:
-            more = islice(coming, self.batch_size + 1 - len(images))
+            more = islice(coming, ahead + 1 - len(images))
             images += [pool.submit(self._prepared, requests[later]) for later in more]
             image = images.popleft()
             if error := image.exception():
