@@ -37,7 +37,6 @@ from sharegpt4v.serving.vllm_server import arguments, vllm_server, vllm_version
 
 DEATHS = 3  # of a server in a row that has not answered in between
 SERVED = ("llava", "auto")  # families whose checkpoints vLLM loads
-LOSSLESS = ("BMP", "PNG")  # of these, files in Pillow's mode RGB give the same pixels to every reader
 NEVER = -100  # added to the score of a token that is never written
 
 
@@ -140,7 +139,7 @@ class VllmEngine(EndpointEngine):
         data = request.image if isinstance(request.image, bytes) else read_image_file(request.image)
         prepare = self._prepare.get(request.image_aspect_ratio)
         with open_image(data) as opened:
-            is_plain = opened.mode == "RGB" and opened.format in LOSSLESS and not request.upright
+            is_plain = _is_plain(opened, data, request.upright)
             rgb = opened if is_plain else to_rgb(opened, request.upright)
             seen = prepare(rgb) if prepare else rgb
             return data if is_plain and seen is opened else seen
@@ -190,6 +189,12 @@ class VllmEngine(EndpointEngine):
         self.vllm = self.vllm.model_copy(update={"sequences": self.vllm.sequences // 2})
         print(f"the device lacks memory: vLLM writes {self.vllm.sequences} texts at a time now", file=sys.stderr)
         self.server = self._server(self.server.name)
+
+
+def _is_plain(opened: Image.Image, data: bytes, upright: bool) -> bool:
+    """Say whether every reader gets the same RGB pixels of a file: one without loss, and not to be turned."""
+    is_webp = data[8:16] == b"WEBPVP8L"  # which has no place for EXIF data, nor has BMP
+    return opened.mode == "RGB" and (is_webp or opened.format == "BMP" or (opened.format == "PNG" and not upright))
 
 
 ENGINE = VllmEngine
