@@ -16,12 +16,14 @@ from PIL import Image
 
 from conftest import PROJECT
 from sharegpt4v.captions.captioning import GenerationSettings
-from sharegpt4v.captions.folder import caption_folder
+from sharegpt4v.captions.folder import Summary, caption_folder
+from sharegpt4v.captions.inputs import find_images
 from sharegpt4v.captions.rows import captioner_rows, read_instruction
 from sharegpt4v.captions.shards import caption_shard, images_of
 from sharegpt4v.cli import main
 from sharegpt4v.config.generation import Generation
 from sharegpt4v.config.quality import Quality
+from sharegpt4v.config.sources import Sources
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of, write_json
 from sharegpt4v.generation.engine import Request
@@ -42,6 +44,7 @@ from sharegpt4v.captions.captioning import GenerationSettings
 from sharegpt4v.config.generation import Generation
 from sharegpt4v.captions.shards import caption_shard
 from sharegpt4v.config.quality import Quality
+from sharegpt4v.config.sources import Sources
 model, data, out, work = map(Path, sys.argv[1:])
 images = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.jpg"))
 quality = Quality(shortest_characters=1, loops=1000, most_copies=1000, largest_rejected_fraction=1)
@@ -144,6 +147,12 @@ def test_killed_shard_continues_and_asks_nothing_twice(world: tuple[Path, list[s
     assert (tmp_path / "cut/0.jsonl").read_bytes() == (tmp_path / "whole/0.jsonl").read_bytes()
 
 
+def described(model: Path, images: Path, out: Path) -> Summary:
+    """What `s4v caption` does, with its work beside `out`."""
+    found = find_images(images, out.parent / "unpacked", Sources())
+    return caption_folder(model, found, out, SETTINGS, ANYTHING, out.parent / "work")
+
+
 def test_folder_of_photographs(
     world: tuple[Path, list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,17 +163,18 @@ def test_folder_of_photographs(
     (photos / "holiday/b ü.png").write_bytes((data / images[1]).read_bytes())
     (photos / "holiday/cut.jpg").write_bytes((data / images[2]).read_bytes()[:400])
     (photos / "notes.txt").write_text("no image")
-    assert caption_folder(model, photos, tmp_path / "out.jsonl", SETTINGS, tmp_path / "work") == (2, 1)
+    summary = described(model, photos, tmp_path / "out.jsonl")
+    assert sum(summary.verdicts.values()) == 2 and summary.errors == 1
     rows = list(read_jsonl(tmp_path / "out.jsonl"))
     assert [row["image"] for row in rows] == ["a.JPG", "holiday/b ü.png", "holiday/cut.jpg"]
     assert rows[0]["caption"] and rows[1]["caption"] and "cannot be decoded" in rows[2]["error"]
     assert "holiday/cut.jpg" in capsys.readouterr().err
     with pytest.raises(UserError, match="no images in it"):
-        caption_folder(model, tmp_path / "work", tmp_path / "out.jsonl", SETTINGS, tmp_path / "work")
-    assert caption_folder(model, photos / "a.JPG", tmp_path / "one.jsonl", SETTINGS, tmp_path / "work") == (1, 0)
+        described(model, tmp_path / "work", tmp_path / "out.jsonl")
+    described(model, photos / "a.JPG", tmp_path / "one.jsonl")
     assert list(read_jsonl(tmp_path / "one.jsonl")) == rows[:1]
     with pytest.raises(UserError, match="no such file or folder"):
-        caption_folder(model, tmp_path / "gone", tmp_path / "out.jsonl", SETTINGS, tmp_path / "work")
+        described(model, tmp_path / "gone", tmp_path / "out.jsonl")
 
 
 def test_two_captions_in_one_folder_give_what_one_after_the_other_gives(
@@ -297,7 +307,7 @@ def test_manifest_of_a_source(world: tuple[Path, list[str], Path], tmp_path: Pat
     rows += [row | {"path": "coco/999.jpg", "status": "missing"}]
     write_manifest(manifest, rows)
     write_findings(manifest, {"coco/999.jpg": "not in the archive"})
-    assert caption_folder(model, manifest, tmp_path / "out.jsonl", SETTINGS, tmp_path / "work") == (1, 1)
+    assert described(model, manifest, tmp_path / "out.jsonl").errors == 1
     found, missing = read_jsonl(tmp_path / "out.jsonl")
     assert found["image"] == images[0] and found["caption"]
     assert missing == {"image": "coco/999.jpg", "error": "missing: not in the archive"}

@@ -23,7 +23,7 @@ from PIL import Image
 from harness import CASES, Outcomes, many_cases
 from image_files import encoded, picture
 from mutations import mutated
-from sharegpt4v.captions.folder import _folder
+from sharegpt4v.captions.inputs import files_below
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import escaped, inside, plain_name, refused_name, safe_name
 from sharegpt4v.images.folder import link_folder
@@ -220,8 +220,8 @@ def test_pipes_devices_sockets_and_links_that_lead_out_are_not_opened(tmp_path: 
     assert (sorted(listing.found), listing.failures) == (["good.png", "inner/good.png"], reasons)
     copied = [tmp_path / "data/mine/images" / name for name in listing.found]
     assert all(stat.S_ISREG(file.lstat().st_mode) and file.read_bytes() == picture() for file in copied)
-    files, errors = _folder(mine)  # of `s4v caption`
-    assert sorted(files) == ["good.png", "inner/good.png"] and errors == reasons
+    found = files_below(mine)  # of `s4v caption`
+    assert sorted(found.files) == ["good.png", "inner/good.png"] and found.errors == reasons
     # Placed images lie where they are, and what is found later to be no file is not opened either.
     assert link_folder(mine, mine).failures == reasons
     assert look_at(mine / "pipe.png")["reason"] == "a pipe, not a file"
@@ -251,8 +251,8 @@ def test_a_name_that_is_not_utf8_and_one_that_looks_like_its_escape_are_two_imag
     names = [b"caf\xe9.png", rb"caf\xe9.png", rb"caf\u005cxe9.png", "café.png".encode()]
     for number, name in enumerate(names):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(picture(number))
-    files, _ = _folder(tmp_path)
-    assert sorted(file.read_bytes() for file in files.values()) == sorted(map(picture, range(4)))
+    found = files_below(tmp_path)
+    assert sorted(file.read_bytes() for file in found.files.values()) == sorted(map(picture, range(4)))
     listing = link_folder(tmp_path, tmp_path)
     assert len(listing.failures) == 3 and listing.found == ["café.png"]
 

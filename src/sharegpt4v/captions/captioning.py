@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sharegpt4v.config.generation import LOCAL, Generation
 from sharegpt4v.files import sha256_of
@@ -39,17 +38,23 @@ class Captioned:
     error: str | None
 
 
-def caption_images(
-    model: Path | None, images: Mapping[str, Path], settings: GenerationSettings, ledger_path: Path, what: str
-) -> dict[str, Captioned]:
-    """Caption `images` (name → file) with the checkpoint `model`, or the model that an endpoint has (None).
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a model: image files by name, the SHA-256 of each that can be read, and its key in a ledger.
 
-    Returns the captions by name.
-    What the ledger holds is not asked for again, and the model is only loaded when something is left to ask. A broken
-    or missing file is returned with its `error` and skipped.
+    `model` tells the model from others (see `model_key`): the hash of a checkpoint's content.
     """
+
+    model: str
+    files: Mapping[str, Path]
+    hashes: Mapping[str, str]
+    keys: Mapping[str, str]
+
+
+def prepare(model: Path | None, images: Mapping[str, Path], settings: GenerationSettings) -> Asked:
+    """Read what asking about `images` (name → file) depends on; a file that cannot be read has neither hash nor key."""
     model_hash = model_key(model, settings.generation, hash_of)
-    hashes = {name: _hash(path) for name, path in images.items()}
+    hashes = {name: sha256 for name, path in images.items() if (sha256 := _hash(path))}
     keys = {
         name: key_of(
             model_hash,
@@ -60,20 +65,34 @@ def caption_images(
             settings.upright,
         )
         for name, sha256 in hashes.items()
-        if sha256
     }
+    return Asked(model_hash, images, hashes, keys)
+
+
+def caption_images(
+    model: Path | None, images: Mapping[str, Path], settings: GenerationSettings, ledger_path: Path, what: str
+) -> dict[str, Captioned]:
+    """Caption `images` (name → file) with the checkpoint `model`, or the model that an endpoint has (None).
+
+    Returns the captions by name.
+    What the ledger holds is not asked for again, and the model is only loaded when something is left to ask. A broken
+    or missing file is returned with its `error` and skipped.
+    """
+    return caption_asked(model, prepare(model, images, settings), settings, ledger_path, what)
+
+
+def caption_asked(
+    model: Path | None, asked: Asked, settings: GenerationSettings, ledger_path: Path, what: str
+) -> dict[str, Captioned]:
+    """As `caption_images`, of what `prepare` has returned."""
     with Ledger(ledger_path) as ledger:
-        pending = {key: images[name] for name, key in keys.items() if key not in ledger}
-        progress = Progress(what, len(images), "images", done=len(images) - len(pending))
+        pending = {key: asked.files[name] for name, key in asked.keys.items() if key not in ledger}
+        progress = Progress(what, len(asked.files), "images", done=len(asked.files) - len(pending))
+        errors: dict[str, str] = {}
         if pending:
             with open_engine(model, settings.generation, ledger_path.with_suffix("")) as engine:
-                _ask(engine, pending, settings, ledger, progress)
-        return {
-            name: _captioned(hashes[name], ledger[keys[name]])
-            if name in keys
-            else Captioned("", "", "stop", "the file is missing or cannot be read")
-            for name in images
-        }
+                errors = _ask(engine, pending, settings, ledger, progress)
+        return {name: _captioned(name, asked, ledger, errors) for name in asked.files}
 
 
 def _hash(path: Path) -> str:
@@ -85,16 +104,32 @@ def _hash(path: Path) -> str:
 
 def _ask(
     engine: Engine, pending: Mapping[str, Path], settings: GenerationSettings, ledger: Ledger, progress: Progress
-) -> None:
+) -> dict[str, str]:
+    """Put the answers into the ledger; return by key the errors that are not kept.
+
+    Of an endpoint or a server they may pass, so the next run asks again. The project's own engine only fails on images
+    that nobody can decode.
+    """
+    errors = {}
     keys = list(pending)
     requests = [
         Request(settings.instruction, path, settings.max_new_tokens, settings.image_aspect_ratio, settings.upright)
         for path in pending.values()
     ]
     for index, answer in engine.answer(requests):
-        ledger.append(keys[index], {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error})
+        if answer.error is not None and settings.generation.engine != "local":
+            errors[keys[index]] = answer.error
+        else:
+            kept = {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error}
+            ledger.append(keys[index], kept)
         progress.advance()
+    return errors
 
 
-def _captioned(sha256: str, record: Mapping[str, Any]) -> Captioned:
-    return Captioned(sha256, record["text"], record["finish_reason"], record["error"])
+def _captioned(name: str, asked: Asked, ledger: Ledger, errors: Mapping[str, str]) -> Captioned:
+    if (key := asked.keys.get(name)) is None:
+        return Captioned("", "", "stop", "the file is missing or cannot be read")
+    if key in errors:
+        return Captioned(asked.hashes[name], "", "stop", errors[key])
+    record = ledger[key]
+    return Captioned(asked.hashes[name], record["text"], record["finish_reason"], record["error"])

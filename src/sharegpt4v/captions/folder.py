@@ -1,82 +1,113 @@
-"""Captions for a user's own photographs: an image, a folder of them, or the manifest of a source."""
+"""Captions for a user's own images, each with the verdict of the quality gate, in the file format that is asked for."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from sharegpt4v.captions.captioning import GenerationSettings, caption_images
-from sharegpt4v.errors import UserError
-from sharegpt4v.files import write_jsonl
-from sharegpt4v.image_paths import escaped, inside
-from sharegpt4v.images.folder import images_below, problem_of
+from sharegpt4v.captions.captioning import Asked, Captioned, GenerationSettings, caption_asked, prepare
+from sharegpt4v.captions.gate import reasons_of
+from sharegpt4v.captions.outputs import ACCEPTED, Row, writer_of
+from sharegpt4v.captions.unpacked import Found
+from sharegpt4v.config.quality import Quality
+from sharegpt4v.corpora.review import write_page
+from sharegpt4v.endpoint.request import prompt_hash
+
+LEDGER = "captions.jsonl"
+SHOWN_ERRORS = 10
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many captions by verdict, how many images have none, and the characters of a caption on average."""
+
+    verdicts: dict[str, int]
+    errors: int
+    mean_characters: float
+
+    def __str__(self) -> str:
+        parts = [*(f"{number:,} {verdict}" for verdict, number in self.verdicts.items()), f"{self.errors:,} errors"]
+        return f"{', '.join(parts)}; {self.mean_characters:,.0f} characters on average"
 
 
 def caption_folder(
-    model: Path | None, images: Path, out: Path, settings: GenerationSettings, work: Path
-) -> tuple[int, int]:
-    """Describe an image, all below a folder, or those of a manifest; return how many captions and errors.
+    model: Path | None,
+    found: Found,
+    out: Path,
+    settings: GenerationSettings,
+    quality: Quality,
+    work: Path,
+    review: Path | None = None,
+) -> Summary:
+    """Describe the images of `found`; write `out`, by its suffix (see `outputs`), and the page `review`.
 
-    `model` is the folder of a checkpoint, None where an endpoint has it.
-
-    `out` becomes JSON lines {image, caption} or {image, error}, sorted by image, a path relative to the folder or to
-    the manifest's data/. An image that cannot be read is reported and skipped. Captions are kept in
-    `<work>/captions.jsonl`, so the same call again asks only for what is new. `UserError` when there are no images.
+    `model` is the folder of a checkpoint, None where an endpoint has it. Rows are sorted by image: {image, caption,
+    sha256, prompt_hash, model, finish_reason, verdict}, or {image, error}; a verdict is "accepted" or the reason
+    against it. An image that cannot be read is reported and skipped. Captions are kept in `<work>/captions.jsonl`, so
+    the same call again asks only for what is new.
     """
-    files, errors = _manifest(images) if images.suffix == ".parquet" else _folder(images)
-    if not files and not errors:
-        raise UserError(f"{images}: no images in it; expected files such as .jpg or .png there or in sub-folders")
-    captions: dict[str, str] = {}
-    for name, captioned in caption_images(
-        model, files, settings, work / "captions.jsonl", f"captions of {images}"
-    ).items():
-        if captioned.error is None:
-            captions[name] = captioned.text
+    write = writer_of(out)
+    asked = prepare(model, found.files, settings)
+    captioned = caption_asked(model, asked, settings, work / LEDGER, f"captions for {out}")
+    reasons = reasons_of(captioned, settings.instruction, quality)
+    about = {"prompt_hash": prompt_hash(settings.instruction), "model": name_of(model, asked, settings)}
+
+    def rows() -> Iterator[Row]:
+        for name in sorted(captioned | found.errors):
+            yield _row(name, captioned.get(name), reasons.get(name) or found.errors.get(name), about)
+
+    written = write(out, rows(), found.files, settings.instruction)
+    summary = _summary(rows())
+    if review:
+        _write_review(review, out, rows(), found, summary)
+    _report(out, rows(), written, summary)
+    return summary
+
+
+def name_of(model: Path | None, asked: Asked, settings: GenerationSettings) -> str:
+    """Return the name of the model with the hash of its content, or the name that an endpoint has for it."""
+    if model:
+        return f"{model.resolve().name}-{asked.model[:12]}"
+    assert settings.generation.endpoint
+    return settings.generation.endpoint.model
+
+
+def _row(name: str, captioned: Captioned | None, reason: str | None, about: dict[str, str]) -> Row:
+    if captioned is None or captioned.error is not None:
+        return {"image": name, "error": reason}
+    said = {"image": name, "caption": captioned.text, "sha256": captioned.sha256, **about}
+    return said | {"finish_reason": captioned.finish_reason, "verdict": reason or ACCEPTED}
+
+
+def _summary(rows: Iterator[Row]) -> Summary:
+    verdicts, errors, characters = Counter[str](), 0, 0
+    for row in rows:
+        if "error" in row:
+            errors += 1
         else:
-            errors[name] = captioned.error
-    write_jsonl(
-        out,
-        (
-            {"image": name, "caption": captions[name]} if name in captions else {"image": name, "error": errors[name]}
-            for name in sorted(captions | errors)
-        ),
+            verdicts[row["verdict"]] += 1
+            characters += len(row["caption"])
+    return Summary(dict(sorted(verdicts.items())), errors, characters / max(1, verdicts.total()))
+
+
+def _write_review(page: Path, out: Path, rows: Iterator[Row], found: Found, summary: Summary) -> None:
+    cells = (
+        (found.files.get(row["image"]), row["image"], [row.get("verdict", "error"), row.get("caption") or row["error"]])
+        for row in rows
     )
-    for name in sorted(errors)[:10]:
-        print(f"no caption for {name}: {errors[name]}", file=sys.stderr)
-    print(f"{len(captions):,} captions and {len(errors):,} errors in {out}", file=sys.stderr)
-    return len(captions), len(errors)
+    counts = summary.verdicts | ({"error": summary.errors} if summary.errors else {})
+    write_page(page, f"Captions in {out.name}", ["image", "verdict", "caption"], cells, {out.name: counts})
 
 
-def _folder(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return name → file for one image or what looks like one below a folder, and why others are not read.
-
-    A name that is not UTF-8 cannot be written as JSON as it is: it is escaped, and so are backslashes.
-    """
-    if folder.is_file():
-        return {escaped(folder.name): folder}, {}
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such file or folder; expected an image, images, or a manifest (.parquet)")
-    files: dict[str, Path] = {}
-    errors: dict[str, str] = {}
-    for name, file in images_below(folder):
-        if problem := problem_of(file, folder):
-            errors[escaped(name)] = problem
-        else:
-            files[escaped(name)] = file
-    return files, errors
-
-
-def _manifest(path: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return name → file for the usable images of ``data/manifests/NAME.parquet``, and why the others are not."""
-    from sharegpt4v.images.findings import read_reasons
-    from sharegpt4v.images.manifest import read_manifest
-
-    reasons = read_reasons(path)
-    files: dict[str, Path] = {}
-    errors: dict[str, str] = {}
-    for row in read_manifest(path):
-        if row["status"] == "ok":
-            files[row["path"]] = inside(path.parent.parent, row["path"])
-        else:
-            errors[row["path"]] = ": ".join(filter(None, (row["status"], reasons.get(row["path"]))))
-    return files, errors
+def _report(out: Path, rows: Iterator[Row], written: int, summary: Summary) -> None:
+    errors = [row for row in rows if "error" in row]
+    for row in errors[:SHOWN_ERRORS]:
+        print(f"no caption for {row['image']}: {row['error']}", file=sys.stderr)
+    if len(errors) > SHOWN_ERRORS:
+        print(f"no caption for {len(errors) - SHOWN_ERRORS:,} more images", file=sys.stderr)
+    total = sum(summary.verdicts.values()) + summary.errors
+    left = f"; {total - written:,} others are not in it" if written < total else ""
+    print(f"{written:,} rows in {out}{left}: {summary}", file=sys.stderr)

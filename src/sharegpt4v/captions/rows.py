@@ -7,15 +7,12 @@ from typing import Any
 
 from sharegpt4v.corpora.rows import caption_of, caption_row
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json
+from sharegpt4v.files import read_json, read_text
 
 
 def read_instruction(path: Path) -> str:
     """Return the one instruction that precedes every image, in training and afterwards."""
-    try:
-        instruction = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected the captioner's instruction there") from None
+    instruction = read_text(path, "the captioner's instruction").strip()
     if not instruction or "<image>" in instruction:
         raise UserError(f"{path}: empty or with '<image>' in it; expected the text of an instruction alone")
     return instruction

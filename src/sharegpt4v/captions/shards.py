@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v.captions.captioning import Captioned, GenerationSettings, caption_images
+from sharegpt4v.captions.captioning import GenerationSettings, caption_images
+from sharegpt4v.captions.gate import reasons_of
 from sharegpt4v.config.quality import Quality
-from sharegpt4v.corpora.quality import Caption, count_reasons, examine, print_counts, refuse_too_many
+from sharegpt4v.corpora.quality import count_reasons, print_counts, refuse_too_many
 from sharegpt4v.corpora.rows import source_of
 from sharegpt4v.files import write_jsonl
 from sharegpt4v.image_paths import inside
@@ -42,7 +43,7 @@ def caption_shard(
     """
     files = {image: inside(data, image) for image in images}
     captioned = caption_images(model, files, settings, work / f"{out.stem}.jsonl", f"captions {out.stem}")
-    reasons = _reasons(captioned, settings.instruction, quality)
+    reasons = reasons_of(captioned, settings.instruction, quality)
     rows: list[dict[str, Any]] = [
         {
             "image": image,
@@ -61,14 +62,3 @@ def caption_shard(
     counts = count_reasons([source_of(image) for image in images], [reasons[image] for image in images])
     print_counts(f"captions {out.stem}", counts)
     return dict(Counter(row["reason"] or "accepted" for row in rows))
-
-
-def _reasons(captioned: dict[str, Captioned], instruction: str, limits: Quality) -> dict[str, str | None]:
-    """Return why each caption must not be used, or None."""
-    readable = [image for image, one in captioned.items() if one.error is None]
-    captions = [
-        Caption(image, source_of(image), captioned[image].text, instruction, captioned[image].finish_reason)
-        for image in readable
-    ]
-    found: dict[str, str | None] = {image: one.error for image, one in captioned.items()}
-    return found | dict(zip(readable, examine(captions, limits), strict=True))

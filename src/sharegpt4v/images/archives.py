@@ -44,11 +44,11 @@ class Unpacked:
 
 
 class Damaged(UserError):
-    """An archive that could not be read to its end; `unpacked` is what could."""
+    """An archive that could not be read to its end, with the `reason`; `unpacked` is what could."""
 
-    def __init__(self, message: str, unpacked: Unpacked) -> None:
+    def __init__(self, message: str, unpacked: Unpacked, reason: str) -> None:
         super().__init__(message)
-        self.unpacked = unpacked
+        self.unpacked, self.reason = unpacked, reason
 
 
 def unpack(
@@ -73,6 +73,7 @@ def unpack(
             f"{archive}: not a whole zip or tar archive ({error}); {len(result.members):,} members could be read and "
             "are kept; delete the archive and run the same command again",
             result,
+            str(error),
         ) from None
     return result
 
