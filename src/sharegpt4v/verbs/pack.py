@@ -1,6 +1,7 @@
 """Pack images once into shards, as the captioner is to see them: small, without loss, some hundred files in all.
 
-The shards are webdataset tars, which s4v caption --images reads; the captions are those of the originals. After a kill, the same command packs only the shards that are missing.
+The shards are webdataset tars, which s4v caption --images reads; the captions are those of the originals. After a kill,
+the same command packs only the shards that are missing.
 
 Examples:  s4v pack --images data/manifests/coco.parquet --out packed
            s4v pack --images ~/photographs --out packed --size 224 --aspect square
