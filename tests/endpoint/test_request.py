@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chats import counts
 from seed_stage import settings_for
+from sharegpt4v.endpoint.account import reservations_path
 from sharegpt4v.endpoint.client import ask
-from sharegpt4v.endpoint.request import Request, image_mime
+from sharegpt4v.endpoint.request import Request, TextRequest, image_mime
+from sharegpt4v.files import read_jsonl
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.mini.endpoint import serve
 
@@ -32,6 +35,15 @@ def test_the_files_own_bytes_are_sent_with_the_type_of_their_content(tmp_path: P
         assert asyncio.run(ask([request], settings, ledger)) == {}
         assert ledger[settings.key(request)]["text"] == "fine"
     assert received == [(content, "Describe.")]
+
+
+@pytest.mark.parametrize("costs_nothing", [False, True])
+def test_only_what_may_cost_something_is_reserved(tmp_path: Path, costs_nothing: bool) -> None:
+    with serve(lambda image, prompt: "fine") as url, Ledger(tmp_path / "ledger.jsonl") as ledger:
+        settings = replace(settings_for(url), costs_nothing=costs_nothing)
+        assert asyncio.run(ask([TextRequest(str(number), f"{number}?") for number in range(3)], settings, ledger)) == {}
+        assert len(ledger) == 3
+        assert len(list(read_jsonl(reservations_path(ledger.path)))) == (0 if costs_nothing else 3)
 
 
 def test_image_type_is_told_by_content() -> None:

@@ -8,6 +8,8 @@ tokens that it can be billed for at most. Then one of three things happens:
     anything else            the reservation counts: a time-out, a broken connection, an answer that cannot be used (a
                              second line keeps it), a process that is killed
 
+A server that this job has started bills nothing: where the settings say so, requests go without a first line.
+
 So after a kill the requests that were under way cost what they could at most, which is the most that the endpoint can
 bill for them; nothing else is added.
 """
@@ -65,7 +67,7 @@ class Account:
 
     def __init__(self, settings: ChatSettings, replies: Ledger) -> None:
         self.guard = BudgetGuard(settings.endpoint.budget, settings.batch_factor)
-        self.model = settings.endpoint.model
+        self.model, self.costs_nothing = settings.endpoint.model, settings.costs_nothing
         self._replies = replies
         self._ledger = Ledger(reservations_path(replies.path))
         self._journal = Journal(self._ledger)
@@ -96,6 +98,8 @@ class Account:
 
     async def write(self, reservation: Reservation) -> None:
         """Put a reservation on disk; then the request may be sent."""
+        if self.costs_nothing:
+            return
         await self._journal.write([(reservation.name, {"request": reservation.key, **self._line(reservation.bound)})])
 
     async def fail(self, reservation: Reservation, failure: Failure) -> None:

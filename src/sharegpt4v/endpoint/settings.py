@@ -34,6 +34,7 @@ class ChatSettings:
     batch_requests: int = 50_000  # of one file of the Batch API, at most
     batch_bytes: int = 200_000_000
     poll_seconds: float = 60.0  # between looks at batches; the first come sooner
+    costs_nothing: bool = False  # of a server that this job has started: no request needs a reservation
     extra: Mapping[str, Any] = field(default_factory=dict)  # more of the body, as some endpoints take it
     # Shared by all copies of the settings, so that what is learnt holds for all that is asked in a run.
     length_parameter: LengthParameter = field(default_factory=LengthParameter, compare=False)

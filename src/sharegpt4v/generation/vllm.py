@@ -57,7 +57,9 @@ class VllmEngine(EndpointEngine):
         super().__init__(endpoint, work)
         never = read_json(model / "generation_config.json").get("suppress_tokens") or []
         # vLLM does not read this setting by itself.
-        self.settings = replace(self.settings, extra={"logit_bias": {str(token): NEVER for token in never}})
+        self.settings = replace(
+            self.settings, costs_nothing=True, extra={"logit_bias": {str(token): NEVER for token in never}}
+        )
         self.vllm, self.model = settings, model
         config = load_part(AutoConfig, model)
         self._prepare: dict[str, Callable[[Image.Image], Image.Image]] = {}
