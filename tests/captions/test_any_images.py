@@ -1,4 +1,4 @@
-"""`s4v caption` for anyone: shards and data sets in, four formats out, verdicts, a budget, a dry run, a page to see."""
+"""`s4v caption` for anyone: shards and data sets in, four formats out, verdicts, a budget, a dry run, a page."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from chats import counts
 from conftest import PROJECT
@@ -29,21 +30,28 @@ Told = pytest.CaptureFixture[str]
 
 def describe(image: bytes | None, prompt: str) -> str:
     """A caption that tells which image and prompt came over the wire; of two images one that must not be used."""
-    texts = {picture(1): "I'm sorry, I can't help with that.", picture(2): "A circle. <script>alert(1)</script>"}
+    texts = {picture(1): "I'm sorry, I can't help with that.", picture(2): "<script>alert(1)</script>"}
     digest = hashlib.sha256((image or b"") + prompt.encode()).hexdigest()[:20]
     return texts.get(image or b"", GOOD.format(digest))
 
 
+def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder whose `mine.yaml` has limits that the texts of these tests pass, or do not."""
+    monkeypatch.chdir(folder)
+    limits = "max_new_tokens: 500, quality: {shortest_characters: 60, most_copies: 3}"
+    Path("mine.yaml").write_text(f"base: {PROJECT / 'config/config.yaml'}\ncaptions: {{{limits}}}\n")
+
+
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path, monkeypatch)
     with serve(describe, model="gpt-4o") as address:
         yield address
 
 
 def caption(url: str, images: object, out: object, *options: object, model: str = "gpt-4o") -> int:
     asked = ["--base-url", url, "--model", model, "--images", images, "--out", out, *options]
-    return main(["caption", "--no-upright", *map(str, asked)])
+    return main(["caption", "--config", "mine.yaml", *map(str, asked)])
 
 
 def rows_of(url: str, images: object, *options: object) -> dict[str, dict[str, Any]]:
@@ -66,7 +74,7 @@ def some_images(folder: Path) -> Path:
     folder.mkdir()
     for number, name in enumerate(["a.png", "sub.d.png", "short.png", "<b>.png"]):
         (folder / name).write_bytes(picture(number))
-    (folder / "cut.tiff").write_bytes(b"II*\0 no image")
+    (folder / "cut.tiff").write_bytes(b"no image")
     return folder
 
 
@@ -78,8 +86,8 @@ def test_tar_shards_are_unpacked_once_and_damage_costs_what_it_hits(url: str, tm
     cut = write_tar(shards / "00002.tar", {"0003.png": picture(11), "0004.png": picture(12, "BMP", (90, 90))})
     cut.write_bytes(cut.read_bytes()[:4_000])
     rows = rows_of(url, shards)
-    captioned = ["0001.png", "00001.tar/0001.png", "0003.png", "in/0002.png"]
-    assert sorted(name for name, row in rows.items() if "caption" in row) == captioned
+    captioned = {"0001.png", "00001.tar/0001.png", "0003.png", "in/0002.png"}
+    assert {name for name, row in rows.items() if "caption" in row} == captioned
     assert rows["00001.tar/0001.png"]["sha256"] == hashlib.sha256(picture(10)).hexdigest()
     (evil,) = [row["error"] for name, row in rows.items() if "evil" in name]
     assert "name with '..'" in evil and not list(tmp_path.parent.glob("**/evil.png"))
@@ -94,7 +102,7 @@ def test_tar_shards_are_unpacked_once_and_damage_costs_what_it_hits(url: str, tm
     next(record.parent.rglob("0003.png")).unlink()
     assert rows_of(url, shards) == rows and counts(url)["received"] == 4
     assert set(rows_of(url, shards / "00001.tar")) == {"0001.png"}
-    assert list(rows_of(url, cut)) == ["0003.png", "00002.tar"] or "00002.tar" in rows_of(url, cut)
+    assert list(rows_of(url, cut)) == ["00002.tar", "0003.png"]
 
 
 def as_rows(*images: bytes | None) -> pa.Table:
@@ -150,6 +158,7 @@ def test_every_format_holds_the_same_rows(url: str, tmp_path: Path) -> None:
     prompt.write_text("What is where?\n")
     rows = rows_of(url, images, "--prompt", prompt)
     assert [row.get("verdict") for row in rows.values()] == ["accepted", "accepted", None, "too short", "refusal"]
+    assert rows["cut.tiff"]["error"] == "the image cannot be decoded (cannot identify the format of the image)"
     about = ["image", "caption", "sha256", "prompt_hash", "model", "finish_reason", "verdict"]
     assert list(rows["a.png"]) == about and rows["a.png"]["prompt_hash"] == prompt_hash("What is where?")
     assert rows["a.png"]["model"] == "gpt-4o" and set(rows["cut.tiff"]) == {"image", "error"}
@@ -175,7 +184,7 @@ def test_every_format_holds_the_same_rows(url: str, tmp_path: Path) -> None:
 def test_a_page_shows_images_verdicts_and_captions_as_text(url: str, tmp_path: Path) -> None:
     rows = rows_of(url, some_images(tmp_path / "images"), "--review", tmp_path / "pages/look.html")
     page = (tmp_path / "pages/look.html").read_text()
-    assert "<td>A circle. &lt;script&gt;alert(1)&lt;/script&gt;</td>" in page and "<script" not in page
+    assert "<td>&lt;script&gt;alert(1)&lt;/script&gt;</td>" in page and "<script" not in page
     assert 'src="../images/%3Cb%3E.png"' in page and "&lt;b&gt;.png" in page
     assert page.count("<img ") == len(rows) == 5 and "<td>too short</td>" in page and "cannot be decoded" in page
 
@@ -200,8 +209,10 @@ def test_a_dry_run_asks_nothing_and_a_budget_holds(url: str, tmp_path: Path, cap
     assert "5 images: 4 captioned already, 0 cannot be read, 1 to ask about" in capsys.readouterr().out
 
 
-def test_an_image_that_the_endpoint_refuses_is_asked_about_again(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_an_image_that_the_endpoint_refuses_is_asked_about_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path, monkeypatch)
     images = some_images(tmp_path / "images")
 
     def refuse(number: int, image: bytes | None, prompt: str) -> Fault | None:
@@ -212,6 +223,22 @@ def test_an_image_that_the_endpoint_refuses_is_asked_about_again(tmp_path: Path,
         assert "the image is too small" in rows["a.png"]["error"] and "caption" in rows["short.png"]
     with serve(describe) as url:
         assert "caption" in rows_of(url, images)["a.png"] and counts(url)["received"] == 1
+
+
+def test_only_what_the_camera_stored_sideways_is_sent_in_another_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path, monkeypatch)
+    (tmp_path / "images").mkdir()
+    stored, exif = Image.new("RGB", (40, 20), (9, 90, 200)), Image.Exif()
+    exif[0x0112] = 6
+    stored.save("images/sideways.jpg", exif=exif)
+    stored.save("images/upright.jpg")
+    seen: list[bytes] = []
+    with serve(lambda image, prompt: seen.append(image or b"") or GOOD) as url:  # type: ignore[func-returns-value]
+        rows_of(url, "images")
+    assert Path("images/upright.jpg").read_bytes() in seen
+    assert sorted(Image.open(io.BytesIO(one)).size for one in seen) == [(20, 40), (40, 20)]
 
 
 Change = Callable[[str, Path], int]
@@ -236,19 +263,3 @@ def test_what_a_user_can_mend_is_one_line(
     assert command(url, some_images(tmp_path / "images")) == 1
     told = capsys.readouterr().err
     assert expected in told and told.count("\n") == 1 and counts(url)["received"] == 0
-
-
-def test_a_local_model_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Told) -> None:
-    from tiny_llava import write_llava
-
-    monkeypatch.chdir(tmp_path)
-    options = ["--model", str(write_llava(tmp_path)), "--images", str(some_images(tmp_path / "images"))]
-    options += ["--out", "out.jsonl", "--config", str(PROJECT / "config/smoke.yaml")]
-    assert main(["caption", *options, "--dry-run"]) == 0
-    assert "at most 0.00 USD" in capsys.readouterr().out
-    assert main(["caption", *options]) == 0
-    rows = list(read_jsonl("out.jsonl"))
-    assert {row["model"].partition("-")[0] for row in rows if "caption" in row} == {"llava"}
-    assert [row["image"] for row in rows if "error" in row] == ["cut.tiff"]
-    assert main(["caption", *options, "--dry-run"]) == 0
-    assert "5 captioned already, 0 cannot be read, 0 to ask about" in capsys.readouterr().out
