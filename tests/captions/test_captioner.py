@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 from conftest import PROJECT
 from sharegpt4v.captions.captioning import GenerationSettings
 from sharegpt4v.captions.folder import Summary, caption_folder
+from sharegpt4v.captions.forecast import forecast
 from sharegpt4v.captions.inputs import find_images
 from sharegpt4v.captions.rows import captioner_rows, read_instruction
 from sharegpt4v.captions.shards import caption_shard, images_of
@@ -168,7 +170,13 @@ def test_folder_of_photographs(
     rows = list(read_jsonl(tmp_path / "out.jsonl"))
     assert [row["image"] for row in rows] == ["a.JPG", "holiday/b ü.png", "holiday/cut.jpg"]
     assert rows[0]["caption"] and rows[1]["caption"] and "cannot be decoded" in rows[2]["error"]
+    assert re.fullmatch(r"llava-[0-9a-f]{12}", rows[0]["model"]) and rows[0]["verdict"] in ("accepted", "cut off")
     assert "holiday/cut.jpg" in capsys.readouterr().err
+    found = find_images(photos, tmp_path / "unpacked", Sources())
+    expected = forecast(model, found, SETTINGS, tmp_path / "work", None)
+    assert (expected.images, expected.captioned, expected.asked, expected.completion_tokens) == (3, 3, 0, 0)
+    assert main(["caption", "--model", str(model), "--images", str(photos), "--out", "x.jsonl", "--dry-run"]) == 0
+    assert "3 to ask about" in (said := capsys.readouterr().out) and "at most 0.00 USD" in said
     with pytest.raises(UserError, match="no images in it"):
         described(model, tmp_path / "work", tmp_path / "out.jsonl")
     described(model, photos / "a.JPG", tmp_path / "one.jsonl")

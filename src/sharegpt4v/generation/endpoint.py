@@ -24,7 +24,7 @@ from sharegpt4v.endpoint.settings import ChatSettings
 from sharegpt4v.endpoint.stream import stream_replies
 from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.generation.engine import Answer, Engine, Request, plain
-from sharegpt4v.images.loading import open_rgb
+from sharegpt4v.images.loading import is_turned, open_rgb
 from sharegpt4v.ledger import Ledger
 
 REPLIES = "replies.jsonl"
@@ -135,12 +135,12 @@ class EndpointEngine(Engine):
         return stream_replies(questions, settings, ledger, "answers", "questions")
 
     def image_url(self, question: Question) -> str:
-        """Return the image as a data URL: the file's bytes, unless it is turned or in a format that few take."""
+        """Return the image as a data URL: the file's bytes, unless it is to be turned or in a format that few take."""
         request = question.request
         assert request.image is not None
         try:
             data = request.image if isinstance(request.image, bytes) else request.image.read_bytes()
-            if request.upright or image_mime(data) is None:
+            if image_mime(data) is None or (request.upright and is_turned(data)):
                 data = png(open_rgb(data, request.upright))
         except Exception as error:  # whatever Pillow raises
             raise Skipped(f"the image cannot be decoded ({one_line(error)})") from None

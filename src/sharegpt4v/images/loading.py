@@ -16,7 +16,7 @@ import stat
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 # Pillow's names. Not among them: EPS, for which Pillow runs Ghostscript, and formats that no source uses.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -83,7 +83,10 @@ def size_of(path: Path, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
 
 
 def _opened(content: bytes, most_pixels: int) -> Image.Image:
-    opened = Image.open(io.BytesIO(content), formats=FORMATS)
+    try:
+        opened = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:  # Pillow's own message has an address in memory, which is another one every time
+        raise UnidentifiedImageError("cannot identify the format of the image") from None
     width, height = opened.size
     if width * height > most_pixels:
         opened.close()
@@ -110,6 +113,12 @@ def to_rgb(image: Image.Image, upright: bool = False) -> Image.Image:
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # the direct way gives the same pixels and a warning
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def is_turned(content: bytes) -> bool:
+    """Say whether the EXIF data of an image file's bytes turn it; errors as in `open_image`."""
+    with open_image(content) as opened:
+        return orientation_of(opened) != 1
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -16,8 +16,8 @@ of a manifest are read as they are stored, as in the paper's code.
 Examples:  s4v caption --model checkpoints/captioner --images ~/photographs --out captions.jsonl
            s4v caption --images holiday.jpg --out caption.jsonl
            s4v caption --images shards --out captions.tar --review captions.html
-           s4v caption --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-7B-Instruct --images a.jpg --out a.jsonl
-           s4v caption --base-url https://api.openai.com/v1 --model gpt-4o --budget 5 --images shards --out captions.json
+           s4v caption --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-7B-Instruct --images . --out a.json
+           s4v caption --base-url https://api.openai.com/v1 --model gpt-4o --budget 5 --images shards --out shards.tar
 """
 
 from __future__ import annotations
