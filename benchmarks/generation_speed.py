@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from sharegpt4v.generation.engine import Request, texts
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.listing import has_image_suffix
 from sharegpt4v.images.loading import open_rgb
+from sharegpt4v.models.decoding import end_ids
 from sharegpt4v.models.templates import prompt_ids, prompt_text
 
 INSTRUCTION = "Analyze the image in a comprehensive and detailed manner."
@@ -144,9 +146,11 @@ def generated(generator: Generator, requests: Sequence[Request]) -> list[str]:
         pixels = generator.images["pad"].tensors(prepared)["pixel_values"]
         inputs["pixel_values"] = pixels.to(generator.device, model.dtype)
     limits = [request.max_new_tokens for request in requests]
-    ids = model.generate(**inputs, do_sample=False, max_new_tokens=max(limits))[:, width:]
+    written = model.generate(**inputs, do_sample=False, max_new_tokens=max(limits))[:, width:].tolist()
+    ends = {*end_ids(model.generation_config), tokenizer.eos_token_id}
     return [
-        clean(tokenizer.decode(row[:limit], skip_special_tokens=True)) for row, limit in zip(ids, limits, strict=True)
+        clean(tokenizer.decode([*takewhile(lambda one: one not in ends, row[:limit])], skip_special_tokens=True))
+        for row, limit in zip(written, limits, strict=True)
     ]
 
 

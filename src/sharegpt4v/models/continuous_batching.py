@@ -58,7 +58,7 @@ class Greedy:
         return chosen
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """A prompt that is being continued, and its new ids so far."""
 
@@ -166,17 +166,18 @@ class ContinuousBatch:
         return logits[:, -1]
 
     def _take_finished(self) -> list[tuple[Prompt, list[int]]]:
-        """Remove the rows that are finished; those behind them move into their slots."""
-        finished = []
-        for slot in reversed(range(len(self.rows))):
-            row = self.rows[slot]
-            if row.written[-1] in self.greedy.ends or len(row.written) == row.prompt.limit:
-                finished.append((row.prompt, row.written))
-                last = self.rows.pop()
-                if last is not row:
-                    self.cache.move(len(self.rows), slot, last.place)
-                    self.rows[slot] = last
-        return finished
+        """Remove the rows that are finished; the last ones that are not move into their slots."""
+        rows, ends = self.rows, self.greedy.ends
+        finished = [row for row in rows if row.written[-1] in ends or len(row.written) == row.prompt.limit]
+        if finished:
+            left = [slot for slot, row in enumerate(rows) if row not in finished]
+            free = [slot for slot, row in enumerate(rows[: len(left)]) if row in finished]
+            moving = [slot for slot in left if slot >= len(left)]
+            self.cache.move(moving, free, max((rows[slot].place for slot in moving), default=0))
+            for source, target in zip(moving, free, strict=True):
+                rows[target] = rows[source]
+            del rows[len(left) :]
+        return [(row.prompt, row.written) for row in finished]
 
 
 def rounded(length: int) -> int:

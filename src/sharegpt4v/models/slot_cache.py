@@ -7,6 +7,7 @@ later than the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,12 +38,12 @@ class SlotCache(Cache):
         """
         self.slots, self.places, self.length = torch.arange(len(places), device=places.device), places, length
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` positions of a slot to another one."""
-        for layer in self.layers:
+    def move(self, sources: Sequence[int], targets: Sequence[int], length: int) -> None:
+        """Copy the first `length` positions of slots to other ones."""
+        for layer in self.layers if sources else []:
             assert isinstance(layer, SlotLayer)
             for tensor in (layer.keys, layer.values):
-                tensor[target, :, :length] = tensor[source, :, :length]
+                tensor[targets, :, :length] = tensor[sources, :, :length]
 
 
 class SlotLayer(CacheLayerMixin):
