@@ -139,10 +139,11 @@ class VllmEngine(EndpointEngine):
         """
         assert request.image is not None
         data = request.image if isinstance(request.image, bytes) else read_image_file(request.image)
-        prepare = self._prepare.get(request.image_aspect_ratio, lambda image: image)
+        prepare = self._prepare.get(request.image_aspect_ratio)
         with open_image(data) as opened:
             is_plain = _is_plain(opened, data, request.upright)
-            seen = prepare(opened if is_plain else to_rgb(opened, request.upright))
+            image = opened if is_plain else to_rgb(opened, request.upright)
+            seen = prepare(image) if prepare else image
             return data if is_plain and seen is opened else seen
 
     def _image_of(self, question: Question) -> Path:
