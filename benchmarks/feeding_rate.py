@@ -152,7 +152,7 @@ async def ask_openai(url: str, model: str, requests: list[Request]) -> list[str]
     import openai
 
     gate = asyncio.Semaphore(CONCURRENCY)
-    async with openai.AsyncOpenAI(base_url=url, api_key="none") as client:
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", timeout=600) as client:
 
         async def one(request: Request) -> str:
             async with gate:
