@@ -8,8 +8,8 @@ parts on disk as a first stage does, and loads it by `training.start.load_start`
 obvious alternative: every process builds the model and copies the weights in. The memory is the largest sum of PSS of
 all processes, read every 20 ms, so that pages that processes share count once. Here the device is the host: weights
 with memory of their own, which a GPU would hold, are taken off, but for a model that is built on the host before it is
-moved; weights that are still pages of the file are not. The bound is 1.2 times the checkpoint and 2 GB for each process. Exit code 1 when weights differ between two ways, or when
-the bound is broken.
+moved; weights that are still pages of the file are not. The bound is 1.2 times the checkpoint and 2 GB for each
+process. Exit code 1 when weights differ between two ways, or when the bound is broken.
 """
 
 from __future__ import annotations
