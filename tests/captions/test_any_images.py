@@ -195,9 +195,9 @@ def test_a_dry_run_asks_nothing_and_a_budget_holds(url: str, tmp_path: Path, cap
     prompt.write_text("What?")
     assert caption(url, images, "out.jsonl", "--prompt", prompt, "--dry-run") == 0
     said = capsys.readouterr().out
-    # 5 bytes of text, 64 of the frame, 1,445 of an image; 500 of a caption; 2.50 and 10 USD per million.
+    # 5 bytes of text, 64 of the frame, 1,445 of an image; 500 of a caption; 2.50 and 10 USD per million, rounded up.
     assert f"5 images: 0 captioned already, 0 cannot be read, 5 to ask about; at most {5 * 1514:,} tokens" in said
-    assert "2,500 tokens of captions" in said and "at most 0.04 USD" in said
+    assert "2,500 tokens of captions" in said and "at most 0.05 USD" in said
     assert counts(url)["received"] == 0 and not Path("out.jsonl").exists()
 
     assert caption(url, images, "out.jsonl", "--prompt", prompt, "--budget", 0.009) == 1

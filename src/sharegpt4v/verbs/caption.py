@@ -22,6 +22,7 @@ Examples:  s4v caption --model checkpoints/captioner --images ~/photographs --ou
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +107,7 @@ def run(options: Namespace) -> None:
             print(f"what they cost is not known: set captions.endpoint.budget of the config for {endpoint.model}")
         else:
             usd = prices.usd(expected.prompt_tokens or 0, expected.completion_tokens) if prices else 0
-            print(f"at most {usd:,.2f} USD")
+            print(f"at most {math.ceil(100 * usd) / 100:,.2f} USD")
         return
     caption_folder(model, found, options.out, how, config.captions.quality, work, options.review)
 
