@@ -18,7 +18,8 @@ from pathlib import Path
 
 from sharegpt4v.captions.rows import read_instruction
 from sharegpt4v.catalogues.benchmarks import read_catalogue
-from sharegpt4v.config.generation import ENGINES, Generation, Vllm
+from sharegpt4v.catalogues.engines import ENGINES
+from sharegpt4v.config.generation import Generation, Vllm
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.generation.engine import Answer, Request, open_engine
 from sharegpt4v.images.manifest import read_manifest

@@ -152,7 +152,7 @@ def rows(folder: Path, options: argparse.Namespace, device: torch.device, about:
 
 def write_checkpoint(folder: Path, models: Any, device: torch.device) -> Any:
     """Write a LLaVA of bfloat16 weights drawn file by file, whose captions only a limit ends; return its tokenizer."""
-    from transformers import CLIPVisionConfig, GenerationConfig, LlamaConfig, LlavaConfig
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
     tower, llm, vocabulary = models.vision_tower, models.llm["7b"], models.tokenizer.vocabulary
     chosen = random.Random(0)
@@ -175,9 +175,10 @@ def write_checkpoint(folder: Path, models: Any, device: torch.device) -> Any:
         dtype="bfloat16",
     )
     save_settings(config, processor_for(config, tokenizer, "square"), folder)
-    settings: Any = GenerationConfig.from_pretrained(folder)
-    settings.suppress_tokens = sorted({*(settings.suppress_tokens or ()), *tokenizer.all_special_ids})
-    settings.save_pretrained(folder)
+    written = folder / "generation_config.json"
+    settings = json.loads(written.read_text())
+    settings["suppress_tokens"] = sorted({*(settings.get("suppress_tokens") or ()), *tokenizer.all_special_ids})
+    written.write_text(json.dumps(settings))
     write_weights(folder, drawn_weights(expected_weights(config), device))
     return tokenizer
 

@@ -98,9 +98,10 @@ def _built(folder: Path) -> Any:
     from safetensors.torch import load_file
     from transformers import AutoConfig, LlavaForConditionalGeneration
 
+    from sharegpt4v.models.loading import load_part
     from sharegpt4v.models.saving import llava_hf_name
 
-    model = LlavaForConditionalGeneration._from_config(AutoConfig.from_pretrained(folder), dtype=torch.bfloat16)
+    model = LlavaForConditionalGeneration._from_config(load_part(AutoConfig, folder), dtype=torch.bfloat16)
     weights = {name: weight for file in weight_files(folder) for name, weight in load_file(file).items()}
     model.load_state_dict({name: weights[llava_hf_name(name)] for name in model.state_dict()})
     return model

@@ -80,7 +80,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["stage", "pretraining_corpus"], "00000-of-00002.jsonl: cannot be read (No such file"),
         (["stage", "seed_captions", "--config", "none.yaml"], "none.yaml: no such file"),
         (["stage", "figures", "datasets"], "results/datasets.csv: no such table"),
-        (["caption", "--images", "nowhere", "--out", "x"], "nowhere: no such file or folder"),
+        (["caption", "--images", "nowhere", "--out", "x.jsonl"], "nowhere: no such file or folder"),
         (["score", "mme", "--answers", "none.jsonl", "--out", "x.json"], "none.jsonl: no such file"),
     ],
 )

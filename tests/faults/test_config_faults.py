@@ -23,6 +23,7 @@ from conftest import ENVIRONMENT, PROJECT, run
 from damage import places
 from harness import Outcomes, many_cases
 from sharegpt4v.config import Config, load, loading
+from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.tree import read_tree
 from sharegpt4v.config.wording import Schema, schema
 from sharegpt4v.errors import UserError
@@ -50,6 +51,11 @@ def whole() -> dict[str, Any]:
         config[section] |= {
             "api_key_variable": "KEY", "budget": budget, "requests_per_minute": 9, "tokens_per_minute": 9
         }  # fmt: skip
+    for section in ("captions", "benchmarks"):
+        config[section]["endpoint"] = config["teacher"] | {"base_url": "http://127.0.0.1:8000/v1"}
+        for key in set(config["teacher"]) - set(Endpoint.model_fields):
+            del config[section]["endpoint"][key]
+        config[section]["vllm"] |= {"longest_tokens": 4096, "arguments": ["--quantization=fp8"]}
     published = {"id": "some/model", "revision": "main"}
     for part in (config["base_models"]["vision_tower"], *config["base_models"]["llm"].values()):
         part["published"] = published

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.generation.engine import Answer, Request
+from sharegpt4v.generation.engine import Answer, Request, plain
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.loading import open_rgb
 from tiny_llava import write_llava, write_pictures
@@ -52,7 +52,7 @@ def by_transformers(generator: Generator, request: Request) -> tuple[Answer, int
     )[0, ids.shape[1] :].tolist()  # fmt: skip
     ended = new[-1] in ends
     text = generator.tokenizer.decode(new[:-1] if ended else new, skip_special_tokens=True)
-    return Answer(text.strip(), "stop" if ended else "length"), len(new)
+    return Answer(plain(text), "stop" if ended else "length"), len(new)
 
 
 def watched(generator: Generator) -> list[tuple[int, int]]:

@@ -96,7 +96,7 @@ def test_another_server_at_the_port_is_not_taken_for_it(stub: Path) -> None:
         server.start()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_when_the_job_is_killed(stub: Path, number: signal.Signals) -> None:
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom test_serving import server_of\n"

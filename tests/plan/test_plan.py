@@ -153,7 +153,7 @@ def test_a_plan_of_the_paper_fits_a_screen_and_refuses(tmp_path: Path) -> None:
     lines = ended.stdout.splitlines()
     assert len(lines) <= 40
     assert any(line.split()[:5] == ["captions", "125", "not", "made", "yet"] for line in lines)
-    assert any(line.startswith("captions by local, 7b: ") and "bandwidth_local 0.145" in line for line in lines)
+    assert any(line.startswith("captions by vllm, 7b: ") and "bandwidth_vllm 0.25" in line for line in lines)
     assert "missing: key of teacher: put the key of https://api.openai.com/v1 into OPENAI_API_KEY" in lines
     with open(tmp_path / "results/costs.csv", newline="") as file:
         rows = {(row["stage"], row["quantity"]): row for row in csv.DictReader(file)}

@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sharegpt4v.code_hash import names_in
+from sharegpt4v.catalogues.engines import ENGINES
 from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.section import Count, Positive, Section, Text
-
-ENGINES = tuple(name for name in names_in("generation") if name != "engine")
-"""The generation engines: the files of the folder `generation`."""
 
 if TYPE_CHECKING:
     EngineName = str

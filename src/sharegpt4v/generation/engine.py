@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from sharegpt4v.config.generation import ENGINES, Generation
+from sharegpt4v.catalogues.engines import ENGINES
 from sharegpt4v.errors import UserError
-from sharegpt4v.ledger import key_of
 from sharegpt4v.models import family
+
+if TYPE_CHECKING:
+    from sharegpt4v.config.generation import Generation
 
 DEFAULT = "local"
 
@@ -107,6 +109,8 @@ def code_roots(name: str, model: Path | None) -> tuple[str, ...]:
 
 def model_key(model: Path | None, settings: Generation, of_folder: Callable[[Path], str]) -> str:
     """Return what tells a model from others in ledgers: `of_folder` of its content, or of its name at an endpoint."""
+    from sharegpt4v.ledger import key_of
+
     if model:
         return of_folder(model)
     return key_of("endpoint", settings.endpoint.model if settings.endpoint else None)

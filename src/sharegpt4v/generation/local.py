@@ -13,12 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from PIL import Image
 
-from sharegpt4v.config.generation import Generation
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Answer, Engine, Request, plain
 from sharegpt4v.images.loading import open_rgb
@@ -28,6 +27,9 @@ from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import family_named, name_in
 from sharegpt4v.models.loading import refused_in_one_line
 from sharegpt4v.models.whole_batch import WholeBatch
+
+if TYPE_CHECKING:
+    from sharegpt4v.config.generation import Generation
 
 DECODERS = 4
 

@@ -85,7 +85,7 @@ def _settings(job: Job, config: Config) -> dict[str, Any]:
         named = key.partition(".{")[0]
         value: Any = whole
         for part in named.split("."):
-            value = value[part]
+            value = None if value is None else value[part]
         found[named] = value
     return found
 

@@ -27,7 +27,7 @@ def add_config(parser: ArgumentParser) -> None:
 
 def add_engine(parser: ArgumentParser) -> None:
     """Add the options that say which model is asked, and by what."""
-    from sharegpt4v.config.generation import ENGINES
+    from sharegpt4v.catalogues.engines import ENGINES
 
     known = f"{', '.join(ENGINES)} (default: by the config; with --base-url, endpoint)"
     parser.add_argument("--engine", metavar="NAME", help=f"what asks the model: {known}")
