@@ -97,12 +97,12 @@ def test_rows_have_the_ids_and_labels_of_the_authors_code(loaded: tuple[Any, Any
     official = list(FAMILY.encode_rows(tiny_qwen.ROWS, tokenizer, "qwen_official", 2048))
     answers = list(FAMILY.encode_rows(tiny_qwen.ROWS, tokenizer, "v1", 2048))
     supervised = []
-    for row, marked, plain, theirs in zip(tiny_qwen.ROWS, official, answers, GOLDEN["rows"], strict=True):
-        assert isinstance(marked, Tokens) and isinstance(plain, Tokens)
+    for row, marked, own, theirs in zip(tiny_qwen.ROWS, official, answers, GOLDEN["rows"], strict=True):
+        assert isinstance(marked, Tokens) and isinstance(own, Tokens)
         assert marked == Tokens(theirs["ids"], theirs["labels"], row.get("image"))
-        assert (plain.ids, plain.image) == (marked.ids, marked.image)
-        assert all(ours in (label, -100) for ours, label in zip(plain.labels, marked.labels, strict=True))
-        supervised.append(tokenizer.decode([label for label in plain.labels if label != -100]))
+        assert (own.ids, own.image) == (marked.ids, marked.image)
+        assert all(ours in (label, -100) for ours, label in zip(own.labels, marked.labels, strict=True))
+        supervised.append(tokenizer.decode([label for label in own.labels if label != -100]))
     assert supervised == [
         "It is a red circle. 😀<|im_end|>\n\n\nblue, é and 中文\n<|im_end|>\n",
         "A mark in <ref>a text</ref>: <|im_end|> 1234567  <|im_end|>\n",
