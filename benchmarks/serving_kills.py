@@ -32,6 +32,7 @@ SEQUENCES = 4
 STAND_IN = """
 import hashlib, json, os, sys, time, urllib.parse, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from PIL import Image
 name, log, seconds, port = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -47,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         image, text = asked["messages"][-1]["content"]
         with urllib.request.urlopen(image["image_url"]["url"]) as file:
-            said = hashlib.sha256(file.read()).hexdigest()[:12]
+            said = hashlib.sha256(Image.open(file).convert("RGB").tobytes()).hexdigest()[:12]
         time.sleep(seconds)
         with open(log, "a") as lines:
             lines.write(text["text"] + "\\n")
@@ -106,10 +107,7 @@ def prepare(folder: Path, count: int) -> list[str]:
     for number in range(count):
         image = Image.new("RGB", (28, 28), (number % 256, number // 256, 7))
         image.save(folder / f"images/{number:06d}.png")
-        image.save(folder / "temporary/expected.bmp")
-        sent = (folder / "temporary/expected.bmp").read_bytes()
-        expected.append(f"image {number} {hashlib.sha256(sent).hexdigest()[:12]}")
-    (folder / "temporary/expected.bmp").unlink()
+        expected.append(f"image {number} {hashlib.sha256(image.tobytes()).hexdigest()[:12]}")
     return expected
 
 

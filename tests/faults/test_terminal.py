@@ -69,7 +69,7 @@ def test_captions_of_files_with_such_names(smoke: Path, tmp_path: Path) -> None:
     (folder / f"whole{HOSTILE}").write_bytes(image.read_bytes())
     for name in (f"broken{HOSTILE}".encode(), b"broken\xff.jpg"):
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(b"no image")
-    command = [S4V, "caption", "--images", str(folder), "--out", str(tmp_path / f"out{HOSTILE}")]
+    command = [S4V, "caption", "--images", str(folder), "--out", str(tmp_path / f"out{HOSTILE}.jsonl")]
     shown = shown_in_terminal(command, smoke)
     assert is_text(shown) and "2 errors" in shown
 

@@ -76,7 +76,7 @@ def test_what_vllm_cannot_serve_is_one_line(tmp_path: Path) -> None:
 
 def test_nothing_is_lost_by_kills_of_server_and_job() -> None:
     script = str(PROJECT / "benchmarks/serving_kills.py")
-    ended = run([sys.executable, script, "--kills", "3", "--requests", "150"])
+    ended = run([sys.executable, script, "--kills", "3", "--requests", "150", "--seconds", "0.5"])
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "150 answers, 0 of them wrong; 0 asked for that were on disk" in ended.stdout
     assert "kills: 1 of server, 1 of job, 1 of both" in ended.stdout
