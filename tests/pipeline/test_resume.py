@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from conftest import ENVIRONMENT, PROJECT, ledger_lines, run, snakemake
 from sharegpt4v.config.benchmarks import BenchmarkName
 from smoke_files import differing
@@ -70,6 +72,7 @@ def kill_when(begun: Callable[[Path], bool], folder: Path, config: Sequence[str]
             process.wait()
 
 
+@pytest.mark.timeout(1500)  # a whole run, killed and begun again: slow where other work takes the processor
 def test_killed_at_every_slow_stage_a_run_ends_as_one_that_never_was(smoke: Path, tmp_path: Path) -> None:
     for what, begun, ended in MOMENTS:
         kill_when(begun, tmp_path, SLOW + OFTEN)
