@@ -84,7 +84,10 @@ def test_an_engine_is_a_file(project: Path) -> None:
         written[engine] = (project / "captions.jsonl").read_text()
     assert written["plain"] == written["local"] and written["plain"].count('"caption":') == 3
     ended = s4v(command.replace("plain", "plane"), project)
-    assert ended.returncode == 1 and "engine 'plane' is not known; expected one of local, plain" in ended.stderr
+    assert (
+        ended.returncode == 1
+        and "engine 'plane' is not known; expected one of endpoint, local, plain, vllm" in ended.stderr
+    )
 
 
 def test_a_family_of_models_is_a_file(project: Path) -> None:
