@@ -44,7 +44,7 @@ def _file(file: Path, store: Path, limits: Sources) -> Found:
         return _tars([file], store, limits)
     if file.suffix != ".parquet":
         return Found({escaped(file.name): file})
-    return _data_set({"": [file]}, store, limits) if is_data_set(file) else _manifest(file)
+    return _data_set({"": [file]}, store, limits) if is_data_set(file) else manifest_files(file)
 
 
 def _folder(folder: Path, store: Path, limits: Sources) -> Found:
@@ -87,7 +87,7 @@ def files_below(folder: Path) -> Found:
     return found
 
 
-def _manifest(path: Path) -> Found:
+def manifest_files(path: Path) -> Found:
     """Return name → file for the usable images of ``data/manifests/NAME.parquet``, and why the others are not."""
     from sharegpt4v.images.findings import read_reasons
     from sharegpt4v.images.manifest import read_manifest

@@ -25,12 +25,10 @@ from pathlib import Path, PurePosixPath
 import orjson
 from PIL import Image
 
+from sharegpt4v.captions.inputs import files_below, manifest_files
 from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.files import open_atomically, read_json, write_json, write_jsonl
-from sharegpt4v.image_paths import escaped, inside
-from sharegpt4v.images.folder import images_below, problem_of
 from sharegpt4v.images.loading import open_rgb, read_image_file
-from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.ledger import key_of
 from sharegpt4v.models.pixels import Squares
 from sharegpt4v.progress import Progress
@@ -56,17 +54,14 @@ def find_images(images: Path) -> dict[str, Path]:
 
     What cannot be read in a folder, such as a broken link, is reported. A `UserError` when there are no images.
     """
-    files = {}
+    files: dict[str, Path] = {}
     if images.suffix == ".parquet":
-        for row in read_manifest(images, ["path", "status"]):
-            if row["status"] == "ok":
-                files[row["path"]] = inside(images.parent.parent, row["path"])
+        files = manifest_files(images).files
     elif images.is_dir():
-        for name, file in images_below(images):
-            if problem := problem_of(file, images):
-                print(f"{escaped(name)}: not packed ({problem})", file=sys.stderr)
-            else:
-                files[escaped(name)] = file
+        found = files_below(images)
+        for name, problem in found.errors.items():
+            print(f"{name}: not packed ({problem})", file=sys.stderr)
+        files = found.files
     if not files:
         raise UserError(f"{images}: no images in it; expected a folder with images, or the manifest of a source")
     return dict(sorted(files.items()))

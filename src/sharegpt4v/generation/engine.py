@@ -21,8 +21,6 @@ from sharegpt4v.models import family
 if TYPE_CHECKING:
     from sharegpt4v.config.generation import Generation
 
-DEFAULT = "local"
-
 
 @dataclass(frozen=True)
 class Request:

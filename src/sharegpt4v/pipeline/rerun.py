@@ -53,11 +53,13 @@ def roots_of(name: str, config: Config) -> list[str]:
 
 def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[str, Any]]:
     stage, whole = STAGES[name], config.model_dump(mode="json")
-    texts = {name: _hash_of_texts(name if "/" in name else _at(whole, name.split("."), {})) for name in stage.texts}
+    texts = {
+        name: _hash_of_texts(name if "/" in name else value_at(whole, name.split("."), {})) for name in stage.texts
+    }
 
     def settings(wildcards: Mapping[str, str]) -> dict[str, Any]:
         named = dict(wildcards.items())
-        found = {key: _without_runtime_only(_at(whole, key.split("."), named)) for key in stage.config}
+        found = {key: _without_runtime_only(value_at(whole, key.split("."), named)) for key in stage.config}
         found |= texts
         if name == "published_model":
             found["model"] = lineage.published_models(config)[named["published"]].model_dump(mode="json")
@@ -70,7 +72,8 @@ def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[s
     return settings
 
 
-def _at(tree: Any, keys: list[str], wildcards: Mapping[str, str]) -> Any:
+def value_at(tree: Any, keys: list[str], wildcards: Mapping[str, str]) -> Any:
+    """Return what is at `keys`, which may hold wildcards, of a config; None below a section that is None."""
     for key in keys:
         tree = None if tree is None else tree[key.format(**wildcards)]
     return tree

@@ -13,6 +13,7 @@ from sharegpt4v.config import Config
 from sharegpt4v.evaluation.table import read_cells
 from sharegpt4v.files import read_json
 from sharegpt4v.ledger import key_of
+from sharegpt4v.pipeline.rerun import value_at
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.provenance import git_state
 from sharegpt4v.report.caption_page import caption_page, samples_in
@@ -83,10 +84,7 @@ def _settings(job: Job, config: Config) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in STAGES[job.stage].config:
         named = key.partition(".{")[0]
-        value: Any = whole
-        for part in named.split("."):
-            value = None if value is None else value[part]
-        found[named] = value
+        found[named] = value_at(whole, named.split("."), {})
     return found
 
 
