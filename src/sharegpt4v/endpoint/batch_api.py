@@ -86,14 +86,12 @@ class BatchApi:
 
     async def upload(self, name: str, path: Path) -> str:
         """Send a file of requests; return its id."""
+        import aiohttp
+
         with open(path, "rb") as file:
-            answer = await self.connection.request(
-                "POST",
-                "files",
-                file_bytes=path.stat().st_size,
-                files={"file": (f"{name}.jsonl", file, "application/jsonl")},
-                data={"purpose": "batch"},
-            )
+            form = aiohttp.FormData({"purpose": "batch"})
+            form.add_field("file", file, filename=f"{name}.jsonl", content_type="application/jsonl")
+            answer = await self.connection.request("POST", "files", file_bytes=path.stat().st_size, data=form)
         return self._read(Uploaded, answer.body).id
 
     async def create(self, name: str, file: str) -> str:

@@ -23,7 +23,9 @@ from sharegpt4v.endpoint.pacing import retry_after
 from sharegpt4v.errors import UserError, printable
 
 if TYPE_CHECKING:
-    import httpx
+    import ssl
+
+    from aiohttp import ClientResponse
 
 EXAMPLE = "https://api.example.org/v1"
 LONGEST_BODY = 4 * 2**20  # bytes of an answer
@@ -62,32 +64,29 @@ class Connection:
         return is_loopback(self.address)
 
     async def __aenter__(self) -> Connection:
-        import httpx
+        import aiohttp
+        from yarl import URL
 
-        from sharegpt4v.endpoint.transport import AiohttpTransport
-
-        # There is nothing to verify where there is no TLS, and reading the certificates takes a while.
-        verify = not (self.is_local and self.address.startswith("http://"))
-        context = httpx.create_ssl_context(verify=verify, trust_env=not self.is_local)
         try:
-            self._client = httpx.AsyncClient(
-                base_url=self.address,
-                # What comes is read as it is: a small body may inflate to any size.
-                headers={"Accept-Encoding": "identity"}
-                | ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}),
-                # Where the connection takes too long, it is known that nothing was sent.
-                timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2, pool=None),
-                transport=AiohttpTransport(context, trust_env=not self.is_local),
-                # A proxy named in the environment cannot reach this machine's loopback.
-                trust_env=not self.is_local,
-                verify=context,
-            )
-        except httpx.InvalidURL:
+            self._base = URL(self.address.rstrip("/") + "/")
+        except ValueError:
             raise UserError(f"base_url is not an address; expected something like {EXAMPLE}") from None
+        # What comes is read as it is: a small body may inflate to any size.
+        headers = {"Accept-Encoding": "identity"}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_certificates() if self._base.scheme == "https" else True),
+            headers=headers | ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}),
+            # Where the connection takes too long, it is known that nothing was sent.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout / 2, sock_read=self._timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            # A proxy named in the environment cannot reach this machine's loopback.
+            trust_env=not self.is_local,
+        )
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._client.aclose()
+        await self._session.close()
 
     async def request(
         self,
@@ -102,34 +101,33 @@ class Connection:
         """Send a request, `content` as JSON, and return the answer of status 2xx; else raise `RequestFailed`.
 
         A transfer of files, whose content has `file_bytes` or whose answer may be `longest`, gets more time the more
-        of it has come through. `what` are arguments of httpx.
+        of it has come through. `what` are arguments of aiohttp.
         """
-        import httpx
+        import aiohttp
 
         if content is not None:
-            what |= {"content": orjson.dumps(content), "headers": {"Content-Type": "application/json"}}
+            what |= {"data": orjson.dumps(content), "headers": {"Content-Type": "application/json"}}
+        address = self._base.joinpath(path, encoded=True)
         try:
-            request = self._client.build_request(method, path, **what)
-            async with asyncio.timeout(self._timeout + file_bytes / SLOWEST_FILE) as limit:
-                response = await self._client.send(request, stream=True)
-                try:
-                    return await self._read(response, longest, limit)
-                finally:
-                    await response.aclose()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
+            async with (
+                asyncio.timeout(self._timeout + file_bytes / SLOWEST_FILE) as limit,
+                self._session.request(method, address, allow_redirects=False, **what) as response,
+            ):
+                return await self._read(response, longest, limit)
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
             message = self.one_line(f"cannot be reached: {str(error) or type(error).__name__}")
             raise RequestFailed(Failure(0, "", message, charged=False)) from None
-        except (TimeoutError, httpx.TimeoutException):
+        except TimeoutError:  # also aiohttp's own
             message = f"no whole answer within {self._timeout:g} s"
             raise RequestFailed(Failure(0, "", message, charged=True)) from None
-        except httpx.HTTPError as error:
+        except (aiohttp.ClientError, OSError) as error:
             message = self.one_line(f"the connection broke: {str(error) or type(error).__name__}")
             raise RequestFailed(Failure(0, "", message, charged=True)) from None
 
-    async def _read(self, response: httpx.Response, longest: int, limit: asyncio.Timeout) -> Answer:
-        good, body = response.is_success, bytearray()
+    async def _read(self, response: ClientResponse, longest: int, limit: asyncio.Timeout) -> Answer:
+        good, body = 200 <= response.status < 300, bytearray()
         began = limit.when() or 0.0
-        async for chunk in response.aiter_raw():
+        async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > (longest if good else LONGEST_ERROR):
                 break
@@ -137,24 +135,22 @@ class Connection:
                 limit.reschedule(began + len(body) / SLOWEST_FILE)
         if good and len(body) > longest:
             message = f"the answer is longer than {longest:,} bytes"
-            failure = Failure(
-                response.status_code, "", message, charged=True, raw=self.kept(bytes(body[:LONGEST_BODY]))
-            )
+            failure = Failure(response.status, "", message, charged=True, raw=self.kept(bytes(body[:LONGEST_BODY])))
             raise RequestFailed(failure, response.headers)
         if not good:
             raise RequestFailed(self._failure(response, bytes(body)), response.headers)
         return Answer(response.headers, bytes(body))
 
-    def _failure(self, response: httpx.Response, body: bytes) -> Failure:
+    def _failure(self, response: ClientResponse, body: bytes) -> Failure:
         try:
             code, message = code_and_message(orjson.loads(body))
         except orjson.JSONDecodeError:
             code, message = "", body.decode(errors="replace")
-        if 300 <= response.status_code < 400:
+        if 300 <= response.status < 400:
             message = f"redirects to {_shown(response.headers.get('location', ''))}"
         wait = retry_after(response.headers, self._longest_wait)
-        charged = may_be_billed(response.status_code)
-        return Failure(response.status_code, self.one_line(code), self.one_line(message), charged, wait)
+        charged = may_be_billed(response.status)
+        return Failure(response.status, self.one_line(code), self.one_line(message), charged, wait)
 
     def redacted(self, text: str) -> str:
         """Return `text` without the key."""
@@ -169,6 +165,13 @@ class Connection:
         text = body.decode(errors="backslashreplace").replace("\\/", "/")
         text = ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)  # so that no escape hides the key
         return self.redacted(text)[:LONGEST_KEPT]
+
+
+def _certificates() -> ssl.SSLContext:
+    """Return what verifies an endpoint: the certificates of httpx, or those that the environment names."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _key_in(variable: str) -> str:
