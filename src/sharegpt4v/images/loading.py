@@ -58,7 +58,8 @@ def open_image(image: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Ima
     `Refused` for an image of more than `most_pixels`; Pillow's own errors for one that is broken.
     """
     content = image if isinstance(image, bytes) else read_image_file(image, most_pixels)
-    if content.count(b"\xff\xda") > MOST_SCANS + len(content) / BYTES_PER_FALSE_SCAN and content[:2] == b"\xff\xd8":
+    is_jpeg = content.startswith(b"\xff\xd8")
+    if is_jpeg and content.count(b"\xff\xda") > MOST_SCANS + len(content) / BYTES_PER_FALSE_SCAN:
         raise Refused(f"a JPEG of more than {MOST_SCANS} scans")
     opened = _opened(content, most_pixels)
     if opened.format == "PNG":
