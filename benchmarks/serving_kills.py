@@ -28,7 +28,10 @@ from random import Random
 import psutil
 from PIL import Image
 
+from sharegpt4v.errors import UserError
+
 SEQUENCES = 4
+SERVER_DIED = 3  # exit code of a job whose server ended before it was ready
 STAND_IN = """
 import hashlib, json, os, sys, time, urllib.parse, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -139,8 +142,11 @@ def main() -> None:
     parser.add_argument("--ask", type=Path, metavar="FOLDER", help="what this script starts itself for")
     options = parser.parse_args()
     if options.ask:
-        ask(options.ask, options.seconds)
-        return
+        try:
+            return ask(options.ask, options.seconds)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            sys.exit(SERVER_DIED if "ended before it answered" in str(error) else 1)
     dice, killed = Random(options.seed), Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -148,11 +154,13 @@ def main() -> None:
         job: subprocess.Popen[bytes] | None = None
         command = [sys.executable, __file__, "--ask", str(folder), "--seconds", str(options.seconds)]
         on_disk: set[str] = set()  # when the job was started last
-        asked_before = asked_again = 0
+        asked_before = asked_again = died = 0
         while not (folder / "answers.json").exists():
             if job is None or job.poll() is not None:
                 if job is not None and job.returncode not in (0, -signal.SIGKILL):
-                    sys.exit(f"the job ended with {job.returncode}")
+                    if job.returncode != SERVER_DIED:
+                        sys.exit(f"the job ended with {job.returncode}")
+                    died += 1
                 asked_again += len(on_disk & {*asked(folder)[asked_before:]})
                 on_disk, asked_before = kept(folder), len(asked(folder))
                 job = subprocess.Popen(command)
@@ -176,6 +184,7 @@ def main() -> None:
         wrong = sum(a != b for a, b in zip(found, expected, strict=True))
         extra = len(asked(folder)) - len(expected)
         print(f"kills: {', '.join(f'{number} of {who}' for who, number in killed.items()) or 'none'}")
+        print(f"{died} jobs ended in one line, as their server was killed before it was ready, and were started again")
         print(f"{len(expected):,} answers, {wrong} of them wrong; {asked_again} asked for that were on disk")
         print(f"asked in vain, as a kill came before the reply was on disk: {extra}; processes left: {len(left)}")
         sys.exit(bool(wrong or asked_again or left or extra > 2 * SEQUENCES * killed.total()))

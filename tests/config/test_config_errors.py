@@ -294,3 +294,8 @@ def test_missing_keys_are_told_before_work_starts(preset: Preset) -> None:
     assert "as judge.api_key_variable says" in missing_keys(config.endpoints, {})[0]
     lines = ("judge: {base_url: 'https://example.org/v1', api_key_variable: MY_KEY}", "benchmarks: {names: [mme]}")
     assert missing_keys(load(preset(*lines)).endpoints, {}) == []  # nothing to judge
+    asked = "endpoint: {base_url: 'https://example.org/v1', model: other, api_key_variable: MY_KEY}"
+    for section in ("captions", "benchmarks"):
+        assert missing_keys(load(preset(f"{section}: {{{asked}}}")).endpoints, {}) == []  # the local engine is asked
+        [line] = missing_keys(load(preset(f"{section}: {{engine: endpoint, {asked}}}")).endpoints, {})
+        assert f"as {section}.endpoint.api_key_variable says" in line

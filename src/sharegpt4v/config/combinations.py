@@ -46,7 +46,8 @@ def _sources(config: Config) -> Iterator[Complaint]:
     else:
         for key, section in config.endpoints.items():
             if section.base_url == "mini":
-                yield (key, "base_url"), "is 'mini' but there is no section mini; expected the address of an endpoint"
+                text = "is 'mini' but there is no section mini; expected the address of an endpoint"
+                yield (*key.split("."), "base_url"), text
     for number, name in enumerate(config.captions.sources):
         known = [*sources.use, *sources.folder_sources]
         yield from _unknown(("captions", "sources", number), name, known, "sources.use or sources.folder_sources")

@@ -90,4 +90,10 @@ class Config(Section):
     @property
     def endpoints(self) -> dict[str, Endpoint]:
         """The sections, by their keys, whose endpoints a run asks; the judge's only where a benchmark needs it."""
-        return {"teacher": self.teacher, **({"judge": self.judge} if self.benchmarks.judged else {})}
+        asked: dict[str, Endpoint] = {"teacher": self.teacher}
+        if self.benchmarks.judged:
+            asked["judge"] = self.judge
+        for name, section in (("captions", self.captions), ("benchmarks", self.benchmarks)):
+            if section.engine == "endpoint" and section.endpoint:
+                asked[f"{name}.endpoint"] = section.endpoint
+        return asked

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -115,8 +115,7 @@ class VllmEngine(EndpointEngine):
             if self.server.is_running or not missing:
                 yield from reasons.items()
                 return
-            deaths += 1
-            self._restart(deaths)
+            deaths = self._restart(deaths)
 
     def image_url(self, question: Question) -> str:
         """Write the image as the model is to see it to a file, and return that file's address."""
@@ -178,14 +177,18 @@ class VllmEngine(EndpointEngine):
                     raise
                 self._halve()
 
-    def _restart(self, deaths: int) -> None:
-        said = self.server.last_words()
-        if deaths > DEATHS:
-            raise UserError(f"vLLM ended {deaths} times in a row without an answer; the last time: {said}")
-        print(f"vLLM ended and is started again, for what is missing: {said}", file=sys.stderr)
-        if self.server.lacked_memory and self.vllm.sequences > 1:
-            self._halve()
-        self._start()
+    def _restart(self, deaths: int) -> int:
+        """Start the server again; return how often it ended in a row, before or after it was ready."""
+        while True:
+            deaths, said = deaths + 1, self.server.last_words()
+            if deaths > DEATHS:
+                raise UserError(f"vLLM ended {deaths} times in a row without an answer; the last time: {said}")
+            print(f"vLLM ended and is started again, for what is missing: {said}", file=sys.stderr)
+            if self.server.lacked_memory and self.vllm.sequences > 1:
+                self._halve()
+            with suppress(UserError):
+                self._start()
+                return deaths
 
     def _halve(self) -> None:
         self.vllm = self.vllm.model_copy(update={"sequences": self.vllm.sequences // 2})

@@ -91,7 +91,7 @@ def lock_folder() -> None:
 
 
 def endpoints(config: Config) -> dict[str, Endpoint]:
-    """Return the sections, by their keys, whose endpoints a run asks: the teacher is not where seed captions are
-    provided."""
-    provided = layout.is_provided(config, layout.SEED_CAPTIONS)
-    return {name: section for name, section in config.endpoints.items() if not (provided and name == "teacher")}
+    """Return the sections, by their keys, whose endpoints a run asks: none for captions that are provided."""
+    files = {"teacher": layout.SEED_CAPTIONS, "captions.endpoint": layout.PRETRAINING_CORPUS}
+    provided = {name for name, file in files.items() if layout.is_provided(config, file)}
+    return {name: section for name, section in config.endpoints.items() if name not in provided}

@@ -20,6 +20,11 @@ from sharegpt4v.plan.estimate import Cost
 
 TAKING = {"language_model", "vision_tower", "alignment", "published_model"}  # stages that may take what is published
 
+ASKING = {
+    "teacher": "seed_captions", "judge": "judgements", "captions.endpoint": "captions", "benchmarks.endpoint": "answers"
+}  # fmt: skip
+"""The stage that asks the endpoint of a section."""
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -43,8 +48,7 @@ def missing(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, 
 
 
 def _keys(config: Config, pending: Mapping[str, Pending]) -> Iterator[Missing]:
-    stages = {"teacher": "seed_captions", "judge": "judgements"}
-    asked = {name: section for name, section in endpoints(config).items() if stages[name] in pending}
+    asked = {name: section for name, section in endpoints(config).items() if ASKING[name] in pending}
     for name, section in asked.items():
         variable = section.api_key_variable
         if variable and not os.environ.get(variable):

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v import layout
+from sharegpt4v.config import Config
 from sharegpt4v.endpoint.account import billed, reservations_path
 from sharegpt4v.endpoint.completion import Bound
+from sharegpt4v.generation.endpoint import REPLIES
 from sharegpt4v.ledger import read_ledger
 from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.plan.published import gpus_of
 from sharegpt4v.plan.tables import Price
 from sharegpt4v.report.timings import Timing
 
-LEDGERS = {"seed_captions": layout.WORK / "seed_captions", "judgements": layout.WORK / "judgements"}
+LEDGERS = {"seed_captions": "*.jsonl", "judgements": "*.jsonl", "captions": REPLIES, "answers": REPLIES}
+"""The files below .work/STAGE/ that hold replies of endpoints."""
 NO_LEDGERS = (".reservations.jsonl", "rejected.jsonl")  # of the files beside them
 CHECKPOINTS = {
     "aligned": "alignment",
@@ -25,12 +29,13 @@ CHECKPOINTS = {
 }
 
 
-def hours_spent(timings: Iterable[Timing], processes: int) -> dict[str, float]:
-    """Return the device-hours of each stage: its jobs had one device each, trainings one for each of `processes`."""
+def hours_spent(timings: Iterable[Timing], config: Config) -> dict[str, float]:
+    """Return the device-hours of each stage: none where an endpoint was asked, or a model taken as it is published."""
     hours: dict[str, float] = defaultdict(float)
     for timing in timings:
-        if timing.stage in STAGES and (device := STAGES[timing.stage].device) != "cpu":
-            hours[timing.stage] += timing.seconds / 3600 * (processes if device == "training" else 1)
+        if timing.stage in STAGES and (devices := gpus_of(config, timing.stage)):
+            nodes = config.compute.nodes if STAGES[timing.stage].device == "training" else 1
+            hours[timing.stage] += timing.seconds / 3600 * devices * nodes
     return hours
 
 
@@ -42,12 +47,12 @@ def usd_spent(prices: dict[str, Price]) -> dict[str, float]:
     return {
         stage: sum(
             _cost(record, prices[record["model"]])
-            for ledger in sorted(folder.rglob("*.jsonl"))
+            for ledger in sorted((layout.WORK / stage).rglob(names))
             if not ledger.name.endswith(NO_LEDGERS)
             for record in _billed(ledger)
             if record.get("model") in prices
         )
-        for stage, folder in LEDGERS.items()
+        for stage, names in LEDGERS.items()
     }
 
 

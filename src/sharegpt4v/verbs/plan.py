@@ -69,7 +69,7 @@ def run(options: Namespace) -> int:
     spent = {}
     if own:
         spent = {
-            "gpu_hours": hours_spent(timings, config.compute.processes),
+            "gpu_hours": hours_spent(timings, config),
             "usd": usd_spent(estimate.prices),
             "gigabytes": gigabytes_spent(),
         }
