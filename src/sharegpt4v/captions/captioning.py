@@ -105,11 +105,7 @@ def _hash(path: Path) -> str:
 def _ask(
     engine: Engine, pending: Mapping[str, Path], settings: GenerationSettings, ledger: Ledger, progress: Progress
 ) -> dict[str, str]:
-    """Put the answers into the ledger; return by key the errors that are not kept.
-
-    Of an endpoint or a server they may pass, so the next run asks again. The project's own engine only fails on images
-    that nobody can decode.
-    """
+    """Put the answers into the ledger; return by key the errors that may pass: the next run asks again."""
     errors = {}
     keys = list(pending)
     requests = [
@@ -117,7 +113,7 @@ def _ask(
         for path in pending.values()
     ]
     for index, answer in engine.answer(requests):
-        if answer.error is not None and settings.generation.engine != "local":
+        if answer.error is not None and engine.errors_may_pass:
             errors[keys[index]] = answer.error
         else:
             kept = {"text": answer.text, "finish_reason": answer.finish_reason, "error": answer.error}

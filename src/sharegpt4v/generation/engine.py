@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from sharegpt4v.catalogues.engines import ENGINES
 from sharegpt4v.errors import UserError
@@ -52,7 +52,12 @@ class Answer:
 
 
 class Engine(ABC):
-    """A model that answers. `start` starts it; leaving its block stops it."""
+    """A model that answers. `start` starts it; leaving its block stops it.
+
+    `errors_may_pass` says whether a request that failed may be answered when it is asked again.
+    """
+
+    errors_may_pass: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod

@@ -35,7 +35,12 @@ DECODERS = 4
 
 
 class Generator(Engine):
-    """A loaded model that answers requests: bfloat16 on a GPU, float32 on the CPU."""
+    """A loaded model that answers requests: bfloat16 on a GPU, float32 on the CPU.
+
+    It only fails on images that nobody can decode.
+    """
+
+    errors_may_pass = False
 
     def __init__(self, model: Path, batch_size: int = 16) -> None:
         """Load the transformers folder `model`, and try it; `UserError` when there is none that can answer."""
