@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 from vllm_server import VllmServer
 
-from sharegpt4v.config.generation import Vllm
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.images.listing import has_image_suffix
@@ -117,7 +116,7 @@ def by_transformers(model: Path, files: Sequence[Path], question: str, limit: in
 
 def by_vllm(model: Path, files: Sequence[Path], question: str, limit: int) -> tuple[Written, float]:
     """Ask vLLM's server, started for this, as anyone would ask it: by chat completions, many at once."""
-    with VllmServer(model, Vllm(sequences=64, longest_tokens=1024)) as server:
+    with VllmServer(model) as server:
         start = time.monotonic()
         written = server.ask([conversation(question, server.image_part(open_rgb(file))) for file in files], limit)
         return plain(written), len(files) / (time.monotonic() - start)

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_training import OutOfTime, machine, out_of_time, shape
+from gpu_training import ROOT, OutOfTime, machine, out_of_time, shape
 from PIL import Image
 
 if importlib.util.find_spec("orjson") is None:  # the little that loading a checkpoint needs of it
@@ -48,7 +48,6 @@ if importlib.util.find_spec("orjson") is None:  # the little that loading a chec
     sys.modules["orjson"] = stand_in
 
 from sharegpt4v.catalogues.hardware import device_of_gpu
-from sharegpt4v.config.generation import Vllm
 from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
@@ -62,6 +61,7 @@ from sharegpt4v.plan.generation import Written
 
 QUESTION = "Analyze the image in a comprehensive and detailed manner."
 TINY_VOCABULARY, TINY_TOKENS = 800, 12
+VLLM = ROOT / ".venv-vllm" / "bin" / "python"
 SECONDS_TO_END = 40  # of the minutes, kept to stop a server and print
 
 Ask = Callable[[Sequence[bytes], int], list[str]]
@@ -235,7 +235,7 @@ def measured_by(
                 )
     except torch.OutOfMemoryError:
         cannot = "out of memory"
-    except (UserError, RuntimeError) as error:  # of vLLM's server too
+    except (UserError, RuntimeError, SystemExit, NotInstalled) as error:  # of vLLM's server too
         cannot = one_line(error)
     else:
         return
@@ -258,6 +258,10 @@ def memory_of(engine: str, gpu: bool) -> float:
         )
     free, total = torch.cuda.mem_get_info()
     return float(total - free if engine == "vllm" else torch.cuda.max_memory_allocated())
+
+
+class NotInstalled(Exception):
+    """An engine is not there."""
 
 
 @contextmanager
@@ -300,9 +304,13 @@ def by_vllm(folder: Path, most: int, device: torch.device) -> Iterator[Ask]:
     """vLLM's server, asked as anyone would ask it: by chat completions, all at once."""
     from vllm_server import VllmServer
 
-    gpu = device.type == "cuda"  # there it runs as fast as it can, as people run it
-    settings = Vllm(sequences=256 if gpu else max(64, most), longest_tokens=1024, deterministic=not gpu)
-    with VllmServer(folder, settings, gpu) as server:
+    python = VLLM if VLLM.is_file() else Path(sys.executable)
+    if python != VLLM and importlib.util.find_spec("vllm") is None:
+        raise NotInstalled("vLLM is not installed; `make vllm` installs it")
+    options = {"--max-num-seqs": str(max(64, most))}
+    if device.type == "cuda":  # as people start it there
+        options |= {"--dtype": "bfloat16", "--max-num-seqs": "256", "--no-enforce-eager": ""}
+    with VllmServer(folder, python, options, at_once=most) as server:
 
         def ask(images: Sequence[bytes], tokens: int) -> list[str]:
             parts = [f"data:image/jpeg;base64,{base64.b64encode(image).decode()}" for image in images]
