@@ -21,8 +21,8 @@ from smoke_files import differing
 # Often enough that there is a state to go on from in trainings of seconds.
 OFTEN = [f"{stage}={{checkpoint_minutes: 0.01}}" for stage in ("alignment", "pretraining", "finetuning")]
 
-# What is slowed to be caught in the middle, when it has begun, and when it has ended. Slowness changes nothing of what
-# comes out, and has nothing made again; no more than that is slowed, as a finished shard records its size of batches.
+# Per stage: the config that slows it, so that the kill comes in its middle, whether it has begun, whether it has ended.
+# Slowing changes no result and reruns no stage. One stage is slowed at a time: a finished shard records its batch size.
 MOMENTS: list[tuple[str, list[str], Callable[[Path], bool], Callable[[Path], bool]]] = [
     (
         "the teacher is asked",

@@ -56,6 +56,11 @@ class Generation(Section):
         """Devices that hold one model together."""
         return self.vllm.tensor_parallel if self.engine == "vllm" else 1
 
+    @property
+    def asked_endpoint(self) -> Endpoint | None:
+        """The endpoint that is asked; None where an engine runs on a device of the run."""
+        return self.endpoint if self.engine == "endpoint" else None
+
     @model_validator(mode="after")
     def _names_a_model(self) -> Self:
         if self.engine == "endpoint" and self.endpoint is None:

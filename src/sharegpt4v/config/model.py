@@ -94,6 +94,6 @@ class Config(Section):
         if self.benchmarks.judged:
             asked["judge"] = self.judge
         for name, section in (("captions", self.captions), ("benchmarks", self.benchmarks)):
-            if section.engine == "endpoint" and section.endpoint:
-                asked[f"{name}.endpoint"] = section.endpoint
+            if endpoint := section.asked_endpoint:
+                asked[f"{name}.endpoint"] = endpoint
         return asked

@@ -89,7 +89,7 @@ class Account:
         """Set aside what a request may cost; None when the budget does not allow it."""
         self._count += 1
         reservation = Reservation(f"{self._run}-{self._count}", key, bound)
-        usd = self.guard.cost({"model": self.model, **asdict(bound)})
+        usd = self.guard.cost(asdict(bound))
         return reservation if await self.guard.reserve_if_allowed(reservation.name, usd) else None
 
     def cancel(self, reservation: Reservation) -> None:

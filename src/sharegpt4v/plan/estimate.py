@@ -18,7 +18,7 @@ from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.models.llava_flops import llm_weights, tower_weights
 from sharegpt4v.pipeline.targets import expected_images, shards
-from sharegpt4v.plan.generation import endpoint_of, reply_rate
+from sharegpt4v.plan.generation import reply_rate
 from sharegpt4v.plan.tables import device_named, read_assumptions, read_prices
 
 
@@ -146,7 +146,7 @@ class Estimate:
     ) -> Cost:
         """The replies of each model, by `jobs` alike per model; `sizes` are None where nothing is known of one."""
         total, tokens = jobs * len(sizes), self.assumed[text]
-        if endpoint := endpoint_of(section):  # no device of the run, and not by the Batch API
+        if endpoint := section.asked_endpoint:  # no device of the run, and not by the Batch API
             prompt = self.assumed["question_tokens"] + self.assumed["image_tokens_high"]
             asked = replies * len(sizes)
             usd = self._money(endpoint, asked * prompt, asked * tokens)[0]

@@ -16,14 +16,8 @@ from sharegpt4v.catalogues.hardware import Device
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
-    from sharegpt4v.config.endpoint import Endpoint
     from sharegpt4v.config.generation import Generation
     from sharegpt4v.models.family import Family
-
-
-def endpoint_of(section: Generation) -> Endpoint | None:
-    """Return the endpoint that `captions` or `benchmarks` asks; None where an engine runs on a device of the run."""
-    return section.endpoint if section.engine == "endpoint" else None
 
 
 def _priced_as(section: Generation) -> str:
@@ -104,7 +98,7 @@ def generation_lines(
     answering = list(dict.fromkeys(model.size for model in config.models if model.size))
     asked = (("captions", config.captions, captioner), ("answers", config.benchmarks, answering))
     for stage, section, sizes in asked:
-        if config.mini or stage not in stages or endpoint_of(section):
+        if config.mini or stage not in stages or section.asked_endpoint:
             continue
         engine, text = _priced_as(section), f"{stage.removesuffix('s')}_tokens"
         for size in sizes:

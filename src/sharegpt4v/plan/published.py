@@ -10,7 +10,6 @@ from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.generation import Generation
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.stages import STAGES
-from sharegpt4v.plan.generation import endpoint_of
 from sharegpt4v.plan.tables import read_assumptions
 
 
@@ -18,7 +17,7 @@ def endpoints_of(config: Config) -> dict[str, Endpoint]:
     """Return the endpoints that are asked, by stage."""
     asked: dict[str, Endpoint] = {"seed_captions": config.teacher, "judgements": config.judge}
     for stage, section in (("captions", config.captions), ("answers", config.benchmarks)):
-        if endpoint := endpoint_of(section):
+        if endpoint := section.asked_endpoint:
             asked[stage] = endpoint
     return asked
 
