@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
+from browser import browser as browser
 from conftest import PROJECT, copy_of, serving
 from sharegpt4v.config import load
 from sharegpt4v.evaluation.table import COLUMNS
@@ -38,23 +34,6 @@ for (const [number, grid] of grids.entries())
 grids[grids.length - 1].scrollTop += 200;
 return cells;
 """
-
-
-@pytest.fixture
-def browser() -> Iterator[WebDriver]:
-    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    if missing := [name for name, path in programs.items() if path is None]:
-        told = f"{' and '.join(missing)} not found; `apt-get install chromium chromium-driver` brings both"
-        pytest.fail(told) if os.environ.get("S4V_REQUIRE_ALL") else pytest.skip(told)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs["chromium"] or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,2000"):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(programs["chromedriver"]))
-    yield driver
-    driver.quit()
 
 
 def test_comparing_two_runs_shows_the_columns_side_by_side(
