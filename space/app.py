@@ -6,6 +6,7 @@ environment is in `settings.py`. Nothing is sent to anybody but the model.
 
 from __future__ import annotations
 
+import html
 import os
 import signal
 import sys
@@ -27,8 +28,8 @@ SECONDS_BETWEEN_LOOKS, SECONDS_KEPT = 600, 3600  # of uploads
 THEME = {
     "primary_hue": "blue",
     "font": ["system-ui", "sans-serif"],
-    "font_mono": ["ui-monospace", "monospace"],
-}  # fonts of the reader's own machine
+    "font_mono": ["system-ui", "sans-serif"],  # of tables, which hold captions
+}  # no font is loaded
 
 
 def build(settings: Settings) -> Any:
@@ -36,7 +37,7 @@ def build(settings: Settings) -> Any:
     title = f"{settings.page.capitalize()} with {settings.model.name}"
     with gr.Blocks(title=title, delete_cache=(SECONDS_BETWEEN_LOOKS, SECONDS_KEPT), analytics_enabled=False) as page:
         if settings.notice:
-            gr.Textbox(settings.notice, show_label=False, container=False, interactive=False, elem_id="notice")
+            gr.HTML(f"<strong>{html.escape(settings.notice)}</strong>", elem_id="notice")
         PAGES[settings.page](settings)
     return page
 

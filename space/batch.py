@@ -32,7 +32,7 @@ async def caption_of(settings: Settings, path: str, instruction: str) -> AsyncIt
 async def captions_of(settings: Settings, paths: Sequence[str], instruction: str) -> AsyncIterator[dict[str, Any]]:
     """Yield a row for each file: image, caption, sha256, model and instruction, or image and error.
 
-    The first rows say so where the model is one of the miniature. Leaving ends what is being written.
+    Each row has the page's notice, if there is one. Leaving ends what is being written.
     """
     if len(paths) > MOST_FILES:
         raise Refused(f"{len(paths):,} files; expected at most {MOST_FILES:,} at a time: `s4v caption` takes any number")
@@ -68,4 +68,5 @@ def progress(rows: Sequence[dict[str, Any]], total: int, began: float) -> str:
     """Return how far a batch is; `began` is when it did, by `time.monotonic`."""
     errors, seconds = sum("error" in row for row in rows), time.monotonic() - began
     left = f", about {seconds / len(rows) * (total - len(rows)):.0f} s left" if 0 < len(rows) < total else ""
-    return f"{len(rows):,} of {total:,} images, {errors:,} errors, {seconds:.0f} s{left}"
+    failed = f", {errors:,} without a caption" if errors else ""
+    return f"{len(rows):,} of {total:,} images{failed}, {seconds:.0f} s{left}"

@@ -14,7 +14,7 @@ import gradio as gr
 from batch import caption_of, captions_of, json_lines, progress
 from settings import Refused, Settings
 
-COLUMNS = ["image", "caption", "error"]
+COLUMNS = ["image", "caption"]
 FILE = "captions.jsonl"
 
 
@@ -43,7 +43,7 @@ def _one(settings: Settings, instruction: Any) -> None:
         with gr.Column(scale=2):
             image = gr.Image(
                 label="Image", type="filepath", image_mode=None, sources=["upload", "clipboard"], elem_id="image",
-                buttons=[],
+                buttons=[], height=320,
             )  # fmt: skip
             if settings.examples:
                 gr.Examples([[path] for path in settings.examples], [image], label="Images of the run")
@@ -75,7 +75,7 @@ def _many(settings: Settings, instruction: Any) -> None:
                 rows.append(row)
                 with open(out, "a") as file:
                     file.write(json_lines([row]))
-                table = [[one.get(name, "") for name in COLUMNS] for one in rows]
+                table = [[one["image"], one.get("caption", f"no caption: {one.get('error')}")] for one in rows]
                 yield progress(rows, len(paths), began), table, gr.DownloadButton(value=str(out), interactive=True)
         except Refused as error:
             raise _error(error) from None
@@ -88,7 +88,10 @@ def _many(settings: Settings, instruction: Any) -> None:
         stop = gr.Button("Stop")
         download = gr.DownloadButton("Download JSON lines", interactive=False, elem_id="download")
     status = gr.Textbox(label="Progress", interactive=False, elem_id="progress")
-    table = gr.Dataframe(headers=COLUMNS, datatype="str", interactive=False, wrap=True, elem_id="table", type="array")
+    table = gr.Dataframe(
+        headers=COLUMNS, column_widths=["20%", "80%"], datatype="str", interactive=False, wrap=True, type="array",
+        elem_id="table",
+    )  # fmt: skip
     written = button.click(
         describe, [files, folder, instruction], [status, table, download], show_progress="hidden", trigger_mode="once",
         concurrency_limit=2, api_visibility="private",

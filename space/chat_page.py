@@ -40,13 +40,13 @@ def chat_page(settings: Settings) -> None:
         with gr.Column(scale=2):
             image = gr.Image(
                 label="Image", type="filepath", image_mode=None, sources=["upload", "clipboard"], elem_id="image",
-                buttons=[],
+                buttons=[], height=320,
             )  # fmt: skip
             if settings.examples:
                 gr.Examples([[path] for path in settings.examples], [image], label="Images of the run")
         with gr.Column(scale=3):
             chat = gr.Chatbot(
-                label="Conversation", render_markdown=False, height=420, buttons=["copy"], elem_id="chat",
+                label="Conversation", render_markdown=False, height=420, buttons=[], elem_id="chat",
                 placeholder="Choose an image, then ask about it.", feedback_options=None,
             )  # fmt: skip
             question = gr.Textbox(
@@ -61,5 +61,5 @@ def chat_page(settings: Settings) -> None:
         show_progress="minimal", trigger_mode="once", concurrency_limit=4, api_visibility="private",
     )  # fmt: skip
     stop.click(None, cancels=[asked])
-    for event in (new.click, image.change):  # another image is another conversation
+    for event in (new.click, chat.clear, image.change):  # another image is another conversation
         event(lambda: ("", [], []), None, [question, chat, rounds], cancels=[asked], api_visibility="private")

@@ -32,6 +32,8 @@ class ServedModel:
             async with client, client.stream("POST", f"{self._address}/chat/completions", json=body) as response:
                 if not response.is_success:
                     raise self._refused(response.status_code, await response.aread())
+                if response.headers.get("content-type", "").startswith("application/json"):  # it does not stream
+                    yield self._piece((await response.aread()).decode(errors="replace"))
                 async for line in response.aiter_lines():
                     if line.startswith("data:") and (piece := self._piece(line.removeprefix("data:").strip())):
                         yield piece
@@ -46,8 +48,9 @@ class ServedModel:
             said = json.loads(event)
             if "error" in said:
                 raise self._refused(200, event.encode())
-            choices = said["choices"]
-            return str((choices[0].get("delta") or {}).get("content") or "") if choices else ""
+            if not (choices := said["choices"]):
+                return ""  # the count of tokens
+            return str((choices[0].get("delta") or choices[0].get("message") or {}).get("content") or "")
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise Refused("the model's server answered with something that is no chat completion") from None
 

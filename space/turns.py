@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,9 @@ def messages(rounds: Rounds, question: str, image: str | None) -> list[dict[str,
 
 
 def shown(rounds: Rounds) -> list[dict[str, str]]:
-    """Return the rounds as a chat shows them; an answer that has not begun is left out."""
+    """Return the rounds as a chat shows them, which takes texts for HTML; an answer that has not begun is left out."""
     return [
-        {"role": role, "content": text}
+        {"role": role, "content": html.escape(text, quote=False)}
         for one in rounds
         for role, text in zip(("user", "assistant"), one, strict=True)
         if text
