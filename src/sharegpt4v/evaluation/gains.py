@@ -32,9 +32,7 @@ class Pair:
     after: str
 
 
-def write_substitution(
-    pairs: Sequence[Pair], scores: Path, paper_csv: Path, out_csv: Path, notice: str = ""
-) -> None:
+def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out_csv: Path, notice: str = "") -> None:
     """Write before, after and gain of every column that both models of a pair have, with the paper's numbers.
 
     `paper_csv` is long: model, benchmark, before, after; what it does not give stays empty. Gains are differences of

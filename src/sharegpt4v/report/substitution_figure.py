@@ -29,8 +29,8 @@ TITLE = "What better captions gain: equal rows, other detail captions"
 LARGEST = {"MME-perception": 2000.0, "MME-cognition": 800.0}  # every other benchmark ends at 100
 NOTE = (
     "Bars and discs are in % of the largest possible score: 2,000 of MME-perception, 800 of MME-cognition, 100 of all "
-    "others. Numbers are the scores themselves.\nGains are followed by their standard error; lines reach two of them to "
-    "each side."
+    "others. Numbers are the scores themselves.\nGains are followed by their standard error; lines reach two of them "
+    "to each side."
 )
 BAR = 0.38
 LINE = 0.42  # inches
