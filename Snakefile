@@ -10,6 +10,7 @@ from re import escape
 from snakemake.utils import min_version
 
 from sharegpt4v import layout, lineage
+from sharegpt4v.miniature import notice_of
 from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.pipeline.stages import STAGES
@@ -50,6 +51,9 @@ run = read_config(
     workflow.config_settings.config,
     workflow.output_settings.dryrun,
 )
+
+config["notice"] = notice_of(run)  # the first line of the captions in workflow/report
+
 
 resources_of = StageResources(
     run, cluster_of(workflow.resource_settings.default_resources)

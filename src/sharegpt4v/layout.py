@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sidecar
@@ -48,6 +48,7 @@ LOGS = Path("logs")
 JOBS = LOGS / "jobs"
 TIMINGS = LOGS / "benchmarks"  # of Snakemake: seconds and memory of each job
 RESULTS = Path("results")
+ABOUT_RESULTS = RESULTS / "README.md"
 TABLE = RESULTS / "table.csv"
 SUBSTITUTION = RESULTS / "substitution.csv"
 SUBSTITUTION_ERRORS = RESULTS / "substitution_errors.csv"
@@ -159,9 +160,9 @@ def caption_statistics(name: str) -> Path:
     return RESULTS / "captions" / f"{name}.csv"
 
 
-def figure(name: str) -> Path:
-    """The figure of a table of the results."""
-    return RESULTS / "figures" / f"{name}.svg"
+def figure(name: str, kind: Literal["svg", "png"] = "svg") -> Path:
+    """The figure of a table of the results; as PNG it is for slides."""
+    return RESULTS / "figures" / f"{name}.{kind}"
 
 
 def metrics_of(model: str) -> Path:

@@ -25,6 +25,11 @@ def page_head(title: str, style: str) -> str:
     )
 
 
+def first_line(notice: str) -> str:
+    """Return a paragraph for the first line of a page; nothing for an empty notice."""
+    return f"<p><strong>{html.escape(notice)}</strong></p>" if notice else ""
+
+
 def table_row(cells: Iterable[str], tag: str = "td") -> str:
     """Return a row of a table; whatever is no `Markup` is escaped."""
     return "<tr>" + "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in cells) + "</tr>\n"

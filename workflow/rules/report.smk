@@ -8,6 +8,7 @@ rule table:
     output:
         report(layout.TABLE, caption="../report/table.rst", category="Tables"),
         layout.TABLE.with_suffix(".md"),
+        layout.ABOUT_RESULTS,
     log:
         layout.log_of("table"),
     benchmark:
@@ -119,6 +120,7 @@ rule figures:
             category="Figures",
             labels={"figure": "{name}"},
         ),
+        layout.figure("{name}", "png"),
     log:
         layout.log_of("figures", "{name}"),
     benchmark:

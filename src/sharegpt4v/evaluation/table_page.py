@@ -17,24 +17,26 @@ from sharegpt4v.pages import in_markdown
 FIELDS = ["model", "benchmark", "value", "source"]
 NOTE = (
     "Each value is followed by its standard error, at 0 and 100 % by its 95 % interval (Wilson), and in brackets by "
-    "what is missing, repeated or unknown among the answers, or failed among the verdicts. A **difference** in bold is "
-    "outside two standard errors, or the interval.\n"
+    "what is missing, repeated or unknown among the answers, or failed among the verdicts."
 )
+BOLD = " A **difference** in bold is outside two standard errors, or the interval."
 
 
-def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, out: Path) -> None:
+def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, out: Path, notice: str = "") -> None:
     """Write a row per model of `models`, and two more for a model that `models` gives a name in the paper's tables.
 
-    `paper_csv` is long: model, benchmark, value, source. A difference outside two standard errors is bold.
+    `paper_csv` is long: model, benchmark, value, source. A difference outside two standard errors is bold. With a
+    `notice`, the first line of the page, no number of the paper is shown.
     """
     rows = read_paper(paper_csv, FIELDS)
     paper = {(row["model"], row["benchmark"]): float(row["value"]) for row in rows}
     read = {model: read_scores(scores, model) for model in models}
     lines = [["model", *COLUMNS], ["---", *("---:" for _ in COLUMNS)]]
-    for model, published in models.items():
+    compared = {} if notice else {model: name for model, name in models.items() if name is not None}
+    for model in models:
         cells = cells_of(read[model])
         lines.append([model, *(str(cells.get(name, "")) for name in COLUMNS)])
-        if published is not None:
+        if published := compared.get(model):
             numbers = {name: paper[published, name] for name in COLUMNS if (published, name) in paper}
             lines.append(
                 [
@@ -44,7 +46,8 @@ def write_page(models: Mapping[str, str | None], scores: Path, paper_csv: Path, 
             )
             lines.append(["difference", *(_difference(cells.get(n), numbers.get(n)) for n in COLUMNS)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    write_text(out, f"{table}\n{NOTE}{_splits(read)}{_judges(read)}{_missing(read)}")
+    first, note = f"{notice}\n\n" if notice else "", NOTE + (BOLD if compared else "")
+    write_text(out, f"{first}{table}\n{note}\n{_splits(read)}{_judges(read)}{_missing(read)}")
 
 
 def _difference(cell: Cell | None, number: float | None) -> str:

@@ -166,7 +166,7 @@ def _presets(config_file: Path, project: Path) -> Iterator[tuple[Path, dict[str,
 
 def _shown(config: Config, graph: Graph) -> dict[str, Any]:
     """Return what `dvc metrics` and `dvc plots` show: scores by model, curves of the trainings, figures."""
-    figures = sorted(path.as_posix() for path in graph.outputs.get("figures", ()))
+    figures = sorted(path.as_posix() for path in graph.outputs.get("figures", ()) if path.suffix == ".svg")
     axes = {"x": "percent", "x_label": "% of the training", "y_label": "loss"}
     file = layout.CURVES.as_posix()
     curves = [{f"loss of {name}": {**axes, "y": {file: name}}} for name in lineage.trainings(config)]

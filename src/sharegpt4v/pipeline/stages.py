@@ -86,13 +86,13 @@ STAGES = {
         code=BENCHMARKS,
     ),
     "submissions": Stage("5.1", "model", code=BENCHMARKS),
-    "table": Stage("5.2", config=("models",), texts=("config/paper/results.csv",)),
+    "table": Stage("5.2", config=("models", "mini"), texts=("config/paper/results.csv",)),
     "cells": Stage("5.2", config=("models",)),
-    "substitution": Stage("5.4", config=("substitution",)),
+    "substitution": Stage("5.4", config=("substitution", "mini")),
     "mixture": Stage("4.3"),
-    "datasets": Stage("3.1", texts=("config/paper/datasets.csv",), processes=2),
+    "datasets": Stage("3.1", config=("mini",), texts=("config/paper/datasets.csv",), processes=2),
     "metrics": Stage("-", config=("models",)),
-    "figures": Stage("5.4", "name"),
+    "figures": Stage("5.4", "name", config=("mini",)),
     "tracking": Stage("-", config=("tracking",)),
 }  # fmt: skip
 

@@ -142,9 +142,10 @@ def results_of(config: Config) -> list[str]:
     if all(path in learned or layout.is_provided(config, path) for path in CAPTIONS):
         names += ["datasets", "captions/seed", "captions/pretraining"]
     names += ["substitution"] if config.substitution else []
-    drawn = [str(path) for name in names for path in (layout.RESULTS / f"{name}.csv", layout.figure(name))]
+    tables = [str(layout.RESULTS / f"{name}.csv") for name in names]
+    figures = [str(layout.figure(name, kind)) for name in names for kind in ("svg", "png")]
     mixture = [str(layout.MIXTURE)] if learned else []
-    return [*drawn, *mixture, str(layout.CELLS), *metrics(config)]
+    return [*tables, *figures, *mixture, str(layout.CELLS), *metrics(config)]
 
 
 def metrics(config: Config) -> list[str]:

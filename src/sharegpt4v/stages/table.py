@@ -1,5 +1,7 @@
 """Write the results table, results/table.csv and results/table.md, from the scores (paper tables 2 and 3); print it.
 
+results/README.md says what each file of the results is.
+
 Example:  s4v stage table
 """
 
@@ -9,22 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
+from sharegpt4v.miniature import begins_with_notice, notice_of
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
 
 
 def run(config: Config) -> None:
-    """One row per model of the config."""
+    """One row per model of the config; and the page about the results."""
+    from sharegpt4v.report.results_page import write_results_page
+
     write_tables(config, layout.SCORES, layout.TABLE)
+    write_results_page(layout.ABOUT_RESULTS, notice_of(config))
 
 
 def write_tables(config: Config, scores: Path, out: Path) -> None:
-    """Write the table of the scores in a folder to `out`, and the page beside it; print it."""
+    """Write the table of the scores in a folder to `out`, and the page beside it; print it.
+
+    Page and print begin with the notice of the miniature where the config is one.
+    """
     from sharegpt4v.evaluation.table import terminal_text, write_table
     from sharegpt4v.evaluation.table_page import write_page
 
     published = {model.name: model.paper for model in config.models}
     write_table(list(published), scores, out)
-    write_page(published, scores, layout.of_project(Path("config/paper/results.csv")), out.with_suffix(".md"))
-    print(terminal_text(list(published), scores))
+    paper = layout.of_project(Path("config/paper/results.csv"))
+    write_page(published, scores, paper, out.with_suffix(".md"), notice_of(config))
+    print(begins_with_notice(config, terminal_text(list(published), scores)))
