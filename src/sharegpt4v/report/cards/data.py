@@ -1,4 +1,4 @@
-"""The card of a caption set or a corpus: where it is from, what wrote it, what was left out and why, what it is like."""
+"""The card of a caption set or a corpus: where it is from, what wrote it, what was left out and why, its statistics."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _metadata(config: Config, name: str, path: Path, rows: int | None, bound: li
 
     licence = licence_metadata(bound)
     sizes = [size for limit, size in SIZES if rows is not None and rows < limit]
-    return DatasetCardData(
+    metadata: dict[str, Any] = DatasetCardData(
         license=licence.pop("license"),
         **licence,
         language="en",
@@ -76,7 +76,8 @@ def _metadata(config: Config, name: str, path: Path, rows: int | None, bound: li
         size_categories=sizes[0] if sizes else None,
         task_categories="image-to-text" if name in WHAT else "visual-question-answering",
         tags=["sharegpt4v", *(["miniature"] if is_miniature(config) else [])],
-    ).to_dict()
+    ).to_dict()  # type: ignore[no-untyped-call]
+    return metadata
 
 
 def _shards(config: Config) -> list[Path]:
@@ -138,9 +139,15 @@ def _authors(config: Config, name: str) -> str:
     if found is None:
         return NO_RECORD if name == "seed" else ""
     texts = read_json(sidecar(layout.SEED_CAPTIONS, "prompts.json"))
-    prompts = [(span(key), f"{count:,}", texts.get(key)) for key, count in sorted(found["prompt_hash"].items())]
+    prompts = [
+        (span(key), f"{count:,}", _on_one_line(texts.get(key))) for key, count in sorted(found["prompt_hash"].items())
+    ]
     asked = {"Model asked for": _counted(found["model"]), "Model that answered": _counted(found["answered_by"])}
     return paragraphs(facts(asked), table(("Prompt", "Captions", "Text"), prompts))
+
+
+def _on_one_line(text: str | None) -> str | None:
+    return text and " ".join(text.split())
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -185,9 +192,7 @@ def _faults(config: Config, name: str) -> str:
     rows = records.table_rows(layout.caption_statistics(name)) if name in STATISTICS else None
     counted = [f"- {rows[-1][key]} {what}" for key, what in FAULTS.items() if rows[-1].get(key)] if rows else []
     kind = "Captions" if name in WHAT else "Conversations and captions"
-    held = [
-        f"- {kind} were written by models, and nobody compared each with its image: some describe what is not there."
-    ]
+    held = [f"- {kind} were written by models, and nobody compared each with its image; some may be wrong."]
     if not is_miniature(config) and any("celebrity" in one.name for one in origins_of(config, layout.SEED_CAPTIONS)):
         held.append("- They may name living persons.")
     if is_miniature(config):

@@ -34,7 +34,7 @@ WHAT = {
     "captioner": "A captioner in the manner of Share-Captioner: it describes an image in detail.",
     "pretraining": "A multi-modal model after pre-training on the captioner's captions: a start for fine-tuning.",
     "finetuning": "A multi-modal model that answers questions about images, fine-tuned on an instruction mix.",
-    "published": "A published model in this project's layout. Nothing of it was trained here; its authors are to be credited.",
+    "published": "A published model in this project's layout. Its authors trained it; nothing of it was trained here.",
 }
 TASKS = {"vision_tower": "zero-shot-image-classification", "language_model": "text-generation"}
 
@@ -79,7 +79,7 @@ def _metadata(config: Config, name: str, stage: str, origins: list[Origin], boun
 
     sets = f"{HUB}datasets/"
     results = evaluations(config, name) if name in {model.name for model in config.models} else []
-    return ModelCardData(
+    metadata: dict[str, Any] = ModelCardData(
         **licence_metadata(bound),
         language="en",
         library_name="transformers",
@@ -93,7 +93,8 @@ def _metadata(config: Config, name: str, stage: str, origins: list[Origin], boun
         ],
         model_name=name if results else None,
         eval_results=results or None,
-    ).to_dict()
+    ).to_dict()  # type: ignore[no-untyped-call]
+    return metadata
 
 
 def _repository(address: str, start: str) -> str:
@@ -153,8 +154,8 @@ def _limits(config: Config, stage: str) -> str:
         limit = "It is a part of the models of this run, and has the limits of what it comes from."
     else:
         limit = (
-            "It may describe what is not there, misread text and count wrongly, and it repeats what its data hold, names "
-            "of persons among it. Its training data are English, and no step made it refuse anything: check its answers."
+            "It may describe what is not there, misread text and count wrongly, and it repeats what its data hold, even "
+            "names of persons. Its training data are English, and no step made it refuse anything: check its answers."
         )
     start = "It is a start for training and gives no useful answers yet." if stage == "alignment" else ""
     return paragraphs(use, limit, start)

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from sharegpt4v.evaluation.reading import Row
 
 TASK = "image-text-to-text"
-ERRORS = (
-    "A score is followed by its standard error, or by an interval in brackets; one without either could not be given an "
-    "error."
-)
+ERRORS = "A score is followed by its standard error, or by an interval in brackets; some scores could be given neither."
 
 
 def evaluations(config: Config, name: str) -> list[Any]:
