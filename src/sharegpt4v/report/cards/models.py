@@ -36,6 +36,13 @@ WHAT = {
     "finetuning": "A multi-modal model that answers questions about images, fine-tuned on an instruction mix.",
     "published": "A published model in this project's layout. Its authors trained it; nothing of it was trained here.",
 }
+ERRS = (
+    "It may describe what is not there, misread text and count wrongly, and it repeats what its data hold, even names "
+    "of persons. Check what it says."
+)
+PART = "It is a part of the models of this run, and has the limits of what it comes from."
+START = "It is a start for training and gives no useful answers yet."
+THEIRS = "The card of its authors says more."
 TASKS = {"vision_tower": "zero-shot-image-classification", "language_model": "text-generation"}
 
 
@@ -86,11 +93,7 @@ def _metadata(config: Config, name: str, stage: str, origins: list[Origin], boun
         pipeline_tag=TASKS.get(stage, TASK),
         base_model=[one.name for one in origins if one.kind == "model" and one.address] or None,
         datasets=sorted({_repository(one.address, sets) for one in origins if one.address.startswith(sets)}) or None,
-        tags=[
-            "sharegpt4v",
-            *(["llava"] if stage not in TASKS else []),
-            *(["miniature"] if is_miniature(config) else []),
-        ],
+        tags=["sharegpt4v", *(["miniature"] if is_miniature(config) else [])],
         model_name=name if results else None,
         eval_results=results or None,
     ).to_dict()  # type: ignore[no-untyped-call]
@@ -131,6 +134,7 @@ def _made_from(config: Config, folder: Path) -> str:
             now = records.hash_now(parent)
             rows.append((span(parent), f"{_kind(config, parent)}; as it is now", span(now or NO_RECORD)))
     for id, read in (about.get("checkpoints") or {}).items():
+        id = Path(id).name if id.startswith("/") else id
         commit = read.get("revision") or "a folder"
         rows += [(span(f"{id}: {file}"), f"commit {commit}", span(digest)) for file, digest in read["files"].items()]
     return table(("From", "What", "SHA-256, or commit"), rows) or NO_RECORD
@@ -143,22 +147,13 @@ def _kind(config: Config, path: Path) -> str:
 
 
 def _limits(config: Config, stage: str) -> str:
-    use = (
-        "To try the pipeline, and to compare captions with each other."
-        if is_miniature(config)
-        else ("Research on multi-modal models and on captions, within the terms below.")
-    )
     if is_miniature(config):
-        limit = "It has seen drawn shapes and short texts about them alone: what it says of a photograph is wrong."
-    elif stage in TASKS:
-        limit = "It is a part of the models of this run, and has the limits of what it comes from."
-    else:
-        limit = (
-            "It may describe what is not there, misread text and count wrongly, and it repeats what its data hold, even "
-            "names of persons. Its training data are English, and no step made it refuse anything: check its answers."
+        return paragraphs(
+            "To try the pipeline, and to compare captions with each other.",
+            "It has seen drawn shapes and short texts about them alone: what it says of a photograph is wrong.",
         )
-    start = "It is a start for training and gives no useful answers yet." if stage == "alignment" else ""
-    return paragraphs(use, limit, start)
+    limits = {stage: ERRS} | dict.fromkeys(TASKS, PART) | {"alignment": START, "published": f"{ERRS} {THEIRS}"}
+    return paragraphs("Research on multi-modal models and on captions, within the terms below.", limits[stage])
 
 
 def _loading(config: Config, folder: Path, stage: str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sharegpt4v.config import Config
 
 TRAININGS = ("alignment", "captioner", "pretraining", "finetuning")
-UNTRAINED_KEYS = {"checkpoint_minutes"}  # how often to save changes no result
+NO_SETTINGS = {"checkpoint_minutes", "published", "projector", "pretrained"}  # the last three are what it is made from
 
 
 def recipe_section(config: Config, folder: Path, stage: str) -> str:
@@ -73,7 +73,7 @@ def settings_of(config: Config, folder: Path, stage: str) -> dict[str, Any]:
         wanted |= {"base_models.llm_training": base.llm_training}
     if stage == "alignment" and base.llm[size].projector:  # joined by a published projector, nothing is trained
         wanted = {}
-    dumped = {key: section.model_dump(mode="json", exclude=UNTRAINED_KEYS) for key, section in wanted.items()}
+    dumped = {key: section.model_dump(mode="json", exclude=NO_SETTINGS) for key, section in wanted.items()}
     return {f"{key}.{name}": value for key, tree in dumped.items() for name, value in _flat(tree)}
 
 

@@ -62,9 +62,8 @@ def link(text: str, address: str) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table, or nothing when it has no rows."""
     lines = [" | ".join(map(shown, row)) for row in rows]
-    return "\n".join(f"| {line} |" for line in [" | ".join(head), " | ".join("---" for _ in head), *lines]) * bool(
-        lines
-    )
+    whole = [" | ".join(map(shown, head)), " | ".join("---" for _ in head), *lines] if lines else []
+    return "\n".join(f"| {line} |" for line in whole)
 
 
 def facts(known: Mapping[str, object]) -> str:

@@ -5,13 +5,12 @@ There it is no part of the checkpoint: neither its hash nor DVC counts it (see `
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
 from sharegpt4v import layout, lineage
-from sharegpt4v.files import write_text, writing
+from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_text, write_text
 from sharegpt4v.report.cards.data import data_card
 from sharegpt4v.report.cards.models import model_card
 
@@ -37,12 +36,8 @@ def put_cards(config: Config) -> None:
     """
     for name, folder in lineage.checkpoints(config).items():
         card, readme = layout.model_card(name), folder / README
-        if not card.is_file() or not folder.is_dir():
-            continue
-        if not os.access(folder, os.W_OK):
-            print(f"{readme}: the folder cannot be written; the card is in {card}", file=sys.stderr)
-            continue
-        unfinished = folder / f".{README}.{os.getpid()}.tmp"
-        with writing(readme):
-            shutil.copyfile(card, unfinished)
-            unfinished.replace(readme)
+        if card.is_file() and folder.is_dir():
+            try:
+                write_text(readme, read_text(card))
+            except UserError as error:
+                print(f"{error}; the card is in {card}", file=sys.stderr)
