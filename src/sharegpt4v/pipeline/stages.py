@@ -93,6 +93,7 @@ STAGES = {
     "datasets": Stage("3.1", config=("mini",), texts=("config/paper/datasets.csv",), processes=2),
     "metrics": Stage("-", config=("models",)),
     "figures": Stage("5.4", "name", config=("mini",)),
+    "cards": Stage("-", config=("models",), texts=("config/licences.tsv", "config/checkpoints.tsv")),
     "tracking": Stage("-", config=("tracking",)),
 }  # fmt: skip
 
