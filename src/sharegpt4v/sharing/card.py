@@ -1,0 +1,98 @@
+"""The card of an exported data set: the text that it is given, what its files and columns are, and the metadata by which
+`datasets.load_dataset` finds both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sharegpt4v.errors import UserError, one_line
+from sharegpt4v.files import write_text
+from sharegpt4v.sharing.columns import (
+    COLUMNS,
+    CONVERSATIONS,
+    IMAGE,
+    IMAGE_ABOUT,
+    LLAVA,
+    PARQUET,
+    WEBDATASET,
+    features_of,
+)
+from sharegpt4v.sharing.sets import DataSet
+from sharegpt4v.sharing.splits import Counts
+
+if TYPE_CHECKING:
+    import datasets
+
+CARD = "README.md"
+
+
+def write_card(
+    folder: Path,
+    data: DataSet,
+    format: str,
+    images: bool,
+    files: Mapping[str, Sequence[Path]],
+    counts: Counts,
+    text: str,
+) -> None:
+    """Write the card of a set to `folder`; a `UserError` when the metadata of `text` is no YAML."""
+    from datasets import DatasetInfo
+    from datasets.info import DatasetInfosDict
+    from datasets.utils.metadata import MetadataConfigs
+    from huggingface_hub import DatasetCard
+
+    try:
+        card = DatasetCard(text or f"---\n{{}}\n---\n# {data.name}\n")
+    except Exception as error:  # of the parser of YAML, or of what checks the metadata
+        raise UserError(
+            f"card: its metadata cannot be read ({one_line(error)}); expected YAML between --- lines"
+        ) from None
+    found = [
+        {"split": split, "path": [path.relative_to(folder).as_posix() for path in paths]}
+        for split, paths in files.items()
+    ]
+    features = _loaded(data, format, images)
+    MetadataConfigs({"default": {"data_files": found}}).to_dataset_card_data(card.data)
+    DatasetInfosDict({"default": DatasetInfo(features=features)}).to_dataset_card_data(card.data)
+    section = "\n".join(_section(data, format, images, counts))
+    card.text = f"{card.text.strip()}\n\n{section}\n"
+    write_text(folder / CARD, f"{str(card).strip()}\n")
+
+
+def _loaded(data: DataSet, format: str, images: bool) -> datasets.Features:
+    """Return the columns that a reader of the files gets."""
+    from datasets import Features, Image, Value
+
+    text = Value("string")
+    if format == PARQUET:
+        return features_of(data.kind, images)
+    if format == WEBDATASET:
+        image = {"jpg": Image()} if images else {}
+        return Features({**image, "json": dict(features_of(data.kind, False)), "__key__": text, "__url__": text})
+    turns = features_of("conversations", False)[CONVERSATIONS]
+    return Features({"id": text, IMAGE: text, CONVERSATIONS: turns})
+
+
+def _section(data: DataSet, format: str, images: bool, counts: Counts) -> Iterator[str]:
+    yield "## Files and columns\n"
+    yield "| Split | Rows |\n|---|---|"
+    yield from (f"| {name} | {number:,} |" for name, number in counts.splits.items())
+    if format == LLAVA:
+        assert data.json
+        yield f"\n`{data.json.name}` is LLaVA JSON: an array of rows with `id`, `image` and `conversations`.\n"
+        return
+    where = "`json` of a row has" if format == WEBDATASET else "Columns are"
+    yield f"\n{where}:\n\n| Column | What it holds |\n|---|---|"
+    yield from (f"| `{name}` | {about} |" for name, about in COLUMNS[data.kind].items())
+    if images:
+        yield f"| `{'jpg' if format == 'webdataset' else IMAGE}` | {IMAGE_ABOUT} |"
+    yield ""
+
+
+def metadata_of(text: str) -> dict[str, Any]:
+    """Return the metadata at the head of a card; empty when it has none."""
+    from huggingface_hub import RepoCard
+
+    return dict(RepoCard(text, ignore_metadata_errors=True).data.to_dict())
