@@ -1,5 +1,5 @@
-"""The card of an exported data set: the text that it is given, what its files and columns are, and the metadata by which
-`datasets.load_dataset` finds both."""
+"""The card of an exported data set: the text that it is given, its files and columns, and the metadata by which
+`datasets.load_dataset` finds them."""
 
 from __future__ import annotations
 

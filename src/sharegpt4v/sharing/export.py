@@ -69,7 +69,7 @@ def export_data_set(data: DataSet, out: Path, settings: Settings, card: str = ""
         files = _copy(data, work) if settings.format == LLAVA else _write(data, work, settings, counts, folder)
         write_card(work, data, settings.format, settings.images, files, counts, card)
         write_croissant(work, data, settings.format, settings.images, files)
-        known = {"set": data.name, "sources": dict(sorted(counts.sources.items())), "splits": dict(counts.splits)}
+        known = {"set": data.name, "sources": dict(sorted(counts.sources.items())), "rows": dict(counts.splits)}
         write_json(work / "provenance.json", about | settings.section() | known)
         sync_folder(work)
         shutil.rmtree(out, ignore_errors=True)

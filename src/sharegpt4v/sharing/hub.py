@@ -1,4 +1,4 @@
-"""Uploading a folder to the Hugging Face Hub, by huggingface_hub: what is there already, by its hash, is not sent again.
+"""Uploading a folder to the Hugging Face Hub, by huggingface_hub: what is there already, by hash, is not sent again.
 
 The token comes from the environment (HF_TOKEN) and goes to the address in HF_ENDPOINT, or huggingface.co; it is in no
 message.
@@ -22,9 +22,9 @@ HUB = "https://huggingface.co"
 QUERY = re.compile(r"\?\S+")  # of an address to upload to: it is signed
 
 
-def upload(folder: SharedFolder, repository: str, private: bool) -> tuple[str, bool]:
+def upload(folder: SharedFolder, repository: str, private: bool, remark: str = "") -> tuple[str, bool]:
     """Upload the files of a folder to `repository`, made when it is not there; return its address, and whether anything
-    of it was new there.
+    of it was new there. The `remark` goes into the description of the commit.
 
     A `UserError` of one line for a token that is missing or refused, a repository that is public against the wish, or a
     connection that breaks.
@@ -43,6 +43,7 @@ def upload(folder: SharedFolder, repository: str, private: bool) -> tuple[str, b
             repo_type=folder.kind,
             folder_path=folder.path,
             commit_message=f"Upload {folder.path.name} by sharegpt4v",
+            commit_description=remark,
             allow_patterns=[glob.escape(name) for name in folder.files],
         )
     return str(address), commit.oid != before.sha

@@ -10,7 +10,7 @@ from sharegpt4v import layout, lineage
 from sharegpt4v.errors import UserError
 from sharegpt4v.sharing.hub import upload
 from sharegpt4v.sharing.permission import refuse_unless_licensed
-from sharegpt4v.sharing.shared_folder import SharedFolder, shared_folder
+from sharegpt4v.sharing.shared_folder import shared_folder
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -47,7 +47,7 @@ def _exported(config: Config, name: str) -> Path:
 def push(
     config: Config, path: Path, repository: str, *, private: bool, dry_run: bool, despite_licence: str | None
 ) -> None:
-    """Push a folder; a dry run lists what would go. A `UserError` when it lacks a card or may not be given to others."""
+    """Push a folder; a dry run lists what would go. A `UserError` when it has no card or may not be passed on."""
     folder = shared_folder(path)
     refuse_unless_licensed(config, folder, despite_licence)
     total = f"{len(folder.files):,} files, {sum(folder.files.values()):,} bytes"
@@ -55,6 +55,8 @@ def push(
         print("".join(f"{size:>16,}  {name}\n" for name, size in folder.files.items()), end="")
         print(f"{total} of a {folder.kind} would go to {repository}; nothing was sent")
         return
-    address, new = upload(folder, repository, private)
+    address, new = upload(
+        folder, repository, private, f"Despite its terms: {despite_licence}" if despite_licence else ""
+    )
     what = total if new else f"nothing new; {total} were there already"
     print(f"{address}: {what}", file=sys.stderr)

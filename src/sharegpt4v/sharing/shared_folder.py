@@ -16,7 +16,7 @@ MODEL_CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class SharedFolder:
-    """A folder to be pushed: what it is, its files with their sizes in bytes, the metadata of its card, its provenance."""
+    """A folder to be pushed: what it is, its files with sizes in bytes, the metadata of its card, its provenance."""
 
     path: Path
     kind: Literal["model", "dataset"]

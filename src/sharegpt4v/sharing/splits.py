@@ -65,14 +65,14 @@ def parse_splits(texts: Sequence[str], seed: int) -> Splits:
 
 def count_rows(rows: Iterator[Row], splits: Splits) -> Counts:
     """Count the rows of a set; a `UserError` when one of the splits would be empty."""
-    counts = Counts()
+    counts = Counts(splits=Counter({name: 0 for name in (TRAIN, *splits.fractions)}))
     for number, row in enumerate(rows):
         counts.splits[splits.of(row, number)] += 1
         counts.sources[row["source"]] += 1
         if "status" in row:
             counts.verdicts[row["reason"] or row["status"]] += 1
-    for name in (TRAIN, *splits.fractions):
-        if not counts.splits[name]:
+    for name, number in counts.splits.items():
+        if not number:
             raise UserError(
                 f"split {name}: none of {counts.splits.total():,} rows; expected some, so take other splits"
             )

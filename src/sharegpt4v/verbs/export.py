@@ -1,12 +1,12 @@
 """Write a checkpoint in a layout that other programs read, or a data set of captions for others.
 
 A checkpoint. Layout original: that of LLaVA-1.5's authors, for their code, SGLang and VLMEvalKit, with the vision tower
-in the file. Layout vllm: what vLLM has no class for, in a form that it loads: a linear projector as one with GELU, which
-computes the same, and of Share-Captioner the language model, for prompts as embeddings. Other folders of this project
-are read as they are by transformers, vLLM and lmms-eval.
+in the file. Layout vllm: what vLLM has no class for, in a form that it loads: a linear projector as one with GELU,
+which computes the same, and of Share-Captioner the language model, for prompts as embeddings. Other folders of this
+project are read as they are by transformers, vLLM and lmms-eval.
 
-A data set. SET is seed, captions (all of the captioner, with verdicts), pretraining, an instruction mix by its name, or a
-LLaVA JSON file. The folder loads by `datasets.load_dataset`. After a kill the same command resumes.
+A data set. SET is seed, captions (all of the captioner, with verdicts), pretraining, an instruction mix by its name, or
+a LLaVA JSON file. The folder loads by `datasets.load_dataset`. After a kill the same command resumes.
 
 Examples:  s4v export checkpoints/sharegpt4v-7b/finetuned --layout original --out exported/llava-sharegpt4v-7b
            s4v export dataset captions --format parquet --out exported/captions --splits validation=0.01
