@@ -16,6 +16,8 @@ from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
 from sharegpt4v.pipeline.targets import (
     alignment_inputs,
+    card_inputs,
+    cards,
     corpora,
     evaluation_manifest,
     finetuning_inputs,
@@ -81,6 +83,7 @@ localrules:
     mixture,
     figures,
     metrics,
+    cards,
     tracking,
     all,
 

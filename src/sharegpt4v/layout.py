@@ -35,6 +35,7 @@ DETAIL_CAPTIONS = DATA / "sharegpt4v" / "detail_23k.json"
 SEED_CAPTIONS = DATA / "sharegpt4v" / "sharegpt4v_instruct_gpt4-vision_cap100k.json"
 PRETRAINING_CORPUS = DATA / "sharegpt4v" / "share-captioner_coco_lcs_sam_1246k_1107.json"
 FINETUNING_MIX = DATA / "sharegpt4v" / "sharegpt4v_mix665k_cap23k_coco-ap9k_lcs3k_sam9k_div2k.json"
+CAPTION_SHARDS = DATA / "captions"
 CAPTION_SETS = ("coco", "short", "detail", "seed", "pretraining")
 PAPER_MIX = ("llava-665k", "all")
 """LLaVA-1.5's mix, with seed captions of all sources in place of its detail captions (section 4.3)."""
@@ -144,7 +145,7 @@ def caption_provenance(shard: str) -> Path:
 
 def caption_shard(shard: str) -> Path:
     """The captions of a shard such as `00000-of-00002`."""
-    return DATA / "captions" / f"{shard}.jsonl"
+    return CAPTION_SHARDS / f"{shard}.jsonl"
 
 
 def benchmark_folder(config: Config, benchmark: str) -> Path:
@@ -157,6 +158,16 @@ def benchmark_folder(config: Config, benchmark: str) -> Path:
 def caption_statistics(name: str) -> Path:
     """What the captions of one of `CAPTION_SETS` are like, per source."""
     return RESULTS / "captions" / f"{name}.csv"
+
+
+def model_card(name: str) -> Path:
+    """The card of a checkpoint, by its name in `lineage.checkpoints`."""
+    return RESULTS / "cards" / "models" / f"{name.replace(' ', '-')}.md"
+
+
+def data_card(name: str) -> Path:
+    """The card of a caption set or a corpus, by its name in `lineage.data_sets`."""
+    return RESULTS / "cards" / "data" / f"{name}.md"
 
 
 def figure(name: str) -> Path:

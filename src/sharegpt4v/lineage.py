@@ -119,6 +119,32 @@ def trainings(config: Config) -> dict[str, Path]:
     }
 
 
+def checkpoints(config: Config) -> dict[str, Path]:
+    """Return the checkpoints that a run makes or takes, by name, in the order of the pipeline."""
+    aligned = sizes(config)
+    base = {"vision tower": layout.TOWER, **{f"llm {size}": layout.llm(size) for size in aligned}} if aligned else {}
+    made = base | {f"aligned {size}": layout.aligned(size) for size in aligned} | trainings(config)
+    made |= {model.name: finished(model) for model in config.models}
+    taken = {name: layout.published(model) for name, model in published_models(config).items()}
+    return made | {name: path for name, path in taken.items() if path not in made.values()}
+
+
+def data_sets(config: Config) -> dict[str, Path]:
+    """Return the caption sets and corpora of a run by name; `captions` are all of the captioner's, in a folder."""
+    learned = corpora(config)
+    captions = {
+        "seed": layout.SEED_CAPTIONS,
+        "captions": layout.CAPTION_SHARDS,
+        "pretraining": layout.PRETRAINING_CORPUS,
+    }
+    mixes = {name: layout.DATA / path for name, path in config.corpora.instruction_mixes.items()}
+    mixes |= {f"{mix}+{taken}": layout.corpus(mix, taken) for mix in mixes for taken in ("coco", "all")}
+    used = {*learned, *([layout.CAPTION_SHARDS] if captions_images(config) else [])}
+    return {
+        name: path for path, name in {path: name for name, path in (captions | mixes).items()}.items() if path in used
+    }
+
+
 def published_models(config: Config) -> dict[str, PublishedModel]:
     """Return the published models that a run takes, by the name of their folder."""
     llms = config.base_models.llm

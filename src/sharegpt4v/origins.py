@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sharegpt4v import layout, lineage
-from sharegpt4v.catalogues.licences import OWN, Terms, terms_in, terms_of_answers, terms_of_checkpoint
+from sharegpt4v.catalogues.licences import OWN, UNKNOWN, Terms, terms_in, terms_of_answers, terms_of_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sharegpt4v.config import Config
     from sharegpt4v.config.base_models import Published
 
+HUB = "https://huggingface.co/"
 Kind = Literal["model", "text", "images", "endpoint"]
 
 
@@ -29,7 +30,7 @@ class Origin:
     """A published model, a source of texts or of images, or a model behind an endpoint, and the terms it comes under.
 
     `name` is an id of Hugging Face, a name in the catalogue of sources, or what the endpoint calls its model. `about`
-    says what it is, and `address` where it is, each empty where the catalogues do not say.
+    says what it is, `address` where, `revision` its commit on Hugging Face; each is empty where nothing says so.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Origin:
     terms: tuple[Terms, ...]
     about: str = ""
     address: str = ""
+    revision: str = ""
 
 
 def origins_of(config: Config, path: Path) -> list[Origin]:
@@ -67,7 +69,7 @@ def parents_of(config: Config, path: Path) -> list[Path | Origin]:
     """Return what a checkpoint or a corpus is made from directly."""
     if path.is_relative_to(layout.CHECKPOINTS):
         return _parents_of_model(config, path)
-    if path.parent == layout.DATA / "captions":  # a shard
+    if layout.CAPTION_SHARDS in (path, path.parent):
         path = layout.PRETRAINING_CORPUS
     images = images_of(config, path)
     if brought := _source_of(config, path):
@@ -102,9 +104,11 @@ def published(taken: Published) -> Origin:
     """Return a published model as an origin."""
     from sharegpt4v.catalogues.checkpoints import read_checkpoints
 
+    if not taken.revision:  # a folder of this machine, whose path says nothing to others
+        return Origin(Path(taken.id).name, "model", terms_in(UNKNOWN), "a folder that the config names")
     known = read_checkpoints().get(taken.id)
-    address = f"https://huggingface.co/{taken.id}" if taken.revision else ""
-    return Origin(taken.id, "model", terms_of_checkpoint(taken.id), known.about if known else "", address)
+    about = known.about if known else "a published model"
+    return Origin(taken.id, "model", terms_of_checkpoint(taken.id), about, f"{HUB}{taken.id}", taken.revision)
 
 
 def _parents_of_model(config: Config, path: Path) -> list[Path | Origin]:

@@ -151,8 +151,27 @@ rule metrics:
         "s4v stage metrics 2>&1 | tee -i {log:q}"
 
 
+rule cards:
+    """A card of each model and of each data set. Those of the models go into their folders too, as README.md."""
+    input:
+        card_inputs(run),
+    output:
+        cards(run),
+    log:
+        layout.log_of("cards"),
+    benchmark:
+        layout.timing_of("cards")
+    resources:
+        **resources_of("cards"),
+    params:
+        **stage_params(run, "cards"),
+    shell:
+        "s4v stage cards 2>&1 | tee -i {log:q}"
+
+
 rule all_report:
-    """Every table and figure."""
+    """Every table, figure and card."""
     input:
         layout.TABLE,
         results_of(run),
+        cards(run),

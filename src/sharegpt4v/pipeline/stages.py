@@ -92,6 +92,7 @@ STAGES = {
     "mixture": Stage("4.3"),
     "datasets": Stage("3.1", texts=("config/paper/datasets.csv",), processes=2),
     "metrics": Stage("-", config=("models",)),
+    "cards": Stage("-", config=("models",), texts=("config/licences.tsv", "config/checkpoints.tsv")),
     "figures": Stage("5.4", "name"),
     "tracking": Stage("-", config=("tracking",)),
 }  # fmt: skip

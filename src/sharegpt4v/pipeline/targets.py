@@ -147,6 +147,19 @@ def results_of(config: Config) -> list[str]:
     return [*drawn, *mixture, str(layout.CELLS), *metrics(config)]
 
 
+def cards(config: Config) -> list[str]:
+    """Return the cards of the models and of the data sets of a run."""
+    models = [layout.model_card(name) for name in lineage.checkpoints(config)]
+    return [str(path) for path in [*models, *(layout.data_card(name) for name in lineage.data_sets(config))]]
+
+
+def card_inputs(config: Config) -> list[str]:
+    """Return the records that the cards are made from: checkpoints, corpora, scores, and what was counted of them."""
+    checkpoints = [str(layout.weights(path)) for path in lineage.checkpoints(config).values()]
+    counted = [path for path in results_of(config) if Path(path) in (layout.MIXTURE, layout.DATASETS)]
+    return [*checkpoints, *corpora(config), *scores(config), *counted]
+
+
 def metrics(config: Config) -> list[str]:
     """Return the scores of every model as `dvc metrics` reads them."""
     return [str(layout.metrics_of(model.name)) for model in config.models]
