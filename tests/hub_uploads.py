@@ -19,11 +19,12 @@ WRITER, READER = "hf_writerToken0123456789", "hf_readerToken0123456789"
 
 @dataclass
 class Repository:
-    """What is in a repository: its files, and of each commit the names of the files in it."""
+    """What is in a repository: its files, and of each commit the names of the files in it and its description."""
 
     private: bool
     files: dict[str, bytes] = field(default_factory=dict)
     commits: list[list[str]] = field(default_factory=list)
+    descriptions: list[str] = field(default_factory=list)
 
     @property
     def sha(self) -> str:
@@ -53,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        kind, _, id = self._path().removeprefix("/api/").partition("/")
+        kind, _, id = self._path().removeprefix("/api/").removesuffix("/revision/main").partition("/")
         repository = self.server.repositories.get(f"{kind}/{id}")
         if repository is None:
             self._send(404, {"error": "Repository not found"})
@@ -94,8 +95,9 @@ class Handler(BaseHTTPRequestHandler):
                 200, {"files": [self._mode(repository, one["path"]) for one in json.loads(body)["files"]]}
             )
         assert verb == "commit"
-        names = [self._add(repository, json.loads(line)) for line in body.splitlines()[1:]]
-        repository.commits.append(names)
+        head, *lines = map(json.loads, body.splitlines())
+        repository.descriptions.append(head["value"]["description"])
+        repository.commits.append([self._add(repository, line) for line in lines])
         self._send(200, {"commitUrl": f"{hub.url}/{owner}/{name}/commit/{repository.sha}", "commitOid": repository.sha})
 
     def _create(self, asked: dict[str, Any]) -> None:

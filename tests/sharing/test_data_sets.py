@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,77 +14,22 @@ import mlcroissant
 import pytest
 from PIL import Image
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.cli import main
-from sharegpt4v.config import Config, load
+from sharegpt4v.config import Config
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import write_json
-from sharegpt4v.pipeline.targets import shards
 from sharegpt4v.provenance import hash_of
+from sharegpt4v.report.cards.data import data_card
 from sharegpt4v.sharing import export
 from sharegpt4v.sharing import shards as shard_files
+from sharegpt4v.sharing.card import given_card
 from sharegpt4v.sharing.export import Settings, export_data_set
-from sharegpt4v.sharing.sets import conversations, data_set, names_of
+from sharegpt4v.sharing.sets import conversations, data_set
 from sharegpt4v.sharing.splits import Splits, parse_splits
+from small_run import ROWS, write_rows
+from small_run import run as run
 
 MIX = "llava-665k+all"
-ROWS = 40
-
-
-@pytest.fixture(autouse=True)
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """A folder with the seed captions, the captions, the corpora and the images of a small run."""
-    config = load(Path("config/smoke.yaml").resolve())
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "run").mkdir()
-    monkeypatch.chdir(tmp_path / "run")
-    write_json(layout.RUN_CONFIG, config.model_dump(mode="json"))
-    images = [_image(number) for number in range(ROWS)]
-    names = shards(config)
-    for number, name in enumerate(names):
-        _write_lines(layout.caption_shard(name), list(map(_captioned, images[number :: len(names)])))
-    seeds = [_llava(image, f"<b>A caption</b> of {image['image']} 图") for image in images[: ROWS // 2]]
-    _write_json(layout.SEED_CAPTIONS, seeds)
-    about = {"prompt_hash": "0f" * 8, "model": "mini-teacher", "answered_by": "mini-teacher"}
-    stem = layout.SEED_CAPTIONS.with_suffix("").as_posix()
-    _write_lines(Path(f"{stem}.provenance.jsonl"), [image | about for image in images[: ROWS // 2]])
-    refused = {"image": images[-1]["image"], "source": "sam", "reason": "refusal", "text": "I cannot."}
-    _write_lines(Path(f"{stem}.rejected.jsonl"), [refused])
-    texts = [{"id": 7, "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]}]
-    _write_json(layout.corpus("llava-665k", "all"), [*texts, *seeds, *seeds[:3]])
-    _write_json(layout.PRETRAINING_CORPUS, seeds[::-1])
-    return config
-
-
-def _image(number: int) -> dict[str, str]:
-    """An image file of noise, every third a PNG, whatever its name says."""
-    name = f"{'coco/train2017' if number % 2 else 'sam/images'}/{number:012d}.jpg"
-    path = layout.DATA / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = Image.frombytes("RGB", (8, 6), random.Random(number).randbytes(8 * 6 * 3))
-    noise.save(path, "JPEG" if number % 3 else "PNG")
-    return {"image": name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
-def _captioned(image: dict[str, str]) -> dict[str, Any]:
-    bad = int(image["sha256"], 16) % 4 == 0
-    verdict = {"status": "rejected", "reason": "looping"} if bad else {"status": "accepted", "reason": None}
-    return {**image, "caption": f"Caption of {image['image']}", **verdict}
-
-
-def _llava(image: dict[str, str], caption: str) -> dict[str, Any]:
-    turns = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": caption}]
-    return {"id": Path(image["image"]).stem, "image": image["image"], "conversations": turns}
-
-
-def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def _write_json(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
 
 
 def exported(config: Config, name: str, **settings: Any) -> Path:
@@ -93,7 +37,7 @@ def exported(config: Config, name: str, **settings: Any) -> Path:
     splits = parse_splits(settings.pop("splits", ["validation=0.25"]), 0)
     chosen = Settings(**({"format": "parquet", "splits": splits, "rows_per_file": 8} | settings))
     out = Path("exported") / name
-    export_data_set(data_set(config, name), out, chosen)
+    export_data_set(data_set(config, name), out, chosen, partial(data_card, config, name))
     return out
 
 
@@ -155,7 +99,7 @@ def test_webdataset_loads_by_its_own_reader_and_as_a_stream(run: Config) -> None
 @pytest.mark.parametrize("name", ["seed", "pretraining", MIX])
 def test_the_published_json_files_are_copied_byte_for_byte(run: Config, name: str) -> None:
     folder = exported(run, name, format="llava", splits=[])
-    file = names_of(run)[name]
+    file = lineage.data_sets(run)[name]
     assert (folder / file.name).read_bytes() == file.read_bytes()
     rows = loaded(folder)["train"]
     assert [(row["image"] or "", row["conversations"]) for row in rows] == [
@@ -245,7 +189,7 @@ def test_what_is_half_done_of_other_rows_is_not_taken(run: Config, monkeypatch: 
     with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
         patched.setattr(export, "write_croissant", lambda *_: 1 / 0)
         exported(run, "pretraining")
-    _write_json(layout.PRETRAINING_CORPUS, json.loads(layout.SEED_CAPTIONS.read_text()))
+    write_rows(layout.PRETRAINING_CORPUS, json.loads(layout.SEED_CAPTIONS.read_text()))
     rows = every(loaded(exported(run, "pretraining")))
     assert rows == expected(run, "pretraining")
 
@@ -288,7 +232,7 @@ def test_a_given_card_is_kept_and_gets_what_loading_needs(run: Config) -> None:
     own = ["--out", "exported/mine", "--card", "card.md"]
     assert main(["export", "dataset", str(layout.PRETRAINING_CORPUS), "--format", "parquet", *own]) == 0
     text = Path("exported/mine/README.md").read_text()
-    assert "license: apache-2.0" in text and "# Mine\n\n<script>x</script>\n\n## Files and columns" in text
+    assert "license: apache-2.0" in text and "# Mine\n\n<script>x</script>\n\n## How to load it" in text
     about = mlcroissant.Dataset("exported/mine/croissant.json").metadata
     assert (about.name, about.license) == ("Mine", ["apache-2.0"])
     assert len(loaded(Path("exported/mine"))["train"]) == ROWS // 2
@@ -313,6 +257,6 @@ def test_memory_does_not_grow_with_the_rows(run: Config) -> None:
     many = data_set(run, "captions").__class__(
         "many", "captions", lambda: (Counted(row | {"image_path": f"coco/{n}.jpg"}) for n in range(count)), ()
     )
-    export_data_set(many, Path("exported/many"), Settings("parquet", Splits(0, {})))
+    export_data_set(many, Path("exported/many"), Settings("parquet", Splits(0, {})), given_card("# Many"))
     assert datasets.load_dataset("exported/many", split="train").num_rows == count
     assert most < count / 4

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import datasets
 
 CARD = "README.md"
+CardOf = Callable[[str], str]
+"""Gives a card, with metadata, in which stands how to load the set."""
 
 
 def write_card(
@@ -35,16 +37,17 @@ def write_card(
     images: bool,
     files: Mapping[str, Sequence[Path]],
     counts: Counts,
-    text: str,
+    card_of: CardOf,
 ) -> None:
-    """Write the card of a set to `folder`; a `UserError` when the metadata of `text` is no YAML."""
+    """Write the card of a set to `folder`; a `UserError` when its metadata is no YAML."""
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCard
 
+    text = card_of("\n".join(_loading(data, format, images, counts)))
     try:
-        card = DatasetCard(text or f"---\n{{}}\n---\n# {data.name}\n")
+        card = DatasetCard(text)
     except Exception as error:  # of the parser of YAML, or of what checks the metadata
         raise UserError(
             f"card: its metadata cannot be read ({one_line(error)}); expected YAML between --- lines"
@@ -56,9 +59,13 @@ def write_card(
     features = _loaded(data, format, images)
     MetadataConfigs({"default": {"data_files": found}}).to_dataset_card_data(card.data)
     DatasetInfosDict({"default": DatasetInfo(features=features)}).to_dataset_card_data(card.data)
-    section = "\n".join(_section(data, format, images, counts))
-    card.text = f"{card.text.strip()}\n\n{section}\n"
     write_text(folder / CARD, f"{str(card).strip()}\n")
+
+
+def given_card(text: str) -> CardOf:
+    """Return a card of somebody's own, under which comes how to load the set; without metadata it gets some."""
+    head = "" if text.startswith("---") else "---\n{}\n---\n"
+    return lambda load: f"{head}{text.strip()}\n\n## How to load it\n\n{load}\n"
 
 
 def _loaded(data: DataSet, format: str, images: bool) -> datasets.Features:
@@ -75,20 +82,21 @@ def _loaded(data: DataSet, format: str, images: bool) -> datasets.Features:
     return Features({"id": text, IMAGE: text, CONVERSATIONS: turns})
 
 
-def _section(data: DataSet, format: str, images: bool, counts: Counts) -> Iterator[str]:
-    yield "## Files and columns\n"
+def _loading(data: DataSet, format: str, images: bool, counts: Counts) -> Iterator[str]:
+    """Yield how to load the set, its splits, and what its columns hold, in lines."""
+    yield "The files and `croissant.json`, which describes them, are of the set as it was exported here:\n"
+    yield "```python\nfrom datasets import load_dataset\n\nrows = load_dataset(FOLDER_OR_REPOSITORY)\n```\n"
     yield "| Split | Rows |\n|---|---|"
     yield from (f"| {name} | {number:,} |" for name, number in counts.splits.items())
     if format == LLAVA:
         assert data.json
-        yield f"\n`{data.json.name}` is LLaVA JSON: an array of rows with `id`, `image` and `conversations`.\n"
+        yield f"\n`{data.json.name}` is LLaVA JSON: an array of rows with `id`, `image` and `conversations`."
         return
-    where = "`json` of a row has" if format == WEBDATASET else "Columns are"
-    yield f"\n{where}:\n\n| Column | What it holds |\n|---|---|"
+    where = "What `json` of a row has" if format == WEBDATASET else "Column"
+    yield f"\n| {where} | What it holds |\n|---|---|"
     yield from (f"| `{name}` | {about} |" for name, about in COLUMNS[data.kind].items())
     if images:
-        yield f"| `{'jpg' if format == 'webdataset' else IMAGE}` | {IMAGE_ABOUT} |"
-    yield ""
+        yield f"\n`{'jpg' if format == WEBDATASET else IMAGE}` is {IMAGE_ABOUT}."
 
 
 def metadata_of(text: str) -> dict[str, Any]:

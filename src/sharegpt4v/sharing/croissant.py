@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.files import read_text, sha256_of, write_json
+from sharegpt4v.report.cards.rendering import CITATION
 from sharegpt4v.sharing.card import CARD, metadata_of
 from sharegpt4v.sharing.columns import COLUMNS, CONVERSATIONS, IMAGE, IMAGE_ABOUT, PARQUET, TURN
 from sharegpt4v.sharing.sets import DataSet
@@ -21,11 +22,6 @@ from sharegpt4v.version import __version__
 CROISSANT = "croissant.json"
 FILES, ROWS = "files", "rows"
 MEDIA_TYPES = {".parquet": "application/x-parquet", ".tar": "application/x-tar", ".json": "application/json"}
-CITATION = (
-    "@inproceedings{chen2024sharegpt4v, title={ShareGPT4V: Improving Large Multi-Modal Models with Better Captions}, "
-    "author={Chen, Lin and Li, Jinsong and Dong, Xiaoyi and Zhang, Pan and He, Conghui and Wang, Jiaqi and Zhao, Feng "
-    "and Lin, Dahua}, booktitle={European Conference on Computer Vision (ECCV)}, year={2024}}"
-)
 
 
 def write_croissant(
@@ -56,7 +52,7 @@ def write_croissant(
         description=f"Captions and conversations about images: the set {data.name}, as {format}.",
         license=[str(card["license"])] if card.get("license") else None,
         version="1.0.0",
-        cite_as=CITATION,
+        cite_as=" ".join(CITATION.split()),
         sd_version=__version__,
         distribution=[*objects, *file_sets],
         record_sets=[mlc.RecordSet(id=ROWS, name=ROWS, fields=_fields(data, images))] if format == PARQUET else [],

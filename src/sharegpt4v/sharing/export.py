@@ -21,7 +21,7 @@ from sharegpt4v.folders import refuse_other_folder
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.provenance import provenance
-from sharegpt4v.sharing.card import write_card
+from sharegpt4v.sharing.card import CardOf, write_card
 from sharegpt4v.sharing.columns import LLAVA
 from sharegpt4v.sharing.croissant import write_croissant
 from sharegpt4v.sharing.images import image_bytes
@@ -53,11 +53,10 @@ class Settings:
         return {"format": self.format, "images": self.images, "splits": splits, "rows_per_file": self.rows}
 
 
-def export_data_set(data: DataSet, out: Path, settings: Settings, card: str = "", folder: Path = layout.DATA) -> Counts:
+def export_data_set(data: DataSet, out: Path, settings: Settings, card: CardOf) -> Counts:
     """Write a set to the folder `out`, which takes the place of an older export; return how many rows it has.
 
-    `card` is the text of its card; without one, the set gets a card that names its columns and no licence. `folder`
-    holds the images. A `UserError` when `out` is something else, the set has no such form, or an image is not there.
+    `card` gives its card. A `UserError` when `out` is something else, the set has no such form, or an image is lost.
     """
     refuse_other_folder(out)
     _check(data, settings)
@@ -66,7 +65,7 @@ def export_data_set(data: DataSet, out: Path, settings: Settings, card: str = ""
     with WriterLock(out.with_name(f".{out.name}")):
         work = _work_folder(out, key_of(about))
         counts = count_rows(data.rows(), settings.splits)
-        files = _copy(data, work) if settings.format == LLAVA else _write(data, work, settings, counts, folder)
+        files = _copy(data, work) if settings.format == LLAVA else _write(data, work, settings, counts)
         write_card(work, data, settings.format, settings.images, files, counts, card)
         write_croissant(work, data, settings.format, settings.images, files)
         known = {"set": data.name, "sources": dict(sorted(counts.sources.items())), "rows": dict(counts.splits)}
@@ -107,7 +106,7 @@ def _copy(data: DataSet, work: Path) -> dict[str, list[Path]]:
     return {TRAIN: [out]}
 
 
-def _write(data: DataSet, work: Path, settings: Settings, counts: Counts, folder: Path) -> dict[str, list[Path]]:
+def _write(data: DataSet, work: Path, settings: Settings, counts: Counts) -> dict[str, list[Path]]:
     """Write the files of each split that are not there yet; return them all."""
     suffix, write = WRITERS[settings.format]
     files: dict[str, list[Path]] = {}
@@ -119,13 +118,11 @@ def _write(data: DataSet, work: Path, settings: Settings, counts: Counts, folder
             if path.is_file():  # before a kill
                 next(islice(numbered, settings.rows, settings.rows), None)
                 continue
-            write(
-                path, _with_images(islice(numbered, settings.rows), settings.images, folder), data.kind, settings.images
-            )
+            write(path, _with_images(islice(numbered, settings.rows), settings.images), data.kind, settings.images)
             print(f"{path.name}: {path.stat().st_size:,} bytes", file=sys.stderr)
     return files
 
 
-def _with_images(rows: Iterator[tuple[int, dict[str, Any]]], images: bool, folder: Path) -> Iterator[Numbered]:
+def _with_images(rows: Iterator[tuple[int, dict[str, Any]]], images: bool) -> Iterator[Numbered]:
     for number, row in rows:
-        yield number, row, image_bytes(row, folder) if images else None
+        yield number, row, image_bytes(row, layout.DATA) if images else None

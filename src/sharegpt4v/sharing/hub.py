@@ -30,7 +30,9 @@ def upload(folder: SharedFolder, repository: str, private: bool, remark: str = "
     connection that breaks.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     token, endpoint = _token(), _endpoint()
     api = HfApi(endpoint=endpoint, token=token, library_name="sharegpt4v")
     with _refused(repository, token):

@@ -42,8 +42,8 @@ def binding_terms(config: Config, folder: SharedFolder) -> dict[Terms, list[str]
     What the run did not make, and its records do not name, is bound by what its card says.
     """
     found: dict[Terms, list[str]] = {}
-    for path in [_of_run(folder.path), *map(Path, folder.provenance.get("inputs", ()))]:
-        for terms, names in terms_of(config, path).items():
+    for path in [folder.path, *map(Path, folder.provenance.get("inputs", ()))]:
+        for terms, names in terms_of(config, _of_run(path)).items():
             found.setdefault(terms, []).extend(names)
     if folder.provenance.get("images"):
         for source in folder.provenance["sources"].keys() - {TEXT}:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharegpt4v import layout, lineage
 from sharegpt4v.errors import UserError
+from sharegpt4v.sharing.columns import PARQUET
 from sharegpt4v.sharing.hub import upload
 from sharegpt4v.sharing.permission import refuse_unless_licensed
 from sharegpt4v.sharing.shared_folder import shared_folder
@@ -21,11 +23,9 @@ EXPORTED = layout.WORK / "shared"
 
 def folder_of(config: Config, name: str) -> Path:
     """Return the folder of what is pushed: a folder, a set of the run, exported as Parquet, or a model of the run."""
-    from sharegpt4v.sharing.sets import names_of
-
     if (path := Path(name)).is_dir():
         return path
-    sets, models = names_of(config), lineage.trainings(config)
+    sets, models = lineage.data_sets(config), lineage.checkpoints(config)
     if name in sets:
         return _exported(config, name)
     if name in models:
@@ -34,13 +34,14 @@ def folder_of(config: Config, name: str) -> Path:
 
 
 def _exported(config: Config, name: str) -> Path:
-    from sharegpt4v.sharing.cards import card_of
+    from sharegpt4v.report.cards.data import data_card
     from sharegpt4v.sharing.export import Settings, export_data_set
     from sharegpt4v.sharing.sets import data_set
     from sharegpt4v.sharing.splits import Splits
 
     out = EXPORTED / name
-    export_data_set(data_set(config, name), out, Settings("parquet", Splits(config.seed, {})), card_of(config, name))
+    settings = Settings(PARQUET, Splits(config.seed, {}))
+    export_data_set(data_set(config, name), out, settings, partial(data_card, config, name))
     return out
 
 

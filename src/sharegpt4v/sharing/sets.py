@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.corpora.arithmetic import row_source
 from sharegpt4v.corpora.rows import caption_of, source_of
 from sharegpt4v.errors import UserError
@@ -23,7 +23,7 @@ from sharegpt4v.sharing.columns import Kind, Row
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
 
-SEED, CAPTIONS, PRETRAINING = "seed", "captions", "pretraining"
+SEED, CAPTIONS = "seed", "captions"  # the sets whose rows have a verdict
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,16 @@ def data_set(config: Config, name: str) -> DataSet:
 
     A `UserError` lists the names when there is no such set, and names the file that is not there yet.
     """
-    known = names_of(config)
+    known = lineage.data_sets(config)
     if name not in known:
         if (file := Path(name)).suffix == ".json" and file.is_file():
             return conversations(file.stem, file)
         raise UserError(f"{name}: no such set; expected one of {', '.join(known)}, or a LLaVA JSON file")
     if name == CAPTIONS:
         return _captions(config)
-    if (file := known[name]) and not file.is_file():
-        raise UserError(f"{name}: {file}: not there yet; make it first: snakemake {file}")
+    file = known[name]
+    _expect(file)
     return _seed(file) if name == SEED else conversations(name, file)
-
-
-def names_of(config: Config) -> dict[str, Path]:
-    """Return the names of the sets of a run, each with its file; those of the captioner are shards in a folder."""
-    mixes = {name: layout.DATA / path for name, path in config.corpora.instruction_mixes.items()}
-    made = {f"{mix}+{taken}": layout.corpus(mix, taken) for mix in mixes for taken in ("coco", "all")}
-    captions = {SEED: layout.SEED_CAPTIONS, CAPTIONS: layout.caption_shard("").parent}
-    return {**captions, PRETRAINING: layout.PRETRAINING_CORPUS, **mixes, **made}
 
 
 def conversations(name: str, file: Path) -> DataSet:
@@ -80,12 +72,17 @@ def conversations(name: str, file: Path) -> DataSet:
     return DataSet(name, "conversations", rows, (file,), file)
 
 
+def _expect(*files: Path) -> None:
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file}: not there yet; make it first: snakemake {file}")
+
+
 def _captions(config: Config) -> DataSet:
     from sharegpt4v.pipeline.targets import shards
 
     files = tuple(layout.caption_shard(shard) for shard in shards(config))
-    if lost := [file for file in files if not file.is_file()]:
-        raise UserError(f"{CAPTIONS}: {lost[0]}: not there yet; make it first: snakemake {lost[0]}")
+    _expect(*files)
 
     def rows() -> Iterator[Row]:
         for file in files:

@@ -42,7 +42,7 @@ def shared_folder(path: Path) -> SharedFolder:
             f"{path}: neither {CROISSANT} nor {MODEL_CONFIG} in it; expected an exported data set or a model"
         )
     if not (path / CARD).is_file():
-        raise UserError(f"{path}: no card in it; write {CARD}, with its licence, before it is shared")
+        raise UserError(f"{path}: no card, {CARD}, in it; `s4v stage cards` writes those of a run's models")
     card = metadata_of(read_text(path / CARD))
     if not card.get("license"):
         raise UserError(f"{path / CARD}: names no licence; add `license:` to the metadata at its head")

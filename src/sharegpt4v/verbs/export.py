@@ -14,6 +14,7 @@ Examples:  s4v export checkpoints/sharegpt4v-7b/finetuned --layout original --ou
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -61,8 +62,12 @@ def run(options: Namespace) -> None:
 
 
 def _export_data_set(options: Namespace) -> None:
+    from functools import partial
+
     from sharegpt4v.files import read_text
-    from sharegpt4v.sharing.cards import card_of
+    from sharegpt4v.lineage import data_sets
+    from sharegpt4v.report.cards.data import data_card
+    from sharegpt4v.sharing.card import CardOf, given_card
     from sharegpt4v.sharing.export import Settings, export_data_set
     from sharegpt4v.sharing.sets import data_set
     from sharegpt4v.sharing.splits import parse_splits
@@ -73,10 +78,16 @@ def _export_data_set(options: Namespace) -> None:
         raise UserError(f"--rows-per-file {options.rows_per_file}: expected at least 1")
     config = config_of(options)
     data = data_set(config, options.set)
-    card = read_text(options.card, "a card") if options.card else card_of(config, options.set)
+    card: CardOf
+    if options.card:
+        card = given_card(read_text(options.card, "a card"))
+    elif options.set in data_sets(config):
+        card = partial(data_card, config, options.set)
+    else:
+        card = given_card(f"# {data.name}\n")
     settings = Settings(
         options.format, parse_splits(options.splits, config.seed), options.images, options.rows_per_file
     )
     counts = export_data_set(data, options.out, settings, card)
     parts = ", ".join(f"{number:,} {name}" for name, number in counts.splits.items())
-    print(f"{options.out}: {parts} rows" + ("" if card else "; its card names no licence, give one by --card"))
+    print(f"{options.out}: rows: {parts}", file=sys.stderr)
