@@ -7,6 +7,7 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
+from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
 from hub_uploads import READER, WRITER, UploadHub, serving
 from sharegpt4v import layout
@@ -29,11 +30,12 @@ def hub(run: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[UploadHub]:
     """A Hub, and the environment of somebody who may write there."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)  # the server has LFS alone
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)  # as the program sets it
     monkeypatch.setenv("HF_TOKEN", WRITER)
+    disable_progress_bars()  # as the program does, by its environment
     with serving() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         yield hub
+    enable_progress_bars()
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -68,7 +70,8 @@ def refused(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
     assert main(["push", *arguments]) == 1
     said = capsys.readouterr()
-    assert said.err.count("\n") == 1 and WRITER not in said.err and READER not in said.err and not said.out
+    assert said.err.count("\n") == 1, said.err
+    assert WRITER not in said.err and READER not in said.err and not said.out
     return said.err
 
 

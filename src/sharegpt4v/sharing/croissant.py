@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v.files import read_text, sha256_of, write_json
+from sharegpt4v.miniature import NOTICE
 from sharegpt4v.report.cards.rendering import CITATION
 from sharegpt4v.sharing.card import CARD, metadata_of
 from sharegpt4v.sharing.columns import COLUMNS, CONVERSATIONS, IMAGE, IMAGE_ABOUT, PARQUET, TURN
@@ -30,7 +31,8 @@ def write_croissant(
     """Write the metadata of the set in `folder`, whose card is there; errors of mlcroissant are defects of this."""
     import mlcroissant as mlc
 
-    card = metadata_of(read_text(folder / CARD))
+    text = read_text(folder / CARD)
+    card, notice = metadata_of(text), f"{NOTICE} " if NOTICE in text else ""
     paths = [path for split in files.values() for path in split]
     media = MEDIA_TYPES[paths[0].suffix]
     objects: list[Any] = [
@@ -49,7 +51,7 @@ def write_croissant(
     file_sets = [together] if format == PARQUET else []
     metadata = mlc.Metadata(
         name=str(card.get("pretty_name") or data.name),
-        description=f"Captions and conversations about images: the set {data.name}, as {format}.",
+        description=f"{notice}Captions and conversations about images: the set {data.name}, as {format}.",
         license=[str(card["license"])] if card.get("license") else None,
         version="1.0.0",
         cite_as=" ".join(CITATION.split()),
