@@ -36,9 +36,10 @@ FAULTS = {
 }
 
 
-def data_card(config: Config, name: str) -> str:
+def data_card(config: Config, name: str, load: str = "") -> str:
     """Return the card of a set of the run in this folder, by its name in `lineage.data_sets`.
 
+    `load` says how to load it where its files are others than those of the run.
     What has no record is said to have none. A `UserError` lists the names when there is no such set.
     """
     known = lineage.data_sets(config)
@@ -55,7 +56,7 @@ def data_card(config: Config, name: str) -> str:
         ("What the quality gate said", _verdicts(config, name, path)),
         ("Statistics", _statistics(name)),
         ("Known faults and limits", _faults(config, name)),
-        ("How to load it", loading.data(path)),
+        ("How to load it", load or loading.data(path)),
         ("Licences", licence_section(origins, bound, "Those of images bind whoever has or adds the images.")),
         ("Citation", citation()),
     ]
