@@ -24,7 +24,7 @@ from sharegpt4v.terminal import escape_output
 from sharegpt4v.version import __version__
 
 VERBS = (
-    "config", "doctor", "plan", "where", "verify", "import", "export", "pack", "caption", "answer", "judge", "score",
+    "config", "doctor", "plan", "where", "verify", "import", "export", "pack", "caption", "review", "answer", "judge", "score",
     "compare", "submission", "table", "timings", "accept", "pull", "stage",
 )  # fmt: skip
 
