@@ -31,7 +31,7 @@ class Gate:
         return {"gate": self.version, "reason": self._reason(reply["image"], reply)}
 
     def reasons(self, requests: Sequence[Request], replies: Iterable[Mapping[str, Any] | None]) -> list[str | None]:
-        """Return why each image has no caption: the gate's reason, a person's, or "unanswered"; None when it has one."""
+        """Return why each image has no caption: a reason of the gate or a person, or "unanswered"; else None."""
         verdicts, said = Verdicts(self.limits.reviewed), list[str | None]()
 
         def examined() -> Iterator[tuple[str | None, str | None]]:

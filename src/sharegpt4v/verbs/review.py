@@ -1,8 +1,9 @@
 """Look over captions beside their images in a browser, and keep verdicts that the quality gate takes.
 
-PATH is a shard of captions or a folder of them, the seed captions, those that the gate has rejected, a corpus in LLaVA's
-form, or what `s4v caption` wrote: .jsonl, .json or .parquet. They are indexed once, below .work/review; a file that has
-changed is indexed again. The page is at the address that this command prints, for this machine alone, until Ctrl-C.
+PATH is a shard of captions or a folder of them, the seed captions, those that the gate has rejected, a corpus in
+LLaVA's form, or what `s4v caption` wrote: .jsonl, .json or .parquet. They are indexed once, below .work/review; a file
+that has changed is indexed again. The page is at the address that this command prints, for this machine alone, until
+Ctrl-C.
 
 Every verdict is on disk the moment it is given. The config takes the file of verdicts as captions.quality.reviewed, and
 teacher.quality.reviewed of seed captions: what you reject is rejected, what you accept passes.

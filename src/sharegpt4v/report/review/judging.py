@@ -46,13 +46,13 @@ class Reviewed:
     def of(self, row: Row) -> tuple[str | None, str | None]:
         """Return the verdict about a row and its reason, None where there is none."""
         key = verdict_key(row.image, row.caption)
-        record = self._ledger[key] if key in self._ledger else {}
+        record = self._record(key) or {}
         return record.get("verdict"), record.get("reason")
 
     def judge(self, number: int, row: Row, verdict: str, reason: str | None) -> None:
         """Keep a verdict, "accepted" or "rejected", about the row of this number; it is on disk on return."""
         key = verdict_key(row.image, row.caption)
-        before = self._ledger[key] if key in self._ledger else None
+        before = self._record(key)
         self._keep(key, record_of(row.image, row.caption, verdict, reason))
         self._past.append((number, key, before))
 
@@ -68,6 +68,9 @@ class Reviewed:
         self._keep(key, before)
         self._past.pop()
         return number
+
+    def _record(self, key: str) -> dict[str, Any] | None:
+        return self._ledger[key] if key in self._ledger else None  # noqa: SIM401
 
     def _keep(self, key: str, record: dict[str, Any]) -> None:
         self._ledger.append(key, {name: value for name, value in record.items() if name != "key"})

@@ -1,4 +1,4 @@
-"""The captions in a file of this project, whatever its format: shards, corpora, outputs of `s4v caption`, rejected ones.
+"""The captions in a file, whatever its format: shards, corpora, rejected ones, what `s4v caption` wrote.
 
 A row is checked as it is read: a file of something else is a `UserError` that names the row.
 """
@@ -19,7 +19,7 @@ from sharegpt4v.llava_format.reading import read_located
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
 IN_FOLDERS = (".jsonl", ".parquet")  # .json of a folder of shards is their provenance
-ACCEPTED, ERROR, UNKNOWN = "accepted", "error", "not examined"
+ACCEPTED, ERROR, UNKNOWN = "accepted", "error", "not in this file"
 """Verdicts of the gate beside its reasons: it lets pass, there is no caption, the file does not say."""
 ABOUT = ("question", "model", "prompt_hash", "finish_reason", "sha256")
 EXPECTED = "expected a caption: an object with 'image' and 'caption', 'text' or 'error'"

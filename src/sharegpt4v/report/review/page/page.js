@@ -93,7 +93,8 @@ function show() {
     return [term, said];
   }));
   for (const [number, item] of [...$("list").children].entries()) item.toggleAttribute("aria-current", number === at);
-  $("list").children[at].scrollIntoView({ block: "nearest" });
+  const box = $("list"), item = box.children[at]; // scrollIntoView would move the page as well
+  box.scrollTop = Math.min(Math.max(box.scrollTop, item.offsetTop + item.offsetHeight - box.clientHeight), item.offsetTop);
   if (rows[at + 1]) new Image().src = `image/${rows[at + 1].number}`;
 }
 
