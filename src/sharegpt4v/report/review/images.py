@@ -7,8 +7,8 @@ from pathlib import Path
 from sharegpt4v.errors import UserError
 from sharegpt4v.image_paths import inside
 
-SHOWN = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "MPO")
-"""Formats of Pillow; an MPO is a JPEG with further ones behind it."""
+SHOWN = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+"""Formats of Pillow. Its reader of JPEGs calls one with further images behind it MPO."""
 
 
 def image_file(folder: Path, name: str) -> tuple[Path, str] | None:

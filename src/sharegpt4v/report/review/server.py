@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sharegpt4v.errors import UserError
+from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.report.review.images import image_file
 from sharegpt4v.report.review.index import Index, counted
 from sharegpt4v.report.review.judging import REASONS, Reviewed, can_be_judged
@@ -45,9 +45,12 @@ HEADERS = {
 def listen(port: int) -> socket.socket:
     """Return a socket that listens at a port of loopback, 0 for any free one; one that is taken is a `UserError`."""
     try:
-        return socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        raise UserError(f"--port {port}: cannot listen there ({error.strerror}); expected a free port") from None
+        listener = socket.create_server(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--port {port}: cannot listen there ({one_line(error)}); expected a free port") from None
+    # Else the second half of a response waits 40 ms for the client's kernel to acknowledge the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def serve(app: Starlette, listener: socket.socket) -> None:
