@@ -32,10 +32,13 @@ from sharegpt4v.corpora.rows import caption_row
 from sharegpt4v.corpora.verdicts import Verdicts
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, write_json, write_jsonl
+from sharegpt4v.report.review import query as querying
+from sharegpt4v.report.review import search
 from sharegpt4v.report.review.index import Index, open_index
 from sharegpt4v.report.review.judging import Reviewed
-from sharegpt4v.report.review.query import VERDICTS, Filter, Query, match_of
+from sharegpt4v.report.review.query import VERDICTS, Filter, Query
 from sharegpt4v.report.review.rows import read_rows
+from sharegpt4v.report.review.search import match_of
 from sharegpt4v.report.review.server import application
 
 WORDS = ["red", "blue", "circle", "square", "sea", "Straße"]
@@ -147,7 +150,16 @@ def test_an_index_whose_build_was_killed_is_rebuilt(tmp_path: Path) -> None:
 # What is found
 
 
-def test_filters_find_what_a_plain_look_finds(indexed: tuple[list[dict[str, Any]], Index]) -> None:
+@pytest.fixture(params=[(10_000, 2**17), (0, 2**17), (0, 64)], ids=["looked up", "one block", "blocks"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ways in which a search is done, which differ by how many rows there are."""
+    few, block = request.param
+    monkeypatch.setattr(querying, "FEW", few)
+    for module in (querying, search):
+        monkeypatch.setattr(module, "BLOCK", block)
+
+
+def test_filters_find_what_a_plain_look_finds(way: None, indexed: tuple[list[dict[str, Any]], Index]) -> None:
     rows, index = indexed
     marks = np.array([number % 3 for number in range(len(rows))], np.int8)
     query, names = Query(index, marks), {number: name for name, number in VERDICTS.items()}
@@ -170,15 +182,19 @@ def test_filters_find_what_a_plain_look_finds(indexed: tuple[list[dict[str, Any]
             and all(f" {phrase.lower()} " in f" {row['caption'].lower()} " for phrase in phrases)
         ]
         wanted = Filter(source, reason, verdict, *lengths, text)
-        assert query.passing(wanted).tolist() == expected, wanted
+        page = query.page(wanted, len(rows))
+        assert page.numbers == expected and (page.total, page.exact) == (len(expected), True), wanted
         found += len(expected)
     assert found > 1000
 
 
-def test_pages_forward_and_back_have_every_row_once(indexed: tuple[list[dict[str, Any]], Index]) -> None:
+@pytest.mark.parametrize("text", ["", "red", '"red circle"'])
+def test_pages_forward_and_back_have_every_row_once(
+    way: None, text: str, indexed: tuple[list[dict[str, Any]], Index]
+) -> None:
     rows, index = indexed
-    query, wanted = Query(index, np.zeros(len(rows), np.int8)), Filter(source="sam", text="red")
-    expected = query.passing(wanted).tolist()
+    query, wanted = Query(index, np.zeros(len(rows), np.int8)), Filter(source="sam", text=text)
+    expected = query.page(wanted, len(rows)).numbers
     forward, page = list[int](), query.page(wanted, 7)
     while page.numbers:
         assert (page.first, page.total) == (len(forward) + 1, len(expected))
@@ -188,7 +204,25 @@ def test_pages_forward_and_back_have_every_row_once(indexed: tuple[list[dict[str
     while page.numbers:
         back = page.numbers + back
         page = query.page(wanted, 7, before=page.numbers[0])
-    assert forward == back == expected and len(expected) > 20
+    assert forward == back == expected and len(expected) > 10
+
+
+def test_a_page_does_not_wait_for_the_count(
+    indexed: tuple[list[dict[str, Any]], Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, index = indexed
+    for module, name, value in ((querying, "FEW", 0), (querying, "BLOCK", 64), (search, "BLOCK", 64)):
+        monkeypatch.setattr(module, name, value)
+    whole = Query(index, np.zeros(len(rows), np.int8)).page(Filter(text="red"), len(rows))
+    monkeypatch.setattr(querying, "SECONDS", 0)
+    query = Query(index, np.zeros(len(rows), np.int8))
+    middle = query.page(Filter(text="red"), 5, after=300)
+    assert middle.numbers == [number for number in whole.numbers if number > 300][:5]
+    assert middle.first is None and not middle.exact and 5 <= middle.total < whole.total
+    monkeypatch.setattr(querying, "SECONDS", 9)
+    counted = query.page(Filter(text="red"), 5, after=300)
+    assert counted.exact and counted.total == whole.total
+    assert counted.first == whole.numbers.index(counted.numbers[0]) + 1
 
 
 @given(
@@ -196,7 +230,7 @@ def test_pages_forward_and_back_have_every_row_once(indexed: tuple[list[dict[str
 )
 def test_no_text_commands_the_search(indexed: tuple[list[dict[str, Any]], Index], text: str) -> None:
     rows, index = indexed
-    assert len(Query(index, np.zeros(len(rows), np.int8)).passing(Filter(text=text))) <= len(rows)
+    assert Query(index, np.zeros(len(rows), np.int8)).page(Filter(text=text), 5).total <= len(rows)
     assert re.fullmatch(r'("[^"]+"( AND "[^"]+")*)?', match_of(text))
 
 

@@ -1,31 +1,28 @@
-"""Which rows of an index pass a filter, and a page of them: before or after a row, never by an offset."""
+"""Which rows of an index pass a filter, and a page of them: behind or in front of a row, never by an offset."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sharegpt4v.report.review.index import Index
+from sharegpt4v.report.review.search import BLOCK, Numbers, Search, match_of
 
-Numbers = NDArray[np.int64]
 NONE, ACCEPTED, REJECTED = 0, 1, 2
 VERDICTS = {"none": NONE, "accepted": ACCEPTED, "rejected": REJECTED}
 """Verdicts of a person, by what a filter calls them."""
-KEPT_SEARCHES = 8
-PHRASE = re.compile(r'"([^"]*)"|(\S+)')
+FEW = 10_000
+"""Rows that are looked up one by one in a search."""
+SECONDS = 0.08
+"""How long a page is counted for; each further page knows more."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What rows must be like; what is None or empty does not count. Lengths are in characters.
-
-    All words of `text` must be in a caption, words between quotation marks in that order.
-    """
+    """What rows must be like; what is None or empty does not count. Lengths are in characters, `text` as `match_of`."""
 
     source: str | None = None
     reason: str | None = None
@@ -37,11 +34,15 @@ class Filter:
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows, the place of the first among all that pass the filter, from 1, and how many these are."""
+    """Some rows, and how many pass the filter: at least `total`, and no more where that is `exact`.
+
+    `first` is the place of the first row among them, from 1; None where what is in front was not counted.
+    """
 
     numbers: list[int]
-    first: int
+    first: int | None
     total: int
+    exact: bool = True
 
 
 class Query:
@@ -49,21 +50,21 @@ class Query:
 
     def __init__(self, index: Index, verdicts: NDArray[np.int8]) -> None:
         self.index, self.verdicts = index, verdicts
-        self._found = lru_cache(KEPT_SEARCHES)(self._search)
+        self._search = Search(index.database, len(index))
 
     def page(self, wanted: Filter, size: int, after: int | None = None, before: int | None = None) -> Page:
         """Return up to `size` rows behind row `after`, or the last ones in front of row `before`."""
-        passing = self.passing(wanted)
-        if before is not None:
-            stop = int(np.searchsorted(passing, before))
-            start = max(0, stop - size)
-        else:
-            start = 0 if after is None else int(np.searchsorted(passing, after, side="right"))
-            stop = start + size
-        return Page(passing[start:stop].tolist(), start + 1, len(passing))
+        began, passes, words = time.monotonic(), self._passes(wanted), match_of(wanted.text)
+        passing = np.flatnonzero(passes)
+        if words and len(passing) > FEW:
+            return self._searched(words, passes, size, after, before, began)
+        if words:
+            passing = self._search.among(words, passing)
+        numbers, start = _cut(passing, size, after, before)
+        return Page(numbers.tolist(), start + 1, len(passing))
 
-    def passing(self, wanted: Filter) -> Numbers:
-        """Return the numbers of all rows that pass, in order."""
+    def _passes(self, wanted: Filter) -> NDArray[np.bool_]:
+        """Say of every row whether it passes all but the search."""
         passes = np.ones(len(self.index), bool)
         for field, name, names in (
             ("source", wanted.source, self.index.sources),
@@ -77,21 +78,50 @@ class Query:
             passes &= self.index.facets["length"] >= wanted.shortest
         if wanted.longest is not None:
             passes &= self.index.facets["length"] <= wanted.longest
-        if words := match_of(wanted.text):
-            found = self._found(words)
-            return found[passes[found]]
-        return np.flatnonzero(passes)
+        return passes
 
-    def _search(self, words: str) -> Numbers:
-        """Return the rows whose captions match, in order; as one text, which takes a third of the time of rows."""
-        (found,) = self.index.database.execute(
-            "SELECT json_group_array(rowid) FROM (SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid)", (words,)
-        ).fetchone()
-        return np.fromstring(found[1:-1], np.int64, sep=",") if found != "[]" else np.empty(0, np.int64)
+    def _searched(
+        self, words: str, passes: NDArray[np.bool_], size: int, after: int | None, before: int | None, began: float
+    ) -> Page:
+        """Search from where the page begins until it is full, then count on in the time that is left."""
+
+        def found(block: int) -> Numbers:
+            numbers = self._search.block(words, block)
+            return numbers[passes[numbers]]
+
+        blocks, taken = self._search.blocks, np.empty(0, np.int64)
+        last = blocks[-1]
+        if before is not None:
+            order = range(min(before // BLOCK, last), -1, -1)
+        else:
+            order = range(min(0 if after is None else (after + 1) // BLOCK, last), last + 1)
+        for block in order:
+            here = found(block)
+            taken = np.concatenate([here, taken] if before is not None else [taken, here])
+            page, _ = _cut(taken, size, after, before)
+            if len(page) == size:
+                break
+        counts = [
+            len(found(block)) if self._search.is_known(words, block) or time.monotonic() - began < SECONDS else None
+            for block in blocks
+        ]
+        first = None
+        if len(page):
+            known = counts[: page[0] // BLOCK]
+            first = None if None in known else sum(filter(None, known)) + _place(found(page[0] // BLOCK), page[0])
+        return Page(page.tolist(), first, sum(filter(None, counts)), None not in counts)
 
 
-def match_of(text: str) -> str:
-    """Return a text that a person has typed as an expression of SQLite's full-text search; nothing in it commands."""
-    parts: Sequence[tuple[str, str]] = PHRASE.findall(text.replace("\0", " "))
-    phrases = [phrase or word.replace('"', "") for phrase, word in parts]
-    return " AND ".join(f'"{one}"' for one in phrases if re.search(r"\w", one))
+def _cut(passing: Numbers, size: int, after: int | None, before: int | None) -> tuple[Numbers, int]:
+    """Return a page of numbers that are in order, and where it begins among them."""
+    if before is not None:
+        stop = int(np.searchsorted(passing, before))
+        start = max(0, stop - size)
+    else:
+        start = 0 if after is None else int(np.searchsorted(passing, after, side="right"))
+        stop = start + size
+    return passing[start:stop], start
+
+
+def _place(numbers: Numbers, number: int) -> int:
+    return int(np.searchsorted(numbers, number)) + 1

@@ -137,7 +137,9 @@ class _Desk:
         )  # fmt: skip
         page = self.query.page(wanted, ROWS, numbers["after"], numbers["before"])
         rows = zip(page.numbers, self.index.rows(page.numbers), strict=True)
-        return _json({"rows": [self._shown(*one) for one in rows], "first": page.first, "total": page.total})
+        return _json(
+            {"rows": [self._shown(*one) for one in rows], "first": page.first, "total": page.total, "exact": page.exact}
+        )
 
     async def image(self, request: Request) -> Response:
         """The image of a row: a number is asked for and never a path."""
@@ -159,9 +161,9 @@ class _Desk:
             return _json({"error": "expected an object with 'row' and 'verdict'"}, 400)
         if row is None or not can_be_judged(row):
             return _json({"error": "no caption to be judged"}, 400)
-        if (verdict, key in REASONS) not in (("accepted", False), ("rejected", True)):
+        if verdict not in ("accepted", "rejected") or key not in ([None] if verdict == "accepted" else list(REASONS)):
             return _json({"error": f"expected 'accepted', or 'rejected' and a reason of {', '.join(REASONS)}"}, 400)
-        return self._kept(lambda: self.reviewed.judge(number, row, verdict, REASONS.get(key)), number)
+        return self._kept(lambda: self.reviewed.judge(number, row, verdict, key and REASONS[key]), number)
 
     async def undo(self, request: Request) -> Response:
         """Take the last verdict back."""

@@ -3,7 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const form = $("filter");
-let rows = [], first = 1, total = 0, at = 0;
+let rows = [], first = 1, total = 0, exact = true, at = 0;
 let work = Promise.resolve(); // one thing after the other: keys may come faster than answers
 
 function queue(task) {
@@ -32,14 +32,18 @@ function filter() {
   return wanted;
 }
 
+function searched() {
+  return String(filter()) && `?${filter()}`;
+}
+
 // Loads a page; the row to be shown is its first, or its last when it lies in front of a row.
 async function load(where = {}) {
   const wanted = filter();
-  history.replaceState(null, "", `?${wanted}`);
+  history.replaceState(null, "", searched() || "./");
   for (const [name, value] of Object.entries(where)) wanted.set(name, value);
   const page = await ask(`rows?${wanted}`);
   if (page.rows.length === 0 && Object.keys(where).length) return false;
-  ({ rows, first, total } = page);
+  ({ rows, first, total, exact } = page);
   at = "before" in where ? rows.length - 1 : 0;
   list();
   show();
@@ -80,7 +84,8 @@ function show() {
     $("picture").src = address;
     $("picture-link").href = address;
   }
-  $("place").textContent = `${(first + at).toLocaleString("en")} of ${total.toLocaleString("en")}`;
+  const place = first === null ? "one" : (first + at).toLocaleString("en");
+  $("place").textContent = `${place} of ${exact ? "" : "more than "}${total.toLocaleString("en")}`;
   $("verdict").textContent = row.verdict ? mark(row) + row.verdict + (row.why ? `: ${row.why}` : "") : "no verdict";
   $("verdict").className = row.verdict || "";
   $("caption").textContent = row.caption;
@@ -154,8 +159,13 @@ for (const button of document.querySelectorAll("button")) {
 $("picture").addEventListener("error", () => { $("picture").hidden = true; $("no-picture").hidden = false; });
 $("picture").addEventListener("load", () => $("picture").classList.toggle("small", $("picture").naturalWidth < 200));
 let soon;
-form.addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(() => queue(() => load()), 250); });
-form.addEventListener("submit", (event) => { event.preventDefault(); document.activeElement.blur(); queue(() => load()); });
+function reload() {
+  clearTimeout(soon);
+  soon = setTimeout(() => { if (location.search !== searched()) queue(() => load()); }, 250); // a field left is a change too
+}
+form.addEventListener("input", reload);
+form.addEventListener("change", reload);
+form.addEventListener("submit", (event) => { event.preventDefault(); document.activeElement.blur(); });
 
 for (const [name, value] of new URLSearchParams(location.search)) {
   const field = form.elements[name];
