@@ -361,6 +361,7 @@ def test_verdicts_by_the_server(client: TestClient, tmp_path: Path) -> None:
     assert (answer["row"]["verdict"], answer["row"]["why"]) == ("rejected", "wrong detail")
     assert len(list(read_jsonl(tmp_path / "v.jsonl"))) == 1
     assert client.get("/secret/rows?verdict=rejected").json()["total"] == 1
+    wrong: Any
     for wrong in (
         {"row": 4, "verdict": "accepted"},  # an error
         {"row": 9, "verdict": "accepted"},
@@ -376,8 +377,8 @@ def test_verdicts_by_the_server(client: TestClient, tmp_path: Path) -> None:
         assert client.post("/secret/verdict", json=wrong).status_code == 400, wrong
     assert client.post("/secret/undo").json()["row"]["verdict"] is None
     assert client.post("/secret/undo").status_code == 409
-    for wrong in ("after=x", "before=-1", "longest=" + "9" * 99):
-        assert client.get(f"/secret/rows?{wrong}").status_code == 400
+    for asked in ("after=x", "before=-1", "longest=" + "9" * 99):
+        assert client.get(f"/secret/rows?{asked}").status_code == 400
     assert client.get("/secret/rows?source=&text=broken").json()["total"] == 1
 
 

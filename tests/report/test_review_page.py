@@ -43,6 +43,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 def test_a_person_looks_over_captions(
     server: tuple[str, subprocess.Popen[str]], tmp_path: Path, browser: WebDriver
 ) -> None:
+    from selenium.webdriver import Chrome
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -63,7 +64,7 @@ def test_a_person_looks_over_captions(
         for key in keys:
             browser.switch_to.active_element.send_keys(key)
 
-    def verdicts() -> list[tuple[str, str, str]]:
+    def verdicts() -> list[tuple[str, str | None, str | None]]:
         return [(row["image"], row["verdict"], row["reason"]) for row in read_jsonl(tmp_path / "reviewed.jsonl")]
 
     browser.get(address)
@@ -108,5 +109,6 @@ def test_a_person_looks_over_captions(
     press("a")
     becomes("message", lambda told: told.startswith("The server does not answer"))
     assert len(verdicts()) == 3
+    assert isinstance(browser, Chrome)
     logged = [entry["message"] for entry in browser.get_log("browser")]
     assert all("CONNECTION_REFUSED" in message for message in logged), logged

@@ -44,7 +44,8 @@ def run(options: Namespace) -> None:
     """Serve the page until a signal asks this command to end."""
     from sharegpt4v.report.review.index import open_index
     from sharegpt4v.report.review.judging import Reviewed
-    from sharegpt4v.report.review.server import application, listen, new_secret, serve
+    from sharegpt4v.report.review.loopback import listen, new_secret, serve
+    from sharegpt4v.report.review.server import application
 
     paths = [path.expanduser() for path in options.paths]
     images = options.images.expanduser()

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.corpora.verdicts import verdict_key
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import writing
 from sharegpt4v.ledger import key_of, key_of_files
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.progress import Progress
@@ -82,9 +81,11 @@ def open_index(paths: Sequence[Path], folder: Path) -> Index:
                 for old in folder.glob(f"*{names}-*"):  # also what a kill left
                     old.unlink()
                 _build(files, path)
-    with writing(path):
+    try:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-    facets, sources, reasons = database.execute("SELECT facets, sources, reasons FROM whole").fetchone()
+        facets, sources, reasons = database.execute("SELECT facets, sources, reasons FROM whole").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"{path}: cannot be read ({error}); delete it, and the same command builds it anew") from None
     return Index(database, np.frombuffer(facets, FACETS), orjson.loads(sources), orjson.loads(reasons))
 
 
