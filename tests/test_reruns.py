@@ -240,6 +240,23 @@ def test_a_benchmarks_file_that_the_user_puts_in_place(tmp_path: Path, stage: st
     assert settings() != before
 
 
+@pytest.mark.parametrize(("stage", "section"), [("captions", "captions"), ("seed_captions", "teacher")])
+def test_what_people_say_of_captions_reruns_the_stage_of_their_gate(tmp_path: Path, stage: str, section: str) -> None:
+    path = tmp_path / "reviewed.jsonl"
+    config = load(PROJECT / "config/smoke.yaml", {section: {"quality": {"reviewed": str(path)}}})
+
+    def settings() -> list[object]:
+        return [stage_params(config, name)["settings"]({}) for name in ("captioner", stage)]
+
+    with pytest.raises(SystemExit, match=r"reviewed\.jsonl: no such file or folder; the config names it"):
+        settings()
+    path.write_text("")
+    before = settings()
+    assert settings() == before
+    path.write_text("{}\n")
+    assert settings()[0] == before[0] and settings()[1] != before[1]
+
+
 # Why
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DATA = Path("data")
 WORK = Path(".work")
 RUN_CONFIG = WORK / "config.json"  # that of the run in this folder, every key resolved
+REVIEWED = Path("reviewed.jsonl")  # verdicts of people about captions
 WORLD = DATA / "mini" / "world"
 SCENES = DATA / "mini" / "scenes.jsonl"
 SHORT_CAPTIONS = DATA / "llava" / "llava_pretrain" / "blip_laion_cc_sbu_558k.json"

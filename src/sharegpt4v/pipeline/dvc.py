@@ -142,7 +142,8 @@ def _texts(rules: Sequence[str], config: Config) -> Iterator[str]:
         value: Any = config
         for key in () if "/" in name else name.split("."):
             value = getattr(value, key)
-        yield name if "/" in name else value.as_posix()
+        if value is not None:
+            yield name if "/" in name else value.as_posix()
 
 
 def _params(file: RuleFile, rules: Sequence[str], config_file: Path, project: Path) -> Iterator[dict[str, list[str]]]:

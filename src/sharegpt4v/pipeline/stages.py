@@ -15,10 +15,10 @@ class Stage:
 
     `section` is the paper's. `item` is what one job is about, the wildcard of the rule and the argument of the command;
     empty where the stage is one job. `config` are keys, which may hold the item. `texts` are files or folders whose
-    content counts, each named by a key of the config or by a path. `code` are modules that are imported by name only,
-    ``folder.*`` for all in a folder, ``folder.{family}`` for those of the config's families of models; the stage's own
-    module is `stages.NAME`. `device` is what a job runs on: a
-    training on as many GPUs as `compute` of the config says. `processes` work at a time in one job.
+    content counts, each named by a path or by a key of the config, which may be null. `code` are modules that are
+    imported by name only, ``folder.*`` for all in a folder, ``folder.{family}`` for those of the config's families of
+    models; the stage's own module is `stages.NAME`. `device` is what a job runs on: a training on as many GPUs as
+    `compute` of the config says. `processes` work at a time in one job.
     """
 
     section: str
@@ -41,7 +41,7 @@ IMAGES = ("sources.missing", "sources.largest_bad_fraction", "sources.smallest_s
 STAGES = {
     "synthetic_world": Stage("-", config=("seed", "mini"), texts=("sources.catalogue",)),
     "source": Stage("3.2, 3.3", "source", config=(*IMAGES, "sources.largest_image_megapixels"), code=KINDS),
-    "seed_captions": Stage("3.2", config=("seed", "teacher"), texts=("teacher.prompts",)),
+    "seed_captions": Stage("3.2", config=("seed", "teacher"), texts=("teacher.prompts", "teacher.quality.reviewed")),
     "tokenizer": Stage("4.1", config=("seed", "base_models.tokenizer")),
     "language_model": Stage(
         "4.1",
@@ -65,7 +65,7 @@ STAGES = {
         "3.3",
         "shard",
         config=("captions.sources", "captions.max_new_tokens", "captions.quality", "captions.endpoint.model"),
-        texts=("captioner.instruction",),
+        texts=("captioner.instruction", "captions.quality.reviewed"),
         code=ENGINE,
         device="gpu",
     ),
