@@ -50,7 +50,7 @@ def _difference(one: Row, other: Row) -> Cell:
     (value,), (less,) = one.row("columns").values.values(), other.row("columns").values.values()
     items, others = _percents(one), _percents(other)
     differences = {unit: items[unit] - others[unit] for unit in items} if items.keys() == others.keys() else {}
-    return Cell(value - less, error_of([differences]))
+    return Cell(value - less, error_of([differences]) or None)  # without any spread it is not known
 
 
 def _percents(row: Row) -> dict[Any, float]:

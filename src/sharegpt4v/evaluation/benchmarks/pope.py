@@ -71,7 +71,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     return Score(
         columns={COLUMN: 100 * mean([parts[name]["f1"] for name in SETS])},
         n={COLUMN: len(items)},
-        stderr={} if not error else {COLUMN: error},
+        stderr={COLUMN: error} if error else {},
         completeness={COLUMN: joined.completeness},
         parts={**parts, "unlabelled": unlabelled},
         items=items,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 from collections.abc import Iterator
 from random import Random
 
 from sharegpt4v.evaluation.benchmarks.mmstar import TSV
-from sharegpt4v.mini.evaluation.asking import lettered, picture, scene_about
+from sharegpt4v.mini.evaluation.asking import encoded, lettered, picture, scene_about, table_bytes
 from sharegpt4v.mini.packing import Member
 from sharegpt4v.mini.questions import CHOICE
 
@@ -27,15 +24,21 @@ CATEGORIES = {
 
 def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
     """Yield the one file, with `questions` questions, each on a picture of its own."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    for number in range(questions):
-        aspect = list(CATEGORIES)[number % len(CATEGORIES)]
-        random = Random(f"{seed}/eval/mmstar/{number}")
-        scene, asked = scene_about(aspect, random)
-        options, letter = asked.options(random)
-        category, below = CATEGORIES[aspect]
-        cells = (CHOICE + lettered(options), base64.b64encode(picture(scene, random, pixels)).decode(), letter)
-        writer.writerow(dict(zip(COLUMNS, (number, *cells, category, below, "drawn"), strict=True)))
-    yield TSV, text.getvalue().encode()
+    yield TSV, table_bytes(COLUMNS, (_row(number, seed, pixels) for number in range(questions)))
+
+
+def _row(number: int, seed: int, pixels: int) -> dict[str, object]:
+    aspect = list(CATEGORIES)[number % len(CATEGORIES)]
+    random = Random(f"{seed}/eval/mmstar/{number}")
+    scene, asked = scene_about(aspect, random)
+    options, letter = asked.options(random)
+    category, below = CATEGORIES[aspect]
+    return {
+        "index": number,
+        "question": CHOICE + lettered(options),
+        "image": encoded(picture(scene, random, pixels)),
+        "answer": letter,
+        "category": category,
+        "l2_category": below,
+        "bench": "drawn",
+    }
