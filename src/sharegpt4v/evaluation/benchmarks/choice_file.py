@@ -14,10 +14,11 @@ from string import ascii_uppercase
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import LONG_ANSWER, Answer, Item, Question, Score, percent_by, percent_score
 from sharegpt4v.evaluation.benchmarks.mmbench import LETTER_PROMPT, infer_choice
-from sharegpt4v.evaluation.benchmarks.tsv_file import image_of, is_missing, read_tsv
+from sharegpt4v.evaluation.benchmarks.tsv_file import image_of, read_tsv
 from sharegpt4v.evaluation.joining import join
 from sharegpt4v.evaluation.reading import answer_rows, question_number, require_some
 
+MISSING = ("", "nan")  # "None" is an option here
 DIRECTLY = "Answer the question directly."  # where a question has no options
 
 
@@ -27,7 +28,7 @@ def read_questions(path: Path) -> list[Question]:
     questions = []
     for index, row in rows.items():
         options = options_of(row)
-        lines = [] if is_missing(row.get("hint", "")) else [row["hint"]]
+        lines = [] if row.get("hint", "") in MISSING else [row["hint"]]
         lines += [row["question"], *(f"{letter}. {text}" for letter, text in options.items())]
         prompt = "\n".join([*lines, LETTER_PROMPT if options else DIRECTLY])
         questions.append(Question(index, image_of(path, index, rows), prompt, LONG_ANSWER))
@@ -55,4 +56,4 @@ def score_rows(path: Path, column: str, answers: Sequence[Answer]) -> Score:
 
 def options_of(row: Mapping[str, str]) -> dict[str, str]:
     """Return the options of a row by letter."""
-    return {letter: row[letter] for letter in ascii_uppercase if not is_missing(row.get(letter, ""))}
+    return {letter: row[letter] for letter in ascii_uppercase if row.get(letter, "") not in MISSING}
