@@ -52,6 +52,7 @@ TIMINGS = LOGS / "benchmarks"  # of Snakemake: seconds and memory of each job
 RESULTS = Path("results")
 ABOUT_RESULTS = RESULTS / "README.md"
 TABLE = RESULTS / "table.csv"
+MORE_TABLE = RESULTS / "table_more.csv"
 SUBSTITUTION = RESULTS / "substitution.csv"
 SUBSTITUTION_ERRORS = RESULTS / "substitution_errors.csv"
 DATASETS = RESULTS / "datasets.csv"
@@ -84,6 +85,11 @@ def timing_of(stage: str, item: str = "") -> str:
 def manifest(source: str, data: Path = DATA) -> Path:
     """The images of a source, or its annotation files: path, hash, status."""
     return data / "manifests" / f"{source}.parquet"
+
+
+def base_name(size: str) -> str:
+    """What the language model of a size, before any multi-modal training, is called among answers and scores."""
+    return f"base/llm-{size}"
 
 
 def weights(checkpoint: Path) -> Path:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
 
+TEXT_ONLY = "mmstar-text"
+"""The benchmark that is asked without images."""
+
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
     from sharegpt4v.config.base_models import PublishedModel
@@ -106,6 +109,17 @@ def sizes(config: Config) -> list[str]:
     if trains_captioner(config) and not config.captioner.base:
         aligned.add(config.captioner.size)
     return sorted(size for size in aligned if size)
+
+
+def text_baselines(config: Config) -> list[str]:
+    """Return the sizes whose language model alone answers what is asked without images.
+
+    What answers is the model that its projector was aligned with: alignment leaves the language model as it is. A size
+    that is not aligned in this run has none.
+    """
+    asked = TEXT_ONLY in config.benchmarks.names and config.benchmarks.engine != "endpoint"
+    frozen = not config.alignment.train_llm
+    return sizes(config) if asked and frozen else []
 
 
 def trainings(config: Config) -> dict[str, Path]:

@@ -5,9 +5,10 @@ rule table:
     """One row per model, one column per benchmark."""
     input:
         scores(run),
+        text_baselines(run),
     output:
         report(layout.TABLE, caption="../report/table.rst", category="Tables"),
-        layout.TABLE.with_suffix(".md"),
+        tables(run)[1:],
         layout.ABOUT_RESULTS,
     log:
         layout.log_of("table"),

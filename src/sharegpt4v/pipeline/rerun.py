@@ -26,7 +26,7 @@ RUNTIME_ONLY |= {"longest_wait_seconds", "mode", "attempts", "budget", "api_key_
 RUNTIME_ONLY |= {"largest_failed_fraction"}  # of the judge's section; scores depend on it by its own name
 
 # Stages that read the benchmarks' official files, which may be in a folder of the user.
-EVALUATION = ("answers", "judgements", "scores", "submissions")
+EVALUATION = ("answers", "judgements", "scores", "text_baseline", "submissions")
 
 OFFICIAL_FILES = (".json", ".jsonl", ".tsv", ".py", ".txt")
 

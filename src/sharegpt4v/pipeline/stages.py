@@ -85,6 +85,13 @@ STAGES = {
         config=("benchmarks.largest_incomplete_fraction", "benchmarks.raw_answers", "judge.largest_failed_fraction"),
         code=BENCHMARKS,
     ),
+    "text_baseline": Stage(
+        "-",
+        "size",
+        config=("benchmarks.largest_incomplete_fraction",),
+        code=("evaluation.benchmarks.mmstar_text", *ENGINE),
+        device="gpu",
+    ),
     "submissions": Stage("5.1", "model", code=BENCHMARKS),
     "table": Stage("5.2", config=("models", "mini"), texts=("config/paper/results.csv",)),
     "cells": Stage("5.2", config=("models",)),

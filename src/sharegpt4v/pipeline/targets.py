@@ -130,6 +130,24 @@ def scores(config: Config, models: Iterable[str] | None = None) -> list[str]:
     return [str(layout.SCORES / model / f"{name}.json") for model in models for name in names]
 
 
+def text_baseline_files(size: str) -> list[str]:
+    """Return the answers, their provenance and the score of the language model of a size, without images."""
+    name, benchmark = layout.base_name(size), lineage.TEXT_ONLY
+    answers = [str(layout.ANSWERS / name / f"{benchmark}.{suffix}") for suffix in ("jsonl", "provenance.json")]
+    return [*answers, str(layout.SCORES / name / f"{benchmark}.json")]
+
+
+def text_baselines(config: Config) -> list[str]:
+    """Return the scores of the language models of a run that MMStar's leakage is measured against."""
+    return [text_baseline_files(size)[-1] for size in lineage.text_baselines(config)]
+
+
+def tables(config: Config) -> list[str]:
+    """Return the results table, and the second one where a run has benchmarks of it, each with its page."""
+    made = [layout.TABLE, *([layout.MORE_TABLE] if config.benchmarks.more else [])]
+    return [str(path.with_suffix(suffix)) for path in made for suffix in (".csv", ".md")]
+
+
 def per_benchmark(folder: Path, names: Iterable[str], *suffixes: str) -> list[str]:
     """Return the files of one model, the wildcard `model`, in a folder of results: one per benchmark and suffix."""
     return [str(folder / "{model}" / f"{name}.{suffix}") for name in names for suffix in suffixes]

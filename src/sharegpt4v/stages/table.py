@@ -1,4 +1,6 @@
-"""Write the results table, results/table.csv and results/table.md, from the scores (paper tables 2 and 3); print it.
+"""Write the results tables, results/table.csv and results/table.md, from the scores (paper tables 2 and 3); print them.
+
+Benchmarks that the paper does not report have a table of their own, results/table_more.csv and results/table_more.md.
 
 results/README.md says what each file of the results is.
 
@@ -28,8 +30,10 @@ def run(config: Config) -> None:
 def write_tables(config: Config, scores: Path, out: Path) -> None:
     """Write the table of the scores in a folder to `out`, and the page beside it; print it.
 
-    Page and print begin with the notice of the miniature where the config is one.
+    Page and print begin with the notice of the miniature where the config is one. Where the config has benchmarks of
+    the other table, that goes to `..._more.csv` beside `out`.
     """
+    from sharegpt4v.evaluation.leakage import image_cells
     from sharegpt4v.evaluation.table import terminal_text, write_table
     from sharegpt4v.evaluation.table_page import write_page
 
@@ -38,3 +42,10 @@ def write_tables(config: Config, scores: Path, out: Path) -> None:
     paper = layout.of_project(Path("config/paper/results.csv"))
     write_page(published, scores, paper, out.with_suffix(".md"), notice_of(config))
     print(begins_with_notice(config, terminal_text(list(published), scores)))
+    if config.benchmarks.more:
+        more = out.with_name(f"{out.stem}_more.csv")
+        bases = {model.name: layout.base_name(model.size) if model.size else None for model in config.models}
+        also = image_cells(scores, bases)
+        write_table(list(published), scores, more, "more", also)
+        write_page(dict.fromkeys(published), scores, paper, more.with_suffix(".md"), notice_of(config), "more", also)
+        print(terminal_text(list(published), scores, "more", also))
