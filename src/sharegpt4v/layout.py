@@ -59,6 +59,7 @@ JUDGED = RESULTS / "judged"
 CURVES = RESULTS / "curves.csv"
 MIXTURE = RESULTS / "mixture.csv"
 CELLS = RESULTS / "scores.csv"
+REPORT = RESULTS / "report.html"
 TRACKED = RESULTS / "tracked.txt"
 MLFLOW_RUNS = RESULTS / "mlflow_runs.json"
 
@@ -162,6 +163,11 @@ def caption_statistics(name: str) -> Path:
 def figure(name: str) -> Path:
     """The figure of a table of the results."""
     return RESULTS / "figures" / f"{name}.svg"
+
+
+def table_page(name: str) -> Path:
+    """A table of the results as a page to read."""
+    return RESULTS / "tables" / f"{name}.html"
 
 
 def metrics_of(model: str) -> Path:

@@ -6,7 +6,7 @@ rule table:
     input:
         scores(run),
     output:
-        report(layout.TABLE, caption="../report/table.rst", category="Tables"),
+        layout.TABLE,
         layout.TABLE.with_suffix(".md"),
     log:
         layout.log_of("table"),
@@ -43,11 +43,7 @@ rule substitution:
     input:
         scores(run, paired_models(run)),
     output:
-        report(
-            layout.SUBSTITUTION,
-            caption="../report/substitution.rst",
-            category="Tables",
-        ),
+        layout.SUBSTITUTION,
         layout.SUBSTITUTION_ERRORS,
         layout.SUBSTITUTION.with_suffix(".md"),
     log:
@@ -67,7 +63,7 @@ rule mixture:
     input:
         corpora(run),
     output:
-        report(layout.MIXTURE, caption="../report/mixture.rst", category="Tables"),
+        layout.MIXTURE,
     log:
         layout.log_of("mixture"),
     benchmark:
@@ -89,12 +85,8 @@ rule datasets:
         seed=layout.file_source(run, layout.SEED_CAPTIONS),
         pretraining=layout.file_source(run, layout.PRETRAINING_CORPUS),
     output:
-        report(layout.DATASETS, caption="../report/datasets.rst", category="Tables"),
-        report(
-            [layout.caption_statistics(name) for name in layout.CAPTION_SETS],
-            caption="../report/captions.rst",
-            category="Tables",
-        ),
+        layout.DATASETS,
+        [layout.caption_statistics(name) for name in layout.CAPTION_SETS],
     log:
         layout.log_of("datasets"),
     benchmark:
@@ -131,6 +123,35 @@ rule figures:
         "s4v stage figures {wildcards.name:q} 2>&1 | tee -i {log:q}"
 
 
+rule report:
+    """The report of the run as one page, and the tables as Snakemake's own report shows them."""
+    input:
+        layout.TABLE,
+        results_of(run),
+        corpora(run),
+    output:
+        layout.REPORT,
+        [
+            report(
+                layout.table_page(name),
+                caption=f"../report/{name.partition('/')[0]}.rst",
+                category="Tables",
+                labels={"table": name},
+            )
+            for name in tables_of(run)
+        ],
+    log:
+        layout.log_of("report"),
+    benchmark:
+        layout.timing_of("report")
+    resources:
+        **resources_of("report"),
+    params:
+        **stage_params(run, "report"),
+    shell:
+        "s4v stage report 2>&1 | tee -i {log:q}"
+
+
 rule metrics:
     """The scores and the curves of the trainings, for `dvc metrics show` and `dvc plots show`."""
     input:
@@ -152,7 +173,8 @@ rule metrics:
 
 
 rule all_report:
-    """Every table and figure."""
+    """Every table and figure, and the report of them."""
     input:
         layout.TABLE,
         results_of(run),
+        layout.REPORT,

@@ -36,6 +36,7 @@ KINDS = ("images.kinds.*",)
 LLM = ("published", "hidden_size", "layers", "heads", "mlp_size")
 FAMILY = ("models.families.{family}",)
 ENGINE = ("generation.local", *FAMILY)
+REPORT = ("src/sharegpt4v/report/templates", "config/paper/results.csv")
 IMAGES = ("sources.missing", "sources.largest_bad_fraction", "sources.smallest_success_rate")
 
 STAGES = {
@@ -91,8 +92,9 @@ STAGES = {
     "substitution": Stage("5.4", config=("substitution",)),
     "mixture": Stage("4.3"),
     "datasets": Stage("3.1", texts=("config/paper/datasets.csv",), processes=2),
-    "metrics": Stage("-", config=("models",)),
     "figures": Stage("5.4", "name"),
+    "report": Stage("-", config=("name", "seed", "models", "substitution"), texts=REPORT),
+    "metrics": Stage("-", config=("models",)),
     "tracking": Stage("-", config=("tracking",)),
 }  # fmt: skip
 

@@ -135,16 +135,26 @@ def per_benchmark(folder: Path, names: Iterable[str], *suffixes: str) -> list[st
     return [str(folder / "{model}" / f"{name}.{suffix}") for name in names for suffix in suffixes]
 
 
-def results_of(config: Config) -> list[str]:
-    """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
+def drawn(config: Config) -> list[str]:
+    """Return the names of the tables of a run that have a figure."""
     names = ["curves"] if lineage.trainings(config) else []
     learned = lineage.corpora(config)
     if all(path in learned or layout.is_provided(config, path) for path in CAPTIONS):
         names += ["datasets", "captions/seed", "captions/pretraining"]
-    names += ["substitution"] if config.substitution else []
-    drawn = [str(path) for name in names for path in (layout.RESULTS / f"{name}.csv", layout.figure(name))]
-    mixture = [str(layout.MIXTURE)] if learned else []
-    return [*drawn, *mixture, str(layout.CELLS), *metrics(config)]
+    return [*names, *(["substitution"] if config.substitution else [])]
+
+
+def tables_of(config: Config) -> list[str]:
+    """Return the names of the tables of a run, each of which is a page too."""
+    mixture = ["mixture"] if lineage.corpora(config) else []
+    return [layout.TABLE.stem, *(name for name in drawn(config) if name != layout.CURVES.stem), *mixture, layout.CELLS.stem]
+
+
+def results_of(config: Config) -> list[str]:
+    """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
+    figures = [str(path) for name in drawn(config) for path in (layout.RESULTS / f"{name}.csv", layout.figure(name))]
+    mixture = [str(layout.MIXTURE)] if lineage.corpora(config) else []
+    return [*figures, *mixture, str(layout.CELLS), *metrics(config)]
 
 
 def metrics(config: Config) -> list[str]:

@@ -141,9 +141,10 @@ def _difference(
 
 
 def _short(question_id: object) -> str:
-    """An id without what only one of question file and scorer writes: MM-Vet's version, the ending of MME's files."""
+    """An id without what only one of question file and scorer writes: MM-Vet's version, folder and ending in MME's."""
     text = str(question_id).removeprefix("v1_")
-    return PurePosixPath(text).with_suffix("").as_posix() if "/" in text else text
+    path = PurePosixPath(text)
+    return f"{path.parts[0]}/{path.stem}" if "/" in text else text
 
 
 def _asks(prompt: str, question: str) -> bool:

@@ -48,10 +48,15 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Source:
-    """What is shown of a source; `counts` is a line for each set: accepted ones, and rejected ones by reason."""
+    """What is shown of a source.
+
+    `counts` is a line for each set: accepted ones, and rejected ones by reason. `without` are the sets that have nothing
+    of the source.
+    """
 
     name: str
     counts: Sequence[str]
+    without: Sequence[str]
     accepted: Sequence[Accepted]
     rejected: Sequence[Rejected]
 
@@ -118,7 +123,8 @@ def _source(
         Rejected(entry.image, _picture(entry.image, pictures), of_set, entry.text, entry.reason)
         for _, of_set, entry in found.rejected
     ]
-    return Source(name, [_count(one, found.counts[one]) for one in sets if one in found.counts], accepted, rejected)
+    counts = [_count(one, found.counts[one]) for one in sets if one in found.counts]
+    return Source(name, counts, [one for one in sets if one not in found.counts], accepted, rejected)
 
 
 def _picture(image: str, pictures: Pictures) -> Picture:
