@@ -63,6 +63,7 @@ JUDGED = RESULTS / "judged"
 CURVES = RESULTS / "curves.csv"
 MIXTURE = RESULTS / "mixture.csv"
 CELLS = RESULTS / "scores.csv"
+REPORT = RESULTS / "report.html"
 TRACKED = RESULTS / "tracked.txt"
 MLFLOW_RUNS = RESULTS / "mlflow_runs.json"
 
@@ -179,6 +180,11 @@ def model_card(name: str) -> Path:
 def data_card(name: str) -> Path:
     """The card of a caption set or a corpus, by its name in `lineage.data_sets`."""
     return RESULTS / "cards" / "data" / f"{name}.md"
+
+
+def table_page(name: str) -> Path:
+    """A table of the results as a page to read."""
+    return RESULTS / "tables" / f"{name}.html"
 
 
 def metrics_of(model: str) -> Path:

@@ -36,6 +36,7 @@ KINDS = ("images.kinds.*",)
 LLM = ("published", "hidden_size", "layers", "heads", "mlp_size")
 FAMILY = ("models.families.{family}",)
 ENGINE = ("generation.local", *FAMILY)
+REPORT = ("src/sharegpt4v/report/templates", "config/paper/results.csv")
 IMAGES = ("sources.missing", "sources.largest_bad_fraction", "sources.smallest_success_rate")
 
 STAGES = {
@@ -98,9 +99,10 @@ STAGES = {
     "substitution": Stage("5.4", config=("substitution", "mini")),
     "mixture": Stage("4.3"),
     "datasets": Stage("3.1", config=("mini",), texts=("config/paper/datasets.csv",), processes=2),
-    "metrics": Stage("-", config=("models",)),
     "figures": Stage("5.4", "name", config=("mini",)),
     "cards": Stage("-", config=("models",), texts=("config/licences.tsv", "config/checkpoints.tsv")),
+    "report": Stage("-", config=("name", "seed", "mini", "models", "substitution"), texts=REPORT),
+    "metrics": Stage("-", config=("models",)),
     "tracking": Stage("-", config=("tracking",)),
 }  # fmt: skip
 

@@ -153,17 +153,29 @@ def per_benchmark(folder: Path, names: Iterable[str], *suffixes: str) -> list[st
     return [str(folder / "{model}" / f"{name}.{suffix}") for name in names for suffix in suffixes]
 
 
-def results_of(config: Config) -> list[str]:
-    """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
+def drawn(config: Config) -> list[str]:
+    """Return the names of the tables of a run that have a figure."""
     names = ["curves"] if lineage.trainings(config) else []
     learned = lineage.corpora(config)
     if all(path in learned or layout.is_provided(config, path) for path in CAPTIONS):
         names += ["datasets", "captions/seed", "captions/pretraining"]
-    names += ["substitution"] if config.substitution else []
-    tables = [str(layout.RESULTS / f"{name}.csv") for name in names]
+    return [*names, *(["substitution"] if config.substitution else [])]
+
+
+def tables_of(config: Config) -> list[str]:
+    """Return the names of the tables of a run, each of which is a page too."""
+    pages = [name for name in drawn(config) if name != layout.CURVES.stem]
+    mixture = ["mixture"] if lineage.corpora(config) else []
+    return [layout.TABLE.stem, *pages, *mixture, layout.CELLS.stem]
+
+
+def results_of(config: Config) -> list[str]:
+    """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
+    names = drawn(config)
+    csv_files = [str(layout.RESULTS / f"{name}.csv") for name in names]
     figures = [str(layout.figure(name, kind)) for name in names for kind in ("svg", "png")]
-    mixture = [str(layout.MIXTURE)] if learned else []
-    return [*tables, *figures, *mixture, str(layout.CELLS), *metrics(config)]
+    mixture = [str(layout.MIXTURE)] if lineage.corpora(config) else []
+    return [*csv_files, *figures, *mixture, str(layout.CELLS), *metrics(config)]
 
 
 def cards(config: Config) -> list[str]:
