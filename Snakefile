@@ -92,7 +92,6 @@ localrules:
     figures,
     report,
     metrics,
-    cards,
     tracking,
     all,
 
