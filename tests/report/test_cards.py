@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sklearn.datasets
@@ -52,12 +53,12 @@ def test_every_checkpoint_and_every_set_has_a_card(smoke: Path, config: Config) 
 
 def test_the_metadata_are_what_the_hub_asks_for(smoke: Path, config: Config) -> None:
     for name in lineage.checkpoints(config):
-        data = ModelCard.load(smoke / layout.model_card(name)).data  # raises for results that are none
+        data: Any = ModelCard.load(smoke / layout.model_card(name)).data  # raises for results that are none
         assert data.license in HUB_LICENCES and data.language == "en" and data.library_name == "transformers"
         assert data.pipeline_tag in ("image-text-to-text", "text-generation", "zero-shot-image-classification")
         assert "miniature" in data.tags
     for name, path in lineage.data_sets(config).items():
-        about = DatasetCard.load(smoke / layout.data_card(name)).data
+        about: Any = DatasetCard.load(smoke / layout.data_card(name)).data
         assert about.license in HUB_LICENCES and about.size_categories == "n<1K" and about.tags
         assert (smoke / path).exists()
 
@@ -68,7 +69,8 @@ def test_the_results_are_the_row_of_the_table_with_its_errors(smoke: Path) -> No
     with open(smoke / layout.CELLS, newline="") as file:
         errors = {cell["benchmark"]: cell["stderr"] for cell in csv.DictReader(file) if cell["model"] == row["model"]}
     text = (smoke / layout.model_card("sharegpt4v-7b")).read_text()
-    found = {one.metric_name: one for one in ModelCard(text).data.eval_results or ()}
+    metadata: Any = ModelCard(text).data
+    found = {one.metric_name: one for one in metadata.eval_results}
     columns = {name: value for name, value in row.items() if name != "model" and value}
     assert columns.keys() == found.keys() and len(found) == 13
     for column, value in columns.items():
@@ -162,7 +164,7 @@ def test_what_has_no_record_is_said_to_have_none(tmp_path: Path, monkeypatch: py
     paper = load(PROJECT / "config/paper-7b.yaml")
     card = model_card(paper, "sharegpt4v-7b")
     assert "| Parameters | no record |" in card and "No scores are on record." in card
-    metadata = ModelCard(card).data
+    metadata: Any = ModelCard(card).data
     assert metadata.base_model[:2] == ["openai/clip-vit-large-patch14-336", "lmsys/vicuna-7b-v1.5"]
     assert metadata.license == "other" and "liuhaotian/LLaVA-Instruct-150K" in metadata.datasets
     assert metadata.eval_results is None and NOTICE not in card and "miniature" not in metadata.tags
@@ -181,7 +183,8 @@ def test_a_published_model_says_where_it_is_from(tmp_path: Path, monkeypatch: py
     assert "nothing of it was trained here" in card and "/home/me" not in card
     assert "[Lin-Chen/ShareGPT4V-7B](https://huggingface.co/Lin-Chen/ShareGPT4V-7B)" in card
     assert f"| `Lin-Chen/ShareGPT4V-7B: config.json` | commit c2cf644 | `{'a' * 64}` |" in card
-    assert ModelCard(card).data.base_model == ["Lin-Chen/ShareGPT4V-7B"]
+    metadata: Any = ModelCard(card).data
+    assert metadata.base_model == ["Lin-Chen/ShareGPT4V-7B"]
 
 
 def test_an_unknown_name_is_refused(config: Config) -> None:

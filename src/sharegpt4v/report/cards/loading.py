@@ -25,7 +25,8 @@ HERE = """from sharegpt4v import load
 
 model = load("{folder}")
 print(model.ask("{image}", "{question}"))"""
-VLLM = """vllm serve {folder} --limit-mm-per-prompt '{{"image": 1}}' --mm-processor-kwargs '{{"backend": "pil"}}'"""
+VLLM = """python -m vllm.entrypoints.openai.api_server --model {folder} --limit-mm-per-prompt '{{"image": 1}}' \\
+  --mm-processor-kwargs '{{"backend": "pil"}}'"""
 EXPORT = "s4v export {folder} --layout vllm --out for-vllm\n"
 TOWER = """from transformers import CLIPModel
 
