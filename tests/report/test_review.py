@@ -366,6 +366,7 @@ def test_verdicts_by_the_server(client: TestClient, tmp_path: Path) -> None:
         {"row": 4, "verdict": "accepted"},  # an error
         {"row": 9, "verdict": "accepted"},
         {"row": -1, "verdict": "accepted"},
+        {"row": 2**64, "verdict": "accepted"},
         {"row": 0, "verdict": "rejected"},
         {"row": 0, "verdict": "accepted", "reason": "1"},
         {"row": 0, "verdict": "rejected", "reason": ["1"]},

@@ -53,7 +53,7 @@ class Index:
 
     def row(self, number: int) -> Row | None:
         """Return a row; None where there is no such number."""
-        return next(self.rows([number]), None)
+        return next(self.rows([number]), None) if 0 <= number < len(self) else None
 
     def rows(self, numbers: Sequence[int]) -> Iterator[Row]:
         """Yield rows in the order of their numbers."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parent / "page"
 ROWS = 50
 SHOWN_SOURCES = 200
-LARGEST_NUMBER = 2**53
 
 
 def application(index: Index, reviewed: Reviewed, images: Path, title: str, notice: str, secret: str) -> Starlette:
@@ -104,7 +103,7 @@ class _Desk:
         """The image of a row: a number is asked for and never a path."""
         from starlette.responses import FileResponse, PlainTextResponse
 
-        row = self.index.row(request.path_params["number"] % LARGEST_NUMBER)
+        row = self.index.row(request.path_params["number"])
         found = image_file(self.images, row.image) if row else None
         if found is None:
             return PlainTextResponse("no image", 404)
@@ -115,7 +114,7 @@ class _Desk:
         try:
             asked = orjson.loads(await request.body())
             number, verdict, key = int(asked["row"]), asked["verdict"], asked.get("reason")
-            row = self.index.row(number % LARGEST_NUMBER)
+            row = self.index.row(number)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             return _json({"error": "expected an object with 'row' and 'verdict'"}, 400)
         if row is None or not can_be_judged(row):

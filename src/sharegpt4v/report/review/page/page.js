@@ -79,7 +79,7 @@ function show() {
   const address = `image/${row.number}`;
   if ($("picture").dataset.number !== String(row.number)) {
     $("picture").dataset.number = row.number;
-    $("picture").hidden = false;
+    $("picture-link").hidden = false;
     $("no-picture").hidden = true;
     $("picture").src = address;
     $("picture-link").href = address;
@@ -156,7 +156,7 @@ document.addEventListener("keydown", (event) => {
 for (const button of document.querySelectorAll("button")) {
   button.addEventListener("click", () => { act(button.dataset.key); button.blur(); });
 }
-$("picture").addEventListener("error", () => { $("picture").hidden = true; $("no-picture").hidden = false; });
+$("picture").addEventListener("error", () => { $("picture-link").hidden = true; $("no-picture").hidden = false; });
 $("picture").addEventListener("load", () => $("picture").classList.toggle("small", $("picture").naturalWidth < 200));
 let soon;
 function reload() {
