@@ -172,6 +172,8 @@ def caption_statistics(name: str) -> Path:
 def figure(name: str, kind: Literal["svg", "png"] = "svg") -> Path:
     """The figure of a table of the results; as PNG it is for slides."""
     return RESULTS / "figures" / f"{name}.{kind}"
+
+
 def model_card(name: str) -> Path:
     """The card of a checkpoint, by its name in `lineage.checkpoints`."""
     return RESULTS / "cards" / "models" / f"{name.replace(' ', '-')}.md"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 import pytest
+from sharegpt4v.report.figures import REPETITIONS, curves_figure, datasets_figure, substitution_figure
 
 from conftest import PROJECT
 from sharegpt4v.corpora.lexicon import CLASSES
@@ -17,7 +18,6 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.gains import errors_file
 from sharegpt4v.files import write_json, write_jsonl
 from sharegpt4v.report.dvc_view import write_curves
-from sharegpt4v.report.figures import REPETITIONS, curves_figure, datasets_figure, substitution_figure
 from sharegpt4v.report.timings import collect_timings
 
 PAPER = PROJECT / "config" / "paper" / "datasets.csv"

@@ -44,7 +44,16 @@ def costs_of(
     planned: Mapping[str, Planned], spent: Mapping[str, Spent], timings: Sequence[Timing], device: str
 ) -> Costs:
     """Return the section: by stage what was planned on devices of a kind and what is spent, and the times of jobs."""
-    head = ["stage", "jobs", "GPU-hours planned", "device-hours spent", "USD planned", "USD spent", "GB planned", "GB on disk"]
+    head = [
+        "stage",
+        "jobs",
+        "GPU-hours planned",
+        "device-hours spent",
+        "USD planned",
+        "USD spent",
+        "GB planned",
+        "GB on disk",
+    ]
     rows = [_line(stage, cost, spent[stage]) for stage, cost in planned.items() if cost.jobs]
     note = (
         f"Planned as by `s4v plan`, on {device}; spent on the devices of this machine, CPUs among them. Money is by today’s "
@@ -80,7 +89,9 @@ def _lacks(
     for stage, cost in planned.items():
         timed = len({timing.job for timing in timings.get(stage, ())})
         if timed < cost.jobs:
-            found.append(f"{stage}: {timed:,} of {cost.jobs:,} jobs have a timing here; the others ran elsewhere or are not done")
+            found.append(
+                f"{stage}: {timed:,} of {cost.jobs:,} jobs have a timing here; the others ran elsewhere or are not done"
+            )
         if cost.usd is None:
             found.append(f"{stage}: its model has no price in config/prices.tsv, so its money is not known")
         elif cost.usd and spent[stage].usd is None:

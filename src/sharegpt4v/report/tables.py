@@ -18,7 +18,9 @@ TITLES = {
     "scores": "All that is known of every cell",
     "ablations": "Ablations",
 }
-ERRORS = "Each score with its standard error, at 0 and 100 % with its 95 % interval (Wilson); in brackets what it lacks."
+ERRORS = (
+    "Each score with its standard error, at 0 and 100 % with its 95 % interval (Wilson); in brackets what it lacks."
+)
 
 
 @dataclass(frozen=True)
@@ -84,4 +86,4 @@ def title_of(name: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return not text or text[0] in "+-0123456789" and text.split(" ")[0].lstrip("+-").replace(".", "").isdigit()
+    return not text or (text[0] in "+-0123456789" and text.split(" ")[0].lstrip("+-").replace(".", "").isdigit())
