@@ -45,19 +45,13 @@ def costs_of(
 ) -> Costs:
     """Return the section: by stage what was planned on devices of a kind and what is spent, and the times of jobs."""
     head = [
-        "stage",
-        "jobs",
-        "GPU-hours planned",
-        "device-hours spent",
-        "USD planned",
-        "USD spent",
-        "GB planned",
+        "stage", "jobs", "GPU-hours planned", "device-hours spent", "USD planned", "USD spent", "GB planned",
         "GB on disk",
-    ]
+    ]  # fmt: skip
     rows = [_line(stage, cost, spent[stage]) for stage, cost in planned.items() if cost.jobs]
     note = (
-        f"Planned as by `s4v plan`, on {device}; spent on the devices of this machine, CPUs among them. Money is by today’s "
-        "table of prices; the project’s own teacher and judge cost none."
+        f"Planned as by `s4v plan`, on {device}; spent on the devices of this machine, CPUs among them. Money is by "
+        "today’s table of prices; the project’s own teacher and judge cost none."
     )
     counted = by_stage(timing for timing in timings if timing.stage not in AFTER)
     times = [_times(stage, jobs) for stage, jobs in counted.items()]

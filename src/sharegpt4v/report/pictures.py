@@ -1,4 +1,4 @@
-"""Images and figures inside a page: small, as data URIs, within a bound on their bytes. What cannot be shown is said."""
+"""Images and figures inside a page, as data URIs within a bound on their bytes; what cannot be shown is said."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Pictures:
             small = open_rgb(image)
             small.thumbnail((LARGEST, LARGEST))
         except FileNotFoundError:
-            return Picture(alt, problem=f"image missing: {image}")
+            return Picture(alt, problem=f"image missing: {image!s}")
         except Exception as error:  # Pillow raises nearly anything on a broken file
             return Picture(alt, problem=f"image broken: {str(error)[:200] or type(error).__name__}")
         encoded = []
