@@ -166,7 +166,8 @@ def tables_of(config: Config) -> list[str]:
     """Return the names of the tables of a run, each of which is a page too."""
     pages = [name for name in drawn(config) if name != layout.CURVES.stem]
     mixture = ["mixture"] if lineage.corpora(config) else []
-    return [layout.TABLE.stem, *pages, *mixture, layout.CELLS.stem]
+    more = [layout.MORE_TABLE.stem] if config.benchmarks.more else []
+    return [layout.TABLE.stem, *more, *pages, *mixture, layout.CELLS.stem]
 
 
 def results_of(config: Config) -> list[str]:

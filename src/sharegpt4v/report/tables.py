@@ -12,6 +12,7 @@ from sharegpt4v.evaluation.gains import errors_file
 
 TITLES = {
     "table": "Every model on every benchmark",
+    "table_more": "Benchmarks that the paper does not report",
     "substitution": "What better captions gain by themselves",
     "mixture": "Rows of every corpus by source",
     "datasets": "The caption data sets compared",
