@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v import layout
-from sharegpt4v.evaluation.table import COLUMNS, Cell, cells_of, read_scores
+from sharegpt4v.evaluation.table import COLUMNS, MORE_COLUMNS, Cell, cells_of, read_scores
 from sharegpt4v.miniature import is_miniature
 from sharegpt4v.report.cards.rendering import paragraphs, table
 
@@ -56,11 +56,11 @@ def results_section(name: str) -> str:
 
 
 def _cells(name: str) -> list[tuple[str, Cell, Row]]:
-    """Return the cells of a model in the order of the table, each with the score file it is from."""
+    """Return the cells of a model in the order of the tables, each with the score file it is from."""
     found = [
         (column, cell, row) for row in read_scores(layout.SCORES, name) for column, cell in cells_of([row]).items()
     ]
-    return sorted(found, key=lambda one: COLUMNS.index(one[0]))
+    return sorted(found, key=lambda one: (*COLUMNS, *MORE_COLUMNS).index(one[0]))
 
 
 def _judge(row: Row) -> str:
