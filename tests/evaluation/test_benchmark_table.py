@@ -17,7 +17,7 @@ from sharegpt4v.evaluation.gains import Pair, gain_errors, write_substitution
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.reading import Row
 from sharegpt4v.evaluation.scoring import score_file
-from sharegpt4v.evaluation.table import COLUMNS, terminal_text, write_cells, write_table
+from sharegpt4v.evaluation.table import COLUMNS, IMAGE_COLUMNS, MORE_COLUMNS, terminal_text, write_cells, write_table
 from sharegpt4v.evaluation.table_page import write_page
 
 PAPER = CATALOGUE.parent / "paper"
@@ -241,7 +241,8 @@ def test_every_benchmark_of_the_catalogue_has_its_module_and_columns() -> None:
         assert benchmark.scorer and "https://" in benchmark.source
         assert bool(benchmark.columns) == (benchmark.scoring != "server")
         columns += benchmark.columns
-    assert set(columns) <= set(COLUMNS) and len(columns) == len(set(columns))
+    assert set(columns) == {*COLUMNS, *MORE_COLUMNS} - set(IMAGE_COLUMNS) and len(columns) == len(set(columns))
+    assert len(COLUMNS) == 13
 
 
 def test_catalogue_errors(tmp_path: Path) -> None:
@@ -249,7 +250,10 @@ def test_catalogue_errors(tmp_path: Path) -> None:
     lines = CATALOGUE.read_text().splitlines()
     mme = next(line for line in lines if line.startswith("mme\t"))
     path.write_text(lines[0] + "\n" + mme.replace("2374", "many") + "\n")
-    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: expected 10 fields, questions a whole number"):
+    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: expected 11 fields, questions a whole number"):
+        read_catalogue(path)
+    path.write_text(lines[0] + "\n" + mme.replace("\tpaper\t", "\tmore or less\t") + "\n")
+    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: table 'more or less'; expected one of paper, more"):
         read_catalogue(path)
     path.write_text("name\n")
     with pytest.raises(UserError, match=r"benchmarks.tsv, line 1: columns \['name'\]; expected name, module"):

@@ -99,7 +99,7 @@ def cells_of(score_rows: Sequence[Row]) -> dict[str, Cell]:
 
 def table_of(score_row: Row) -> str:
     """Return the table that a score belongs to; one of a benchmark that is not in the catalogue is in the paper's."""
-    entry = read_catalogue().get(score_row.text("benchmark"))
+    entry = read_catalogue().get(score_row.values.get("benchmark", ""))
     return entry.table if entry else "paper"
 
 

@@ -11,6 +11,7 @@ from random import Random
 
 from sharegpt4v.evaluation.benchmarks.hallusion_bench import FILE, IMAGES
 from sharegpt4v.mini.evaluation.asking import json_bytes, picture
+from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
 from sharegpt4v.mini.questions import CLAIM
 from sharegpt4v.mini.scene import SHAPES, Scene, sample_scene
@@ -39,13 +40,13 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
                         "visual_input": str(1 + figure),
                         "figure_id": str(figure),
                         "question_id": str(place),
-                        "question": claim,
+                        "question": claim + SHORT,
                         "gt_answer": str(int(truth)),
                         "filename": f"./{name}",
                     }
                 )
         if category == "VS":
-            alone = {"visual_input": "0", "figure_id": "0", "question_id": "0", "question": claims[0]}
+            alone = {"visual_input": "0", "figure_id": "0", "question_id": "0", "question": claims[0] + SHORT}
             rows.append({**about, **alone, "gt_answer": "0", "filename": None})
     yield FILE, json_bytes(rows)
 

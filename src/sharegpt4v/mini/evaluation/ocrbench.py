@@ -7,6 +7,7 @@ from random import Random
 
 from sharegpt4v.evaluation.benchmarks.ocrbench import FORMULAS, TSV
 from sharegpt4v.mini.evaluation.asking import encoded, picture, scene_about, table_bytes
+from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
 from sharegpt4v.mini.questions import ASPECTS
 from sharegpt4v.mini.scene import BACKGROUNDS, Scene
@@ -36,7 +37,7 @@ def _row(number: int, seed: int, pixels: int) -> dict[str, object]:
     return {
         "index": number,
         "image": encoded(picture(scene, random, pixels)),
-        "question": ASPECTS["word"][0],
+        "question": ASPECTS["word"][0] + SHORT,
         "answer": repr([truth]),
         "category": kind,
     }
