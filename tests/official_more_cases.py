@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -58,6 +58,13 @@ CHOSEN = (
 )  # fmt: skip
 
 
+Row = dict[str, Any]
+
+DRESSES: tuple[Callable[[str], str], ...] = (
+    str.lower, str.upper, lambda text: f"It says {text}.", lambda text: text.replace(" ", ""),
+)  # fmt: skip
+
+
 def write_more_cases(folder: Path) -> None:
     """Write the official folders below `folder`, and in each `answers.jsonl`."""
     _mmstar(folder / "mmstar")
@@ -71,7 +78,7 @@ def write_more_cases(folder: Path) -> None:
 
 
 def _mmstar(folder: Path) -> None:
-    random, rows, answers = Random("mmstar"), [], []
+    random, rows, answers = Random("mmstar"), list[Row](), list[Row]()
     for category, below in CATEGORIES.items():
         for _ in range(250):
             letter, index = random.choice(LETTERS), len(rows)
@@ -86,9 +93,9 @@ def _mmstar(folder: Path) -> None:
 
 def _pope(folder: Path) -> None:
     """The labels of the official scorer are in the order of the answers, which alone joins them there."""
-    random, asked, answers = Random("pope"), [], []
+    random, asked, answers = Random("pope"), list[Row](), list[Row]()
     for name in SETS:
-        labels = []
+        labels = list[dict[str, Any]]()
         for number in range(120):
             about = {"image": f"COCO_val2014_{number // 6:012d}.jpg", "text": f"Is there a thing {number} in it?"}
             labels.append({"question_id": number + 1, **about, "label": random.choice(("yes", "no"))})
@@ -126,7 +133,7 @@ def _ocrbench(folder: Path) -> None:
     for index in range(1000):
         truths = random.sample(WORDS, random.choice((1, 1, 2)))
         said = random.choice((*truths, *truths, random.choice(WORDS)))
-        for dress in random.sample((str.lower, str.upper, lambda t: f"It says {t}.", lambda t: t.replace(" ", "")), 2):
+        for dress in random.sample(DRESSES, 2):
             said = random.choice((said, dress(said)))
         rows.append(dict(zip(
             ("index", "image", "question", "answer", "category"),

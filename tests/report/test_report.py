@@ -6,16 +6,12 @@ import csv
 import json
 from pathlib import Path
 from typing import Any, Literal
-from xml.etree import ElementTree
 
 import pytest
-from sharegpt4v.report.figures import REPETITIONS, curves_figure, datasets_figure, substitution_figure
 
 from conftest import PROJECT
-from sharegpt4v.corpora.lexicon import CLASSES
 from sharegpt4v.corpora.statistics import DatasetSource, datasets
 from sharegpt4v.errors import UserError
-from sharegpt4v.evaluation.gains import errors_file
 from sharegpt4v.files import write_json, write_jsonl
 from sharegpt4v.report.curves_figure import curves_figure
 from sharegpt4v.report.dvc_view import write_curves

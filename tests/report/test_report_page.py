@@ -102,7 +102,7 @@ def test_the_report_in_a_browser(page: Path, browser: WebDriver) -> None:
         ("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}),
         ("Emulation.setDeviceMetricsOverride", {"width": PHONE, "height": 800, "deviceScaleFactor": 1, "mobile": True}),
     ):
-        browser.execute_cdp_cmd(command, options)  # type: ignore[attr-defined]
+        browser.execute_cdp_cmd(command, options)
     assert background(browser) != light
     assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE
 

@@ -35,7 +35,8 @@ MIX = "llava-665k+all"
 def exported(config: Config, name: str, **settings: Any) -> Path:
     """Export a set of the run, by default as Parquet with two splits and few rows a file."""
     splits = parse_splits(settings.pop("splits", ["validation=0.25"]), 0)
-    chosen = Settings(**({"format": "parquet", "splits": splits, "rows_per_file": 8} | settings))
+    values: dict[str, Any] = {"format": "parquet", "splits": splits, "rows_per_file": 8} | settings
+    chosen = Settings(**values)
     out = Path("exported") / name
     export_data_set(data_set(config, name), out, chosen, partial(data_card, config, name))
     return out
@@ -174,11 +175,11 @@ def test_after_a_kill_only_what_is_missing_is_written(run: Config, monkeypatch: 
         written.append(path.name)
         write(path, *arguments)
 
-    monkeypatch.setitem(export.WRITERS, "parquet", (".parquet", killed))
+    monkeypatch.setitem(shard_files.WRITERS, "parquet", (".parquet", killed))
     with pytest.raises(KeyboardInterrupt):
         exported(run, "captions")
     assert not Path("exported/captions").exists()
-    monkeypatch.setitem(export.WRITERS, "parquet", (".parquet", counted))
+    monkeypatch.setitem(shard_files.WRITERS, "parquet", (".parquet", counted))
     folder = exported(run, "captions")
     assert sorted(written) == sorted(path.name for path in folder.glob("data/*"))
     assert hash_of(folder) == hash_of(whole)
