@@ -24,8 +24,8 @@ from sharegpt4v.terminal import escape_output
 from sharegpt4v.version import __version__
 
 VERBS = (
-    "config", "doctor", "plan", "where", "verify", "import", "export", "pack", "caption", "demo", "answer", "judge",
-    "score", "compare", "submission", "table", "timings", "accept", "pull", "stage",
+    "config", "doctor", "plan", "where", "verify", "import", "export", "push", "pack", "caption", "review", "demo",
+    "answer", "judge", "score", "compare", "submission", "table", "timings", "accept", "pull", "stage",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # the verbs show progress
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("sharegpt4v"):
             raise
-        extras = "pip install 'sharegpt4v[train,report,pipeline,mini]'"
+        extras = "pip install 'sharegpt4v[train,report,share,pipeline,mini]'"
         print(
             f"{_name(options)}: {error.name} is not installed; `make setup` installs it, or {extras}", file=sys.stderr
         )

@@ -12,7 +12,7 @@ from sharegpt4v import layout
 from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.demo.page import Page, demo_python
 from sharegpt4v.endpoint.connection import Connection
-from sharegpt4v.miniature import NOTICE
+from sharegpt4v.miniature import NOTICE, of_miniature
 
 FINETUNED = "finetuned"  # where a run keeps a row of its table
 EXAMPLES = 6
@@ -81,9 +81,3 @@ def _key_of(endpoint: Endpoint) -> str:
     """Return the key of an endpoint, or nothing; a `UserError` where it is missing, or the address is none."""
     Connection(endpoint)
     return os.environ[endpoint.api_key_variable].strip() if endpoint.api_key_variable else ""
-
-
-def of_miniature(checkpoint: Path) -> bool:
-    """Whether a checkpoint is a model of the miniature."""
-    weights = checkpoint / "model.safetensors"
-    return weights.is_file() and weights.stat().st_size < 20_000_000

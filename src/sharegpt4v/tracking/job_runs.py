@@ -13,6 +13,7 @@ from sharegpt4v.config import Config
 from sharegpt4v.evaluation.table import read_cells
 from sharegpt4v.files import read_json
 from sharegpt4v.ledger import key_of
+from sharegpt4v.miniature import is_miniature, notice_of
 from sharegpt4v.pipeline.rerun import value_at
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.provenance import git_state
@@ -21,9 +22,9 @@ from sharegpt4v.tracking.jobs import Job
 from sharegpt4v.tracking.live import live_key
 from sharegpt4v.tracking.tracker import Run
 
-SHOWN = (".csv", ".md", ".svg", ".html")
+SHOWN = (".csv", ".md", ".svg", ".png", ".html")
 ERROR = "standard error"  # before the name, so that a page sorted by name has the columns together
-TABLES = ("*.csv", "*.md", "*.svg", "*.html", "captions/*.csv", "figures/**/*.svg")
+TABLES = ("*.csv", "*.md", "*.html", "captions/*.csv", "figures/**/*.svg", "figures/**/*.png")
 
 
 def pipeline_run(root: Path, config: Config) -> Run:
@@ -45,7 +46,7 @@ def pipeline_run(root: Path, config: Config) -> Run:
         metrics=metrics,
         artifacts=sorted({path for pattern in TABLES for path in results.glob(pattern)}),
         provenance=provenance,
-        tags={"dvc_lock": _md5(lock)} if lock.exists() else {},
+        tags=_tags(config) | ({"dvc_lock": _md5(lock)} if lock.exists() else {}),
         identity=key_of(str(root.resolve()), provenance),
     )
 
@@ -71,11 +72,17 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
         records=[root / record for record in records if (root / record).exists()],
         metrics=job.timings | (_scores(root, job.outputs[0].parent.name) if job.stage == "scores" else {}),
         artifacts=[root / path for path in job.outputs if path.suffix in SHOWN],
-        texts={"captions.html": caption_page(samples, root / layout.DATA)} if samples else {},
+        texts={"captions.html": caption_page(samples, root / layout.DATA, notice_of(config))} if samples else {},
         provenance=provenance,
+        tags=_tags(config),
         time=(started, started + seconds) if started and seconds is not None else None,
         live=live,
     )
+
+
+def _tags(config: Config) -> dict[str, str]:
+    """What is to be seen of a run of the miniature beside its name; MLflow shows the note above the run."""
+    return {"miniature": "true", "mlflow.note.content": notice_of(config)} if is_miniature(config) else {}
 
 
 def _settings(job: Job, config: Config) -> dict[str, Any]:
