@@ -17,6 +17,7 @@ ALONE = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 os.environ.update(ALONE)  # read when gradio is imported
 
 import gradio as gr  # noqa: E402
+
 from caption_page import caption_page  # noqa: E402
 from chat_page import chat_page  # noqa: E402
 from only_here import only_here  # noqa: E402

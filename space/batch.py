@@ -35,7 +35,9 @@ async def captions_of(settings: Settings, paths: Sequence[str], instruction: str
     Each row has the page's notice, if there is one. Leaving ends what is being written.
     """
     if len(paths) > MOST_FILES:
-        raise Refused(f"{len(paths):,} files; expected at most {MOST_FILES:,} at a time: `s4v caption` takes any number")
+        raise Refused(
+            f"{len(paths):,} files; expected at most {MOST_FILES:,} at a time: `s4v caption` takes any number"
+        )
     free = asyncio.Semaphore(AT_A_TIME)
 
     async def row(path: str) -> dict[str, Any]:

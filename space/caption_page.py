@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
 from batch import caption_of, captions_of, json_lines, progress
 from settings import Refused, Settings
 

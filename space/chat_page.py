@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
+
 from settings import Refused, Settings
 from turns import messages, shown
 from uploads import data_url

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 from PIL import Image
-from settings import Message, Refused
 from transformers import (
     AsyncTextIteratorStreamer,
     AutoModelForImageTextToText,
     AutoProcessor,
     StoppingCriteriaList,
 )
+
+from settings import Message, Refused
 
 NOTICE = "Miniature:"  # how the card of a model of the miniature begins
 
@@ -31,8 +32,8 @@ class LoadedModel:
         self.name = name
         self._processor = AutoProcessor.from_pretrained(name)
         dtype = torch.bfloat16 if gpu else torch.float32
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)
-        self._model = model.to("cuda" if gpu else "cpu").eval()
+        model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)
+        self._model: Any = model.to("cuda" if gpu else "cpu").eval()
         self._turn = asyncio.Lock()
 
     async def answer(self, messages: Sequence[Message], most_tokens: int) -> AsyncIterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+
 from settings import Message, Refused
 
 SECONDS = 600.0  # for the next piece: a model on a laptop reads a long prompt slowly
@@ -25,7 +26,7 @@ class ServedModel:
         self._trust_env = urlsplit(base_url).hostname not in ("127.0.0.1", "localhost", "::1")
 
     async def answer(self, messages: Sequence[Message], most_tokens: int) -> AsyncIterator[str]:
-        """Yield the pieces of an answer; `Refused` for a server that is away, or that refuses. Leaving ends it there."""
+        """Yield the pieces of an answer; `Refused` for a server that is away or refuses. Leaving ends it there."""
         body = {"model": self.name, "messages": messages, "max_tokens": most_tokens, "temperature": 0, "stream": True}
         client = httpx.AsyncClient(timeout=SECONDS, trust_env=self._trust_env, headers=self._headers)
         try:

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from PIL import Image, ImageOps
+
 from settings import Refused
 
 MOST_BYTES = 20 * 2**20

@@ -110,13 +110,13 @@ def test_whoever_takes_no_more_ends_the_writing(model: StreamingGenerator, pictu
 
 
 def test_what_a_model_cannot_read_is_one_line(model: StreamingGenerator, picture: bytes) -> None:
-    complaints = {
-        Conversation([], "a</s>b", picture): r"a text holds </s>, which the model reads as a mark",
-        Conversation([("a", f"the {IMAGE}")][:0] + [], f"the {IMAGE}", picture): "a text holds <image>",
-        Conversation([], "?", b"no image"): r"the image cannot be decoded \(cannot identify",
-        Conversation([], "red " * 3000, picture): r"tokens long, and the model reads [\d,]+; start a new one",
-    }
-    for conversation, complaint in complaints.items():
+    complaints = [
+        (Conversation([], "a</s>b", picture), r"a text holds </s>, which the model reads as a mark"),
+        (Conversation([], f"the {IMAGE}", picture), "a text holds <image>"),
+        (Conversation([], "?", b"no image"), r"the image cannot be decoded \(cannot identify"),
+        (Conversation([], "red " * 3000, picture), r"tokens long, and the model reads [\d,]+; start a new one"),
+    ]
+    for conversation, complaint in complaints:
         with pytest.raises(UserError, match=complaint) as caught:
             model.prepare(conversation)
         assert "\n" not in str(caught.value)

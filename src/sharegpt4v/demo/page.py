@@ -47,7 +47,7 @@ class Page(Server):
         port = _checked(port)
         self.address = f"http://127.0.0.1:{port}"
         command = [str(python), str(PROJECT / "space/app.py")]
-        here = ALONE | {"GRADIO_SERVER_PORT": str(port)} | environment
+        here = {**ALONE, "GRADIO_SERVER_PORT": str(port), **environment}
         super().__init__(name, lambda _: command, here, log, START_SECONDS)
 
     def wait(self) -> None:
@@ -73,5 +73,7 @@ def _checked(port: int) -> int:
         try:
             listener.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
-            raise UserError(f"--port {port}: taken, or not to be had; expected another one, or 0 for a free one") from None
+            raise UserError(
+                f"--port {port}: taken, or not to be had; expected another one, or 0 for a free one"
+            ) from None
         return int(listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""`s4v demo`: a page for a checkpoint of this machine, which this process serves, or for a model that is served already."""
+"""`s4v demo`: a page for a checkpoint, which this process serves, or for a model that is served already."""
 
 from __future__ import annotations
 

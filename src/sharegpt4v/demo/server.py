@@ -49,7 +49,7 @@ def application(model: StreamingGenerator, name: str) -> Starlette:
         if body.get("stream"):
             return StreamingResponse(_events(parts, name), media_type="text/event-stream")
         try:
-            answer = [one async for one in parts if isinstance(one, Answer)][0]
+            (answer,) = [one async for one in parts if isinstance(one, Answer)]
         except Exception as error:
             return JSONResponse(_error(error), 500)
         choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}}

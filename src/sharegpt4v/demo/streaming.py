@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from PIL import Image
 
 from sharegpt4v.demo.conversation import Conversation
 from sharegpt4v.errors import UserError, one_line

@@ -1,8 +1,8 @@
 """Show a page in the browser: converse with a model about an image, or let a captioner describe images.
 
-The model is a checkpoint of this machine, which this command loads and serves, or any OpenAI-compatible address. The page
-is on this machine's loopback address alone, sends nothing to anybody but that model, and removes what is uploaded to it.
-It needs an environment of its own, which `make demo-environment` makes. Ctrl-C ends it.
+The model is a checkpoint of this machine, which this command loads and serves, or any OpenAI-compatible address. The
+page is on this machine's loopback address alone, sends nothing to anybody but that model, and removes what is uploaded
+to it. It needs an environment of its own, which `make demo-environment` makes. Ctrl-C ends it.
 
 Examples:  s4v demo chat --model checkpoints/sharegpt4v-7b
            s4v demo caption
@@ -24,7 +24,7 @@ PORT = 7860
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the verb."""
-    parser.add_argument("page", choices=PAGES, help="what to show: a conversation about an image, or captions of images")
+    parser.add_argument("page", choices=PAGES, help="a conversation about an image, or captions of images")
     parser.add_argument(
         "--model", metavar="PATH",
         help=f"the folder of a checkpoint (default of caption: {layout.CAPTIONER}), or the name of a served model",
