@@ -83,7 +83,6 @@ localrules:
     mixture,
     figures,
     metrics,
-    cards,
     tracking,
     all,
 
