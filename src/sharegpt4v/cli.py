@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # On processors with bfloat16 it warns of a kernel for 4-bit weights, which nothing here has.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         end_on_signals()
         end_with_starter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,17 @@ from small_run import run as run
 MIX = "llava-665k+all"
 
 
-def exported(config: Config, name: str, **settings: Any) -> Path:
-    """Export a set of the run, by default as Parquet with two splits and few rows a file."""
-    splits = parse_splits(settings.pop("splits", ["validation=0.25"]), 0)
-    values: dict[str, Any] = {"format": "parquet", "splits": splits, "rows_per_file": 8} | settings
-    chosen = Settings(**values)
+def exported(
+    config: Config,
+    name: str,
+    format: str = "parquet",
+    images: bool = False,
+    splits: Sequence[str] = ("validation=0.25",),
+) -> Path:
+    """Export a set of the run, with few rows a file."""
     out = Path("exported") / name
-    export_data_set(data_set(config, name), out, chosen, partial(data_card, config, name))
+    settings = Settings(format, parse_splits(splits, 0), images, rows_per_file=8)
+    export_data_set(data_set(config, name), out, settings, partial(data_card, config, name))
     return out
 
 

@@ -103,5 +103,5 @@ def metadata_of(text: str) -> dict[str, Any]:
     """Return the metadata at the head of a card; empty when it has none."""
     from huggingface_hub import RepoCard
 
-    card: Any = RepoCard(text, ignore_metadata_errors=True)
-    return dict(card.data.to_dict())
+    data: Any = RepoCard(text, ignore_metadata_errors=True).data
+    return dict(data.to_dict())
