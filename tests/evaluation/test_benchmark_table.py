@@ -97,6 +97,26 @@ def test_the_page_sets_a_model_beside_the_paper(scores: Path, tmp_path: Path) ->
         write_page({"base": "B-7B"}, scores, paper, out)
 
 
+def test_a_page_of_the_miniature_begins_with_the_notice_and_has_no_number_of_the_paper(
+    scores: Path, tmp_path: Path
+) -> None:
+    paper, out = tmp_path / "paper.csv", tmp_path / "table.md"
+    paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\n")
+    write_page({"base": "B-7B"}, scores, paper, out, "A toy.")
+    page = out.read_text()
+    assert page.startswith("A toy.\n\n| model |") and "| base |" in page
+    assert "67.2" not in page and "difference" not in page and "**" not in page
+
+    table = tmp_path / "substitution.csv"
+    pairs = [Pair("LLaVA-1.5-7B", "base", "better, longer"), Pair("mini", "base", "base")]
+    write_substitution(pairs, scores, PAPER / "substitution.csv", table, "A toy.")
+    assert table.read_text().splitlines()[1] == "LLaVA-1.5-7B,MMBench,64.3,66.8,2.5,,,"
+    lines = table.with_suffix(".md").read_text().splitlines()
+    assert lines[:3] == ["A toy.", "", "| model | column | before | after | gain | direction expected |"]
+    assert lines[4] == "| LLaVA-1.5-7B | MMBench | 64.3 | 66.8 | +2.5 ± 25.0 | up |"
+    assert lines[7] == "| mini | MMBench | 64.3 | 64.3 | +0.0 ± 0.0 |  |"
+
+
 def test_terminal_table_has_a_line_per_column(scores: Path) -> None:
     lines = terminal_text(["base", "better, longer"], scores).splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == list(COLUMNS)

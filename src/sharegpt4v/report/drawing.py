@@ -67,13 +67,11 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_axisbelow(True)
 
 
-def legend_above(axes: Axes, columns: int, place: str = "left") -> None:
-    """Put the legend above a panel, in so many columns, at its left or right end."""
-    x = 0 if place == "left" else 1
+def legend_above(axes: Axes, columns: int) -> None:
+    """Put the legend above a panel, from its left end, in so many columns."""
     axes.legend(
-        loc=f"lower {place}", bbox_to_anchor=(x, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2,
-        handlelength=1.2,
-    )  # fmt: skip
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2, handlelength=1.2
+    )
 
 
 def save(figure: Figure, outs: Sequence[Path], title: str, alt: str, notice: str = "", note: str = "") -> None:

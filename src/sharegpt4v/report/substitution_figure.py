@@ -71,7 +71,7 @@ def _read(csv_path: Path) -> tuple[Pairs, list[str]]:
     errors = {
         (row["model"], row["benchmark"]): row["gain_stderr"]
         for row in read_table(errors_file(csv_path), ("model", "benchmark", "gain_stderr"))
-    } if errors_file(csv_path).exists() else {}  # fmt: skip
+    }
     pairs: dict[str, dict[str, Row]] = {}
     for row in read_table(csv_path, ("model", "benchmark", "before", "after", "gain", "paper_gain")):
         row["gain_stderr"] = errors.get((row["model"], row["benchmark"]), "")
