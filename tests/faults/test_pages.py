@@ -18,7 +18,7 @@ from sharegpt4v.report.caption_page import caption_page
 from sharegpt4v.seed_captions.review import write_review
 
 HOSTILE = """</td><script>alert(1)</script><img src=x onerror=alert(1)>"'&lt;&#60;<!--<a href=javascript:alert(1)>"""
-ALLOWED = {"meta", "title", "style", "table", "tr", "td", "th", "br", "small", "img"}
+ALLOWED = {"meta", "title", "style", "p", "strong", "table", "tr", "td", "th", "br", "small", "img"}
 ATTRIBUTES = {"charset", "http-equiv", "content", "loading", "alt", "src"}
 texts = st.sampled_from([HOSTILE, "<b>", "\u202e", "]]>", "</title>", "</style>"]) | st.text(max_size=20)
 
