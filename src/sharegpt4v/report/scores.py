@@ -25,6 +25,13 @@ NAMES = {
 }  # fmt: skip
 """What is told of a cell, by column of ``results/scores.csv``."""
 
+OF_JUDGE = {
+    "answered_by": "model that answered for the judge", "prompt_sha256": "SHA-256 of the judge’s prompt",
+    "official": "the prompt is the official one", "temperatures": "temperatures", "runs": "runs of the judge",
+    "replies_sha256": "SHA-256 of the replies",
+}  # fmt: skip
+"""What is told of the judge's replies, by their provenance."""
+
 
 @dataclass(frozen=True)
 class ShownCell:
@@ -81,8 +88,13 @@ def _facts(known: Mapping[str, str], row: Row | None) -> list[tuple[str, str]]:
         return [("not scored", row.text("missing"))]
     judge: dict[str, Any] = row.row("parts").values.get("judge", {})
     facts = [(told, known[name]) for name, told in NAMES.items() if known.get(name)]
-    facts += [(f"judge’s {name.replace('_', ' ')}", str(value)) for name, value in judge.items() if name != "model"]
-    return facts
+    return facts + [(told, _told(judge[name])) for name, told in OF_JUDGE.items() if name in judge]
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _origin(config: Config, model: str, benchmark: str) -> list[tuple[str, str]]:
