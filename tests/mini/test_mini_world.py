@@ -128,7 +128,7 @@ def test_no_picture_of_a_benchmark_is_a_training_picture(world: Path, data: Path
     assert not {pixels_of(content) for content in pictures.values()} & {
         pixels_of(content) for content in training if not is_cut(content)
     }
-    assert len({pixels_of(content) for content in drawn}) == len(drawn)
+    assert len({pixels_of(content) for content in pictures.values()}) == len(pictures)
 
 
 def is_cut(content: bytes) -> bool:

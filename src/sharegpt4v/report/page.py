@@ -57,7 +57,7 @@ def write_report(config: Config, costs: Costs, out: Path) -> None:
         "compared": differences(config, pictures),
         "tables": _data_tables(config),
         "costs": costs,
-        "more": _table(layout.MORE_TABLE) if config.benchmarks.more else None,
+        "more": csv_table(layout.MORE_TABLE, title_of(layout.MORE_TABLE.stem)) if config.benchmarks.more else None,
     }
     left_out = _left_out(parts)
     empty = {name for name, part in _shown(parts).items() if not part} | (set() if left_out else {"left-out"})
