@@ -147,7 +147,12 @@ def drawn(config: Config) -> list[str]:
 def tables_of(config: Config) -> list[str]:
     """Return the names of the tables of a run, each of which is a page too."""
     mixture = ["mixture"] if lineage.corpora(config) else []
-    return [layout.TABLE.stem, *(name for name in drawn(config) if name != layout.CURVES.stem), *mixture, layout.CELLS.stem]
+    return [
+        layout.TABLE.stem,
+        *(name for name in drawn(config) if name != layout.CURVES.stem),
+        *mixture,
+        layout.CELLS.stem,
+    ]
 
 
 def results_of(config: Config) -> list[str]:

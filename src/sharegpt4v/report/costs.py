@@ -10,7 +10,7 @@ from sharegpt4v.report.tables import Table
 from sharegpt4v.report.timings import Timing, by_stage
 
 UNKNOWN = "not known"
-AFTER = ("report", "metrics", "tracking")  # stages that run beside or after the report
+AFTER = ("report", "tracking")  # what an earlier run left of these says nothing of this one
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,20 @@ def costs_of(
     planned: Mapping[str, Planned], spent: Mapping[str, Spent], timings: Sequence[Timing], device: str
 ) -> Costs:
     """Return the section: by stage what was planned on devices of a kind and what is spent, and the times of jobs."""
-    head = ["stage", "jobs", "GPU-hours planned", "device-hours spent", "USD planned", "USD spent", "GB planned", "GB on disk"]
+    head = [
+        "stage",
+        "jobs",
+        "GPU-hours planned",
+        "device-hours spent",
+        "USD planned",
+        "USD spent",
+        "GB planned",
+        "GB on disk",
+    ]
     rows = [_line(stage, cost, spent[stage]) for stage, cost in planned.items() if cost.jobs]
     note = (
-        f"Planned as by `s4v plan`, on {device}; spent on the devices of this machine, CPUs among them. Money is by today’s "
-        "table of prices; the project’s own teacher and judge cost none."
+        f"Planned as by `s4v plan`, on {device}; spent on the devices of this machine, CPUs among them. Money is "
+        "by today’s table of prices; the project’s own teacher and judge cost none."
     )
     counted = by_stage(timing for timing in timings if timing.stage not in AFTER)
     times = [_times(stage, jobs) for stage, jobs in counted.items()]
@@ -80,7 +89,9 @@ def _lacks(
     for stage, cost in planned.items():
         timed = len({timing.job for timing in timings.get(stage, ())})
         if timed < cost.jobs:
-            found.append(f"{stage}: {timed:,} of {cost.jobs:,} jobs have a timing here; the others ran elsewhere or are not done")
+            found.append(
+                f"{stage}: {timed:,} of {cost.jobs:,} jobs have a timing here; the others ran elsewhere or are not done"
+            )
         if cost.usd is None:
             found.append(f"{stage}: its model has no price in config/prices.tsv, so its money is not known")
         elif cost.usd and spent[stage].usd is None:

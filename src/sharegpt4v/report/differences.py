@@ -72,7 +72,9 @@ def _compared(config: Config, entry: Benchmark, models: Sequence[str], pictures:
     first, *others = items.values()
     common = [key for key in first if all(key in other for other in others)]
     differing = [key for key in common if len({of_model[key]["score"] for of_model in items.values()}) > 1]
-    drawn = heapq.nsmallest(SHOWN, differing, key=lambda key: hash_fraction(config.seed, "report", f"{entry.name} {key}"))
+    drawn = heapq.nsmallest(
+        SHOWN, differing, key=lambda key: hash_fraction(config.seed, "report", f"{entry.name} {key}")
+    )
     data = layout.benchmark_folder(config, entry.name)
     asked, truths = _questions(entry, data), annotators_answers(entry.name, data, drawn)
     rows = {name: _Answers(layout.ANSWERS / name / f"{entry.name}.jsonl") for name in items} if drawn else {}

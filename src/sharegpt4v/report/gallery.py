@@ -50,8 +50,8 @@ class Rejected:
 class Source:
     """What is shown of a source.
 
-    `counts` is a line for each set: accepted ones, and rejected ones by reason. `without` are the sets that have nothing
-    of the source.
+    `counts` is a line for each set: accepted ones, and rejected ones by reason. `without` are the sets that
+    have nothing of the source.
     """
 
     name: str

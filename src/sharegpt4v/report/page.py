@@ -76,7 +76,9 @@ def write_report(config: Config, costs: Costs, out: Path) -> None:
         **parts,
     )
     if len(html) > MOST_BYTES:
-        raise UserError(f"{out}: {len(html):,} bytes; expected at most {MOST_BYTES:,}: fewer models or sources in a run")
+        raise UserError(
+            f"{out}: {len(html):,} bytes; expected at most {MOST_BYTES:,}: fewer models or sources in a run"
+        )
     write_bytes(out, html)
 
 

@@ -18,7 +18,9 @@ TITLES = {
     "scores": "All that is known of every cell",
     "ablations": "Ablations",
 }
-ERRORS = "Each score with its standard error, at 0 and 100 % with its 95 % interval (Wilson); in brackets what it lacks."
+ERRORS = (
+    "Each score with its standard error, at 0 and 100 % with its 95 % interval (Wilson); in brackets what it lacks."
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class Table:
     @property
     def numbers(self) -> list[bool]:
         """Which columns hold numbers in most of their cells."""
-        return [sum(_is_number(row[place]) for row in self.rows) * 2 > len(self.rows) for place in range(len(self.head))]
+        return [
+            sum(_is_number(row[place]) for row in self.rows) * 2 > len(self.rows) for place in range(len(self.head))
+        ]
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Write the report of the run, results/report.html: one page with scores, figures, captions, answers, costs, provenance.
+"""Write the report of the run, results/report.html: scores, figures, captions, answers, costs, on one page.
 
 It is made of what the run left on disk, loads nothing from elsewhere, and shows the same for the same files. The tables
 go into results/tables as pages too, where `snakemake --report` takes them from.
