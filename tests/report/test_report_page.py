@@ -161,7 +161,7 @@ def test_it_works_in_a_browser(hostile: Path, browser: WebDriver) -> None:
     media("light", 1400)
     browser.get((hostile / "results/report.html").as_uri())
     assert browser.title == "Report of smoke"  # no script of a caption changed it
-    assert browser.get_log("browser") == []
+    assert browser.execute("getLog", {"type": "browser"})["value"] == []
     with open(hostile / "results/table.csv", newline="") as file:
         first = next(csv.DictReader(file))
     button = browser.find_element(By.CSS_SELECTOR, "button[popovertarget=cell-0-0]")
