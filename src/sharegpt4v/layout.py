@@ -109,6 +109,12 @@ def finetuned(model: str) -> Path:
     return Path("checkpoints") / model / "finetuned"
 
 
+def name_of(checkpoint: Path) -> str:
+    """What a checkpoint is called: a model that is fine-tuned here by its name, else as its folder."""
+    inside = checkpoint.relative_to(CHECKPOINTS) if checkpoint.is_relative_to(CHECKPOINTS) else checkpoint
+    return inside.as_posix().removesuffix("/finetuned")
+
+
 def published(model: PublishedModel) -> Path:
     """A published model in the project's layout; runs share it."""
     name = re.sub(r"[^\w.-]+", "--", model.id.strip("/"))
