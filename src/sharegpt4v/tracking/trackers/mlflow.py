@@ -35,13 +35,13 @@ def upgrade_store(uri: str) -> None:
     if not uri.startswith(SQLITE):
         return
     path = Path(uri.removeprefix(SQLITE))
-    with _locked(uri):
+    with locked(uri):
         if path.exists():
             return
         # Made aside and renamed: a kill in between would leave tables that MLflow refuses for ever.
         unfinished = path.with_name(f".{path.name}.new")
         unfinished.unlink(missing_ok=True)
-        _client(f"{SQLITE}{unfinished}").search_experiments(max_results=1)
+        client_of(f"{SQLITE}{unfinished}").search_experiments(max_results=1)
         unfinished.rename(path)
 
 
@@ -53,7 +53,7 @@ class MLflow(Tracker):
     def __init__(self, uri: str, experiment: str) -> None:
         upgrade_store(uri)
         with ExitStack() as stack:
-            stack.enter_context(_locked(uri))
+            stack.enter_context(locked(uri))
             self._open(uri, experiment)
             self._stack = stack.pop_all()
 
@@ -63,7 +63,7 @@ class MLflow(Tracker):
         self._stack.close()
 
     def _open(self, uri: str, experiment: str) -> None:
-        self.client = _client(uri)
+        self.client = client_of(uri)
         found = self.client.get_experiment_by_name(experiment)
         if found:
             self.experiment_id = found.experiment_id
@@ -197,7 +197,7 @@ def _name(text: str) -> str:
 
 
 @contextmanager
-def _locked(uri: str) -> Iterator[None]:
+def locked(uri: str) -> Iterator[None]:
     """Let one process at a time use an SQLite store. Servers keep their own order."""
     if not uri.startswith(SQLITE):
         yield
@@ -214,7 +214,7 @@ def _artifacts(uri: str) -> str | None:
     return str((Path(uri.removeprefix(SQLITE)).parent / "mlruns").absolute()) if uri.startswith(SQLITE) else None
 
 
-def _client(uri: str) -> Any:
+def client_of(uri: str) -> Any:
     """Return a client that is quiet, reports to nobody and does not try a dead store again for an hour."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
