@@ -10,12 +10,15 @@ from re import escape
 from snakemake.utils import min_version
 
 from sharegpt4v import layout, lineage
+from sharegpt4v.miniature import notice_of
 from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
 from sharegpt4v.pipeline.targets import (
     alignment_inputs,
+    card_inputs,
+    cards,
     corpora,
     evaluation_manifest,
     finetuning_inputs,
@@ -31,6 +34,10 @@ from sharegpt4v.pipeline.targets import (
     results_of,
     scores,
     shards,
+    tables,
+    tables_of,
+    text_baseline_files,
+    text_baselines,
     tower_inputs,
     trainings,
     world,
@@ -50,6 +57,9 @@ run = read_config(
     workflow.config_settings.config,
     workflow.output_settings.dryrun,
 )
+
+config["notice"] = notice_of(run)  # the first line of the captions in workflow/report
+
 
 resources_of = StageResources(
     run, cluster_of(workflow.resource_settings.default_resources)
@@ -80,6 +90,7 @@ localrules:
     substitution,
     mixture,
     figures,
+    report,
     metrics,
     tracking,
     all,

@@ -48,10 +48,10 @@ def s4v(command: str, project: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_benchmark_is_a_file_and_a_row(project: Path) -> None:
-    row, command = example("benchmark.md", "evaluation/benchmarks/pope.py", project)
+    row, command = example("benchmark.md", "evaluation/benchmarks/vsr.py", project)
     with open(project / "config/benchmarks.tsv", "a") as table:
         table.write(row)
-    data = project / "data/eval/pope"
+    data = project / "data/eval/vsr"
     (data / "images").mkdir(parents=True)
     truths = ["yes", "no", "no", "yes"]
     asked = [{"question_id": n, "image": "1.jpg", "text": "Is there a dog?", "label": t} for n, t in enumerate(truths)]
@@ -62,7 +62,7 @@ def test_a_benchmark_is_a_file_and_a_row(project: Path) -> None:
 
     ended = s4v(command, project)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == "POPE 50.0 ± 25.0\n"
+    assert ended.stdout == "VSR 50.0 ± 25.0\n"
     (project / "answers.jsonl").write_text(json.dumps(answers[0]) + "\n")
     ended = s4v(command, project)
     assert ended.returncode == 1 and "3 missing (first: 1)" in ended.stderr

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -74,9 +75,23 @@ def test_commands_of_s4v_do_what_they_say(smoke: Path, tmp_path: Path, monkeypat
                 continue
             if command == "s4v pull":
                 continue  # needs a clone with a remote: test_dvc.py
+            if command.startswith("s4v review"):
+                assert "captions at http://127.0.0.1:" in first_line(f"{command} --port 0", folder)
+                continue
             ended = run(["bash", "-c", command.replace("http://127.0.0.1:8000/v1", url)], folder)
             assert ended.returncode == 0, f"{command}: {ended.stderr}"
     assert "flower.jpg" in (folder / "captions.jsonl").read_text()
+
+
+def first_line(command: str, folder: Path) -> str:
+    """The first line that a command prints which then serves until it is stopped."""
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {command}"], cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        server.terminate()
+    return line
 
 
 def test_the_python_of_the_page_on_models_runs(smoke: Path, tmp_path: Path) -> None:

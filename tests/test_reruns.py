@@ -25,7 +25,7 @@ from sharegpt4v.provenance import hash_of
 Rules = set[str]
 
 SHOWN: Rules = {"table", "tracking"}
-SCORED = {"scores", "cells", "metrics", "figures", *SHOWN}
+SCORED = {"scores", "cards", "cells", "metrics", "figures", *SHOWN}
 ANSWERED = {"answers", "judgements", "submissions", *SCORED}
 PAIR = {"substitution"}  # of models without pre-training
 FINETUNED = {"finetuning", *ANSWERED}
@@ -115,7 +115,7 @@ def test_another_model_makes_what_it_needs_and_the_table(smoke: Path, project: P
     edit("config/smoke.yaml", "paper: ShareGPT4V-7B}\n", f"paper: ShareGPT4V-7B}}\n{more}")(project)
     assert plan(smoke, project=project) == {
         "language_model": 1, "alignment": 1, "finetuning": 1, "answers": 1, "judgements": 1, "scores": 1,
-        "submissions": 1, "metrics": 1, "figures": 1, "table": 1, "tracking": 1, "cells": 1,
+        "submissions": 1, "metrics": 1, "figures": 1, "table": 1, "cards": 1, "tracking": 1, "cells": 1,
     }  # fmt: skip
 
 
@@ -151,7 +151,7 @@ FILES = [
     ("the questions for details", append("config/prompts/detail_questions.txt", "What is it?\n"), MIXED),
     ("the paper's numbers", append("config/paper/results.csv", "New,GQA,1.0,zoo\n"), SHOWN),
     ("the paper's data sets", append("config/paper/datasets.csv", "New,COCO,yes,us,1,2\n"),
-     {"datasets", "figures", "tracking"}),
+     {"datasets", "figures", "cards", "tracking"}),
     ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
     ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\nCHANGED = True\n"),
      ALL - {"synthetic_world", "source", "seed_captions", "instruction_mix"}),
@@ -193,7 +193,7 @@ def remove(path: str) -> Callable[[Path], None]:
 
 
 MIX = "data/sharegpt4v/llava-158k+coco.json"
-TABLES = {"metrics": 1, "table": 1, "substitution": 1, "figures": 2, "tracking": 1, "cells": 1}
+TABLES = {"metrics": 1, "table": 1, "substitution": 1, "figures": 2, "cards": 1, "tracking": 1, "cells": 1}
 ONE_MODEL = {"finetuning": 1, "answers": 1, "judgements": 1, "scores": 1, "submissions": 1}
 OUTPUTS = [
     ("a row of a mixture", edit(MIX, "image", "picture"), ONE_MODEL | TABLES | {"mixture": 1}),
@@ -238,6 +238,23 @@ def test_a_benchmarks_file_that_the_user_puts_in_place(tmp_path: Path, stage: st
     assert settings() == before
     (tmp_path / "gqa/llava_gqa_testdev_balanced.jsonl").write_text("{}\n")
     assert settings() != before
+
+
+@pytest.mark.parametrize(("stage", "section"), [("captions", "captions"), ("seed_captions", "teacher")])
+def test_what_people_say_of_captions_reruns_the_stage_of_their_gate(tmp_path: Path, stage: str, section: str) -> None:
+    path = tmp_path / "reviewed.jsonl"
+    config = load(PROJECT / "config/smoke.yaml", {section: {"quality": {"reviewed": str(path)}}})
+
+    def settings() -> list[object]:
+        return [stage_params(config, name)["settings"]({}) for name in ("captioner", stage)]
+
+    with pytest.raises(SystemExit, match=r"reviewed\.jsonl: no such file or folder; the config names it"):
+        settings()
+    path.write_text("")
+    before = settings()
+    assert settings() == before
+    path.write_text("{}\n")
+    assert settings()[0] == before[0] and settings()[1] != before[1]
 
 
 # Why

@@ -15,7 +15,9 @@ from conftest import BIN, copy_of, run, snakemake
 from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.images.findings import read_reasons
 from sharegpt4v.images.manifest import read_manifest
+from sharegpt4v.miniature import NOTICE, of_miniature
 from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.report.results_page import FILES
 from smoke_files import GOLDEN, HEAD, anywhere
 
 S4V = str(BIN / "s4v")
@@ -36,6 +38,7 @@ def test_a_run_ends_with_a_table_of_every_model_and_benchmark(smoke: Path) -> No
         "figures/substitution.svg",
         "figures/datasets.svg",
         "figures/captions/pretraining.svg",
+        "figures/curves.png",
     ):
         assert (smoke / "results" / name).stat().st_size > 0
     assert (smoke / "results/tracked.txt").read_text() == "shown in MLflow at sqlite:///mlflow.db\n"
@@ -52,6 +55,23 @@ def test_what_no_training_touches_is_the_same_on_any_machine(smoke: Path) -> Non
     found = [*HEAD.splitlines(), *anywhere(smoke)]
     changed = [line.split()[-1] for line in set(found) ^ set(expected)]
     assert found == expected, f"after a change of the preset, tests/smoke_files.py writes it anew: {sorted(changed)}"
+
+
+def test_what_the_miniature_shows_says_so_first_and_has_no_number_of_the_paper(smoke: Path) -> None:
+    results = smoke / "results"
+    for page in ("README.md", "table.md", "substitution.md"):
+        lines = (results / page).read_text().splitlines()
+        assert lines[:2] == [NOTICE, ""] and "in the paper" not in "".join(lines), page
+    assert "| direction expected |" in (results / "substitution.md").read_text()
+    for figure in (results / "figures").rglob("*.svg"):
+        assert f"<title>{NOTICE} " in figure.read_text(), figure
+    for table in ("substitution.csv", "datasets.csv"):
+        with open(results / table, newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert not any(value for row in rows for name, value in row.items() if name.startswith("paper_")), table
+    assert all(of_miniature(path.parent) for path in smoke.glob("checkpoints/**/model.safetensors"))
+    told = {name.strip("/") for name in FILES} | {"README.md"}
+    assert {path.name for path in results.iterdir()} <= told | {"report.html"}
 
 
 def test_answers_carry_the_name_of_their_model(smoke: Path) -> None:
@@ -134,6 +154,13 @@ def test_own_photographs_get_captions(smoke: Path, photographs: Path, tmp_path: 
     out = tmp_path / "captions.jsonl"
     ended = run([S4V, "caption", "--images", str(photographs), "--out", str(out)], smoke)
     assert ended.returncode == 0, ended.stderr
+    assert "checkpoints/captioner: has been trained on drawn scenes only" in ended.stderr
+    assert "s4v import" in ended.stderr and "--base-url" in ended.stderr
+    drawn = ["caption", "--images", "data/manifests/wikiart.parquet", "--out", str(tmp_path / "drawn.jsonl")]
+    page = tmp_path / "drawn.html"
+    asked = run([S4V, *drawn, "--review", str(page)], smoke)
+    assert asked.returncode == 0 and "drawn scenes" not in asked.stderr, asked.stderr
+    assert f"<p><strong>{NOTICE}</strong></p>" in page.read_text()
     rows = {row["image"]: row for row in map(json.loads, out.read_text().splitlines())}
     assert set(rows) == {"china.jpg", "holiday/flower one.jpg", "broken.jpg"}
     assert "error" in rows["broken.jpg"] and "caption" not in rows["broken.jpg"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -24,8 +25,8 @@ from sharegpt4v.terminal import escape_output
 from sharegpt4v.version import __version__
 
 VERBS = (
-    "config", "doctor", "plan", "where", "verify", "import", "export", "pack", "caption", "answer", "judge", "score",
-    "compare", "submission", "table", "timings", "accept", "pull", "stage",
+    "config", "doctor", "plan", "where", "verify", "import", "export", "push", "pack", "caption", "review", "answer",
+    "judge", "score", "compare", "submission", "table", "timings", "accept", "pull", "stage",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # the verbs show progress
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # On processors with bfloat16 it warns of a kernel for 4-bit weights, which nothing here has.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         end_on_signals()
         end_with_starter()
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if not error.name or error.name.startswith("sharegpt4v"):
             raise
-        extras = "pip install 'sharegpt4v[train,report,pipeline,mini]'"
+        extras = "pip install 'sharegpt4v[train,report,share,pipeline,mini]'"
         print(
             f"{_name(options)}: {error.name} is not installed; `make setup` installs it, or {extras}", file=sys.stderr
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sidecar
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DATA = Path("data")
 WORK = Path(".work")
 RUN_CONFIG = WORK / "config.json"  # that of the run in this folder, every key resolved
+REVIEWED = Path("reviewed.jsonl")  # verdicts of people about captions
 WORLD = DATA / "mini" / "world"
 SCENES = DATA / "mini" / "scenes.jsonl"
 SHORT_CAPTIONS = DATA / "llava" / "llava_pretrain" / "blip_laion_cc_sbu_558k.json"
@@ -35,6 +36,7 @@ DETAIL_CAPTIONS = DATA / "sharegpt4v" / "detail_23k.json"
 SEED_CAPTIONS = DATA / "sharegpt4v" / "sharegpt4v_instruct_gpt4-vision_cap100k.json"
 PRETRAINING_CORPUS = DATA / "sharegpt4v" / "share-captioner_coco_lcs_sam_1246k_1107.json"
 FINETUNING_MIX = DATA / "sharegpt4v" / "sharegpt4v_mix665k_cap23k_coco-ap9k_lcs3k_sam9k_div2k.json"
+CAPTION_SHARDS = DATA / "captions"
 CAPTION_SETS = ("coco", "short", "detail", "seed", "pretraining")
 PAPER_MIX = ("llava-665k", "all")
 """LLaVA-1.5's mix, with seed captions of all sources in place of its detail captions (section 4.3)."""
@@ -48,7 +50,9 @@ LOGS = Path("logs")
 JOBS = LOGS / "jobs"
 TIMINGS = LOGS / "benchmarks"  # of Snakemake: seconds and memory of each job
 RESULTS = Path("results")
+ABOUT_RESULTS = RESULTS / "README.md"
 TABLE = RESULTS / "table.csv"
+MORE_TABLE = RESULTS / "table_more.csv"
 SUBSTITUTION = RESULTS / "substitution.csv"
 SUBSTITUTION_ERRORS = RESULTS / "substitution_errors.csv"
 DATASETS = RESULTS / "datasets.csv"
@@ -59,6 +63,7 @@ JUDGED = RESULTS / "judged"
 CURVES = RESULTS / "curves.csv"
 MIXTURE = RESULTS / "mixture.csv"
 CELLS = RESULTS / "scores.csv"
+REPORT = RESULTS / "report.html"
 TRACKED = RESULTS / "tracked.txt"
 MLFLOW_RUNS = RESULTS / "mlflow_runs.json"
 
@@ -81,6 +86,11 @@ def timing_of(stage: str, item: str = "") -> str:
 def manifest(source: str, data: Path = DATA) -> Path:
     """The images of a source, or its annotation files: path, hash, status."""
     return data / "manifests" / f"{source}.parquet"
+
+
+def base_name(size: str) -> str:
+    """What the language model of a size, before any multi-modal training, is called among answers and scores."""
+    return f"base/llm-{size}"
 
 
 def weights(checkpoint: Path) -> Path:
@@ -107,12 +117,6 @@ def pretrained(size: str) -> Path:
 def finetuned(model: str) -> Path:
     """A model that is fine-tuned here, a row of the results table."""
     return Path("checkpoints") / model / "finetuned"
-
-
-def name_of(checkpoint: Path) -> str:
-    """What a checkpoint is called: a model that is fine-tuned here by its name, else as its folder."""
-    inside = checkpoint.relative_to(CHECKPOINTS) if checkpoint.is_relative_to(CHECKPOINTS) else checkpoint
-    return inside.as_posix().removesuffix("/finetuned")
 
 
 def published(model: PublishedModel) -> Path:
@@ -150,7 +154,7 @@ def caption_provenance(shard: str) -> Path:
 
 def caption_shard(shard: str) -> Path:
     """The captions of a shard such as `00000-of-00002`."""
-    return DATA / "captions" / f"{shard}.jsonl"
+    return CAPTION_SHARDS / f"{shard}.jsonl"
 
 
 def benchmark_folder(config: Config, benchmark: str) -> Path:
@@ -165,9 +169,24 @@ def caption_statistics(name: str) -> Path:
     return RESULTS / "captions" / f"{name}.csv"
 
 
-def figure(name: str) -> Path:
-    """The figure of a table of the results."""
-    return RESULTS / "figures" / f"{name}.svg"
+def figure(name: str, kind: Literal["svg", "png"] = "svg") -> Path:
+    """The figure of a table of the results; as PNG it is for slides."""
+    return RESULTS / "figures" / f"{name}.{kind}"
+
+
+def model_card(name: str) -> Path:
+    """The card of a checkpoint, by its name in `lineage.checkpoints`."""
+    return RESULTS / "cards" / "models" / f"{name.replace(' ', '-')}.md"
+
+
+def data_card(name: str) -> Path:
+    """The card of a caption set or a corpus, by its name in `lineage.data_sets`."""
+    return RESULTS / "cards" / "data" / f"{name}.md"
+
+
+def table_page(name: str) -> Path:
+    """A table of the results as a page to read."""
+    return RESULTS / "tables" / f"{name}.html"
 
 
 def metrics_of(model: str) -> Path:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
 
+TEXT_ONLY = "mmstar-text"
+"""The benchmark that is asked without images."""
+
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
     from sharegpt4v.config.base_models import PublishedModel
@@ -108,6 +111,17 @@ def sizes(config: Config) -> list[str]:
     return sorted(size for size in aligned if size)
 
 
+def text_baselines(config: Config) -> list[str]:
+    """Return the sizes whose language model alone answers what is asked without images.
+
+    What answers is the model that its projector was aligned with: alignment leaves the language model as it is. A size
+    that is not aligned in this run has none.
+    """
+    asked = TEXT_ONLY in config.benchmarks.names and config.benchmarks.engine != "endpoint"
+    frozen = not config.alignment.train_llm
+    return sizes(config) if asked and frozen else []
+
+
 def trainings(config: Config) -> dict[str, Path]:
     """Return the checkpoints of a run's trainings by name, in the order of the pipeline."""
     llms = config.base_models.llm
@@ -116,6 +130,32 @@ def trainings(config: Config) -> dict[str, Path]:
         **({"captioner": layout.CAPTIONER} if trains_captioner(config) else {}),
         **{f"pretrained {size}": layout.pretrained(size) for size in pretrained_sizes(config)},
         **{model.name: layout.finetuned(model.name) for model in finetuned_models(config)},
+    }
+
+
+def checkpoints(config: Config) -> dict[str, Path]:
+    """Return the checkpoints that a run makes or takes, by name, in the order of the pipeline."""
+    aligned = sizes(config)
+    base = {"vision tower": layout.TOWER, **{f"llm {size}": layout.llm(size) for size in aligned}} if aligned else {}
+    made = base | {f"aligned {size}": layout.aligned(size) for size in aligned} | trainings(config)
+    made |= {model.name: finished(model) for model in config.models}
+    taken = {name: layout.published(model) for name, model in published_models(config).items()}
+    return made | {name: path for name, path in taken.items() if path not in made.values()}
+
+
+def data_sets(config: Config) -> dict[str, Path]:
+    """Return the caption sets and corpora of a run by name; `captions` are all of the captioner's, in a folder."""
+    learned = corpora(config)
+    captions = {
+        "seed": layout.SEED_CAPTIONS,
+        "captions": layout.CAPTION_SHARDS,
+        "pretraining": layout.PRETRAINING_CORPUS,
+    }
+    mixes = {name: layout.DATA / path for name, path in config.corpora.instruction_mixes.items()}
+    mixes |= {f"{mix}+{taken}": layout.corpus(mix, taken) for mix in mixes for taken in ("coco", "all")}
+    used = {*learned, *([layout.CAPTION_SHARDS] if captions_images(config) else [])}
+    return {
+        name: path for path, name in {path: name for name, path in (captions | mixes).items()}.items() if path in used
     }
 
 

@@ -20,9 +20,16 @@ def page_head(title: str, style: str) -> str:
     allowed = f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data: file:"
     policy = f"{allowed}; base-uri 'none'; form-action 'none'"
     return (
-        f'<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{style}</style>"
     )
+
+
+def first_line(notice: str) -> str:
+    """Return a paragraph for the first line of a page; nothing for an empty notice."""
+    return f"<p><strong>{html.escape(notice)}</strong></p>" if notice else ""
 
 
 def table_row(cells: Iterable[str], tag: str = "td") -> str:

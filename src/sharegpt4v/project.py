@@ -13,7 +13,12 @@ BELONG_TO_PROJECT = ("config",) if PROJECT is COPY else ("config", ".venv-img2da
 
 
 def of_project(path: Path) -> Path:
-    """Return a path of the config as seen from here: `config/` and a clone's `.venv-img2dataset/` are the project's."""
+    """Return a path of the config as seen from here: `config/` and a clone's `.venv-img2dataset/` are the project's.
+
+    `src/sharegpt4v/` is the package, wherever it is installed.
+    """
+    if path.parts[:2] == ("src", PACKAGE.name):
+        return PACKAGE.joinpath(*path.parts[2:])
     return Path(os.path.relpath(PROJECT / path)) if path.parts[:1] and path.parts[0] in BELONG_TO_PROJECT else path
 
 

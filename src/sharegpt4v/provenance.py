@@ -18,7 +18,7 @@ from sharegpt4v.files import sha256_of
 from sharegpt4v.ledger import key_of
 from sharegpt4v.version import __version__
 
-ABOUT = ("provenance.json", "metrics.jsonl")
+ABOUT = ("provenance.json", "metrics.jsonl", "README.md")
 """Files that tell about the artefact beside them; what is made from that does not depend on them."""
 
 

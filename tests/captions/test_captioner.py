@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from conftest import PROJECT
+from sharegpt4v.captions import captioning
 from sharegpt4v.captions.captioning import GenerationSettings
 from sharegpt4v.captions.folder import Summary, caption_folder
 from sharegpt4v.captions.forecast import forecast
@@ -26,6 +27,7 @@ from sharegpt4v.cli import main
 from sharegpt4v.config.generation import Generation
 from sharegpt4v.config.quality import Quality
 from sharegpt4v.config.sources import Sources
+from sharegpt4v.corpora.verdicts import record_of, verdict_key
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sha256_of, write_json
 from sharegpt4v.generation.engine import Request
@@ -94,6 +96,28 @@ def test_shard_has_a_row_per_image_and_asks_nothing_twice(world: tuple[Path, lis
     before = (tmp_path / "0.jsonl").read_bytes()
     caption_shard(model, images, data, tmp_path / "0.jsonl", SETTINGS, tmp_path / "work", ANYTHING)
     assert (tmp_path / "work/0.jsonl").read_bytes() == ledger and (tmp_path / "0.jsonl").read_bytes() == before
+
+
+def test_what_people_say_of_captions_changes_a_shard_and_captions_nothing(
+    world: tuple[Path, list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, images, data = world
+    caption_shard(model, images, data, tmp_path / "0.jsonl", SETTINGS, tmp_path / "work", ANYTHING)
+    rows = list(read_jsonl(tmp_path / "0.jsonl"))
+    accepted = next(row for row in rows if row["status"] == "accepted" and row["caption"].strip())
+    rejected = next(row for row in rows if row["reason"] == "cut off")
+    with Ledger(tmp_path / "reviewed.jsonl") as ledger:
+        for row, verdict in ((accepted, "rejected"), (rejected, "accepted")):
+            said = row["image"], row["caption"]
+            ledger.append(verdict_key(*said), record_of(*said, verdict, None))
+    monkeypatch.delattr(captioning, "open_engine")  # nothing asks a model
+    quality = ANYTHING.model_copy(update={"reviewed": tmp_path / "reviewed.jsonl"})
+    caption_shard(model, images, data, tmp_path / "0.jsonl", SETTINGS, tmp_path / "work", quality)
+    changed = {accepted["image"]: ("rejected", "reviewed"), rejected["image"]: ("accepted", None)}
+    assert list(read_jsonl(tmp_path / "0.jsonl")) == [
+        row | dict(zip(("status", "reason"), changed.get(row["image"], (row["status"], row["reason"])), strict=True))
+        for row in rows
+    ]
 
 
 def test_too_many_rejected_captions_fail_the_shard_and_keep_its_work(

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from sharegpt4v.report.figures import captions_figure
 
 from conftest import PROJECT
 from sharegpt4v.corpora import captions
@@ -15,7 +16,6 @@ from sharegpt4v.corpora.captions import COLUMNS, count_captions, words_of
 from sharegpt4v.corpora.lexicon import CLASSES, class_of
 from sharegpt4v.corpora.statistics import DatasetSource, datasets
 from sharegpt4v.files import write_json
-from sharegpt4v.report.figures import captions_figure
 
 PAPER = PROJECT / "config" / "paper" / "datasets.csv"
 

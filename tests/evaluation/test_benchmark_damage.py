@@ -80,7 +80,7 @@ def used(entry: Benchmark, evaluation: Path, out: Path) -> Any:
     return made
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder != "mmmu"])  # whose files are no texts
 def test_every_official_file(folder: str, evaluation: Path, tmp_path: Path) -> None:
     entries = [entry for entry in CATALOGUE.values() if entry.folder == folder]
     files = official_files(folder, evaluation)

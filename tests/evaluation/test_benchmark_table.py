@@ -17,7 +17,7 @@ from sharegpt4v.evaluation.gains import Pair, gain_errors, write_substitution
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.reading import Row
 from sharegpt4v.evaluation.scoring import score_file
-from sharegpt4v.evaluation.table import COLUMNS, terminal_text, write_cells, write_table
+from sharegpt4v.evaluation.table import COLUMNS, IMAGE_COLUMNS, MORE_COLUMNS, terminal_text, write_cells, write_table
 from sharegpt4v.evaluation.table_page import write_page
 
 PAPER = CATALOGUE.parent / "paper"
@@ -95,6 +95,26 @@ def test_the_page_sets_a_model_beside_the_paper(scores: Path, tmp_path: Path) ->
     paper.write_text("model,value\n")
     with pytest.raises(UserError, match=r"paper.csv, line 1: columns \['model', 'value'\]; expected model, benchmark"):
         write_page({"base": "B-7B"}, scores, paper, out)
+
+
+def test_a_page_of_the_miniature_begins_with_the_notice_and_has_no_number_of_the_paper(
+    scores: Path, tmp_path: Path
+) -> None:
+    paper, out = tmp_path / "paper.csv", tmp_path / "table.md"
+    paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\n")
+    write_page({"base": "B-7B"}, scores, paper, out, "A toy.")
+    page = out.read_text()
+    assert page.startswith("A toy.\n\n| model |") and "| base |" in page
+    assert "67.2" not in page and "difference" not in page and "**" not in page
+
+    table = tmp_path / "substitution.csv"
+    pairs = [Pair("LLaVA-1.5-7B", "base", "better, longer"), Pair("mini", "base", "base")]
+    write_substitution(pairs, scores, PAPER / "substitution.csv", table, "A toy.")
+    assert table.read_text().splitlines()[1] == "LLaVA-1.5-7B,MMBench,64.3,66.8,2.5,,,"
+    lines = table.with_suffix(".md").read_text().splitlines()
+    assert lines[:3] == ["A toy.", "", "| model | column | before | after | gain | direction expected |"]
+    assert lines[4] == "| LLaVA-1.5-7B | MMBench | 64.3 | 66.8 | +2.5 ± 25.0 | up |"
+    assert lines[7] == "| mini | MMBench | 64.3 | 64.3 | +0.0 ± 0.0 |  |"
 
 
 def test_terminal_table_has_a_line_per_column(scores: Path) -> None:
@@ -221,7 +241,8 @@ def test_every_benchmark_of_the_catalogue_has_its_module_and_columns() -> None:
         assert benchmark.scorer and "https://" in benchmark.source
         assert bool(benchmark.columns) == (benchmark.scoring != "server")
         columns += benchmark.columns
-    assert set(columns) <= set(COLUMNS) and len(columns) == len(set(columns))
+    assert set(columns) == {*COLUMNS, *MORE_COLUMNS} - set(IMAGE_COLUMNS) and len(columns) == len(set(columns))
+    assert len(COLUMNS) == 13
 
 
 def test_catalogue_errors(tmp_path: Path) -> None:
@@ -229,7 +250,10 @@ def test_catalogue_errors(tmp_path: Path) -> None:
     lines = CATALOGUE.read_text().splitlines()
     mme = next(line for line in lines if line.startswith("mme\t"))
     path.write_text(lines[0] + "\n" + mme.replace("2374", "many") + "\n")
-    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: expected 10 fields, questions a whole number"):
+    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: expected 11 fields, questions a whole number"):
+        read_catalogue(path)
+    path.write_text(lines[0] + "\n" + mme.replace("\tpaper\t", "\tmore or less\t") + "\n")
+    with pytest.raises(UserError, match=r"benchmarks.tsv, line 2: table 'more or less'; expected one of paper, more"):
         read_catalogue(path)
     path.write_text("name\n")
     with pytest.raises(UserError, match=r"benchmarks.tsv, line 1: columns \['name'\]; expected name, module"):

@@ -52,6 +52,8 @@ def whole() -> dict[str, Any]:
         config[section] |= {
             "api_key_variable": "KEY", "budget": budget, "requests_per_minute": 9, "tokens_per_minute": 9
         }  # fmt: skip
+    for section in ("teacher", "captions"):
+        config[section]["quality"]["reviewed"] = "reviewed.jsonl"
     for section in ("captions", "benchmarks"):
         config[section]["endpoint"] = config["teacher"] | {"base_url": "http://127.0.0.1:8000/v1"}
         for key in set(config["teacher"]) - set(Endpoint.model_fields):

@@ -78,7 +78,7 @@ def test_any_text_in_any_place(tmp_path: Path, outcomes: Outcomes) -> None:
         cells = Page(path.read_bytes().decode()).cells
         told = [source, "1", "image", "reason", "text", image, reason, text]
         assert [alike(cell) for cell in cells] == [alike(cell) for cell in ("source", reason, *told)]
-        page = Page(caption_page([(image.replace("\0", ""), text)], tmp_path / "data"))
+        page = Page(caption_page([(image.replace("\0", ""), text)], tmp_path / "data", notice=text))
         assert alike(page.cells[1]) == alike(text + image.replace("\0", ""))
         line = in_markdown(text)
         assert "<" not in line and line.isprintable() and not re.search(r"(?<!\\)[|\[\]`]", line)

@@ -1,4 +1,4 @@
-"""Figures, timings and the comparison of data sets: what stands in them, the same bytes twice, one-line errors."""
+"""Timings and the comparison of data sets: what is in them, one-line errors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import csv
 import json
 from pathlib import Path
 from typing import Any, Literal
-from xml.etree import ElementTree
 
 import pytest
 
 from conftest import PROJECT
-from sharegpt4v.corpora.lexicon import CLASSES
 from sharegpt4v.corpora.statistics import DatasetSource, datasets
 from sharegpt4v.errors import UserError
-from sharegpt4v.evaluation.gains import errors_file
 from sharegpt4v.files import write_json, write_jsonl
+from sharegpt4v.report.curves_figure import curves_figure
 from sharegpt4v.report.dvc_view import write_curves
-from sharegpt4v.report.figures import REPETITIONS, curves_figure, datasets_figure, substitution_figure
 from sharegpt4v.report.timings import collect_timings
 
 PAPER = PROJECT / "config" / "paper" / "datasets.csv"
@@ -98,60 +95,6 @@ def test_a_wrong_data_set_is_one_line(
     assert not (tmp_path / "out.csv").exists()
 
 
-# Figures
-
-
-def test_figures_are_the_same_bytes_twice_and_differ_with_the_numbers(tmp_path: Path) -> None:
-    table = tmp_path / "substitution.csv"
-    table.write_text(SUBSTITUTION)
-    errors_file(table).write_text("model,benchmark,gain_stderr\nLLaVA-1.5-13B,MMBench,0.9\n")
-    first, again, other = (tmp_path / name for name in ("1.svg", "2.svg", "3.svg"))
-    substitution_figure(table, first)
-    substitution_figure(table, again)
-    assert first.read_bytes() == again.read_bytes()
-    assert ElementTree.parse(first).getroot().tag == "{http://www.w3.org/2000/svg}svg"
-    table.write_text(SUBSTITUTION.replace("69.0,1.3,67.7", "68.0,0.3,67.7"))
-    substitution_figure(table, other)
-    assert first.read_bytes() != other.read_bytes()
-    table.write_text(SUBSTITUTION)
-    errors_file(table).write_text("model,benchmark,gain_stderr\nLLaVA-1.5-13B,MMBench,\n")
-    substitution_figure(table, other)
-    assert first.read_bytes() != other.read_bytes()
-
-
-def test_figure_of_the_papers_own_data_sets(tmp_path: Path) -> None:
-    table, out = tmp_path / "datasets.csv", tmp_path / "figures" / "datasets.svg"
-    header, *lines = PAPER.read_text().splitlines()
-    numbers = [line.split(",")[-2:] for line in lines]
-    captions = "28,10,2,12,1,10,37,1.5,0.1,3"
-    rows = [f"{line},{','.join(number)},{captions}" for line, number in zip(lines, numbers, strict=True)]
-    columns = ["paper_samples", "paper_average_characters", *CLASSES, *REPETITIONS]
-    table.write_text("\n".join([f"{header},{','.join(columns)}", *rows, f"mine,x,yes,me,3,10.5,,,{captions}"]))
-    datasets_figure(table, out)
-    first = out.read_bytes()
-    datasets_figure(table, out)
-    assert out.read_bytes() == first and b"<dc:date>" not in first
-    datasets_figure(table, out.with_suffix(".png"))
-    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, "no such table"),
-        ("model,benchmark,before\n", "line 1: no column after, gain, paper_gain"),
-        (SUBSTITUTION.splitlines()[0], "no rows in it"),
-    ],
-)
-def test_a_figure_without_its_table_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
-    table = tmp_path / "substitution.csv"
-    if text is not None:
-        table.write_text(text)
-    with pytest.raises(UserError, match=expected):
-        substitution_figure(table, tmp_path / "out.svg")
-    assert not (tmp_path / "out.svg").exists()
-
-
 # Timings
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -198,8 +141,8 @@ def test_curves_of_trainings_of_any_length_have_a_hundred_points(tmp_path: Path)
     assert [float(row["short"]) for row in rows] == [3.0] * 50 + [1.0] * 50
     assert [float(row["exact"]) for row in rows] == losses["exact"]
     assert [float(row["long"]) for row in rows] == [3.0] * 100
-    curves_figure(tmp_path / "curves.csv", tmp_path / "curves.svg")
-    assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
+    curves_figure(tmp_path / "curves.csv", [tmp_path / "curves.svg"])
+    assert "fine-tuning: short from 3.00 to 1.00, exact from 1.00 to 100.00" in (tmp_path / "curves.svg").read_text()
 
 
 def test_a_training_without_a_loss_is_named(tmp_path: Path) -> None:

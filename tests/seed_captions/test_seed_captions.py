@@ -19,9 +19,11 @@ from conftest import PROJECT, kill_at_the_eighth
 from seed_stage import GOOD, PROMPTS, describe, make_images, run_stage, settings_for
 from sharegpt4v.config.quality import Quality
 from sharegpt4v.corpora.prompts import PromptBook, asks_aesthetic
+from sharegpt4v.corpora.verdicts import record_of, verdict_key
 from sharegpt4v.endpoint.request import Request, prompt_hash
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, read_jsonl
+from sharegpt4v.ledger import Ledger
 from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.mini.endpoint_faults import Fault
 from sharegpt4v.seed_captions.gate import Gate
@@ -129,7 +131,7 @@ def test_rejected_above_the_limit_fails_in_one_line_keeps_the_replies_and_writes
     assert "<tr><td>coco</td><td>7</td><td>3</td></tr>" in page
 
 
-def test_a_reply_is_examined_anew_when_the_limits_change_or_for_another_image() -> None:
+def test_a_reply_is_examined_anew_when_the_limits_change_or_for_another_image(tmp_path: Path) -> None:
     request = Request("coco/000000000009.jpg", Path("data"), "coco", "hash", "Describe.")
     other = dataclasses.replace(request, image="coco/copy.jpg")
     prompts = {prompt_hash("Describe."): "Describe."}
@@ -139,4 +141,13 @@ def test_a_reply_is_examined_anew_when_the_limits_change_or_for_another_image() 
     assert reply["reason"] == "file name"
     assert gate.reasons([request, other], [reply, reply]) == ["file name", None]
     assert gate.reasons([request], [reply | {"reason": "what was found then"}]) == ["what was found then"]
+    with Ledger(tmp_path / "reviewed.jsonl") as ledger:
+        for image, verdict in ((request.image, "accepted"), (other.image, "rejected")):
+            ledger.append(verdict_key(image, reply["text"]), record_of(image, reply["text"], verdict, None))
+    reviewed = Gate(prompts, Quality(reviewed=tmp_path / "reviewed.jsonl"))
+    assert reviewed.version == gate.version and reviewed.reasons([request, other], [reply, None]) == [
+        None,
+        "unanswered",
+    ]
+    assert reviewed.reasons([request, other], [reply, reply]) == [None, "reviewed"]
     assert Gate(prompts, Quality(loops=5)).reasons([request], [reply | {"reason": None}]) == ["file name"]

@@ -20,6 +20,7 @@ from sharegpt4v.config.section import Section
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
+from sharegpt4v.miniature import of_miniature
 from sharegpt4v.models.linear_projector import as_one_layer
 from small_training import (
     RECIPE,
@@ -82,6 +83,7 @@ def test_checkpoint_is_an_ordinary_folder_that_learned(world: World, tmp_path: P
     assert metrics[-1]["loss"] < 0.7 * metrics[0]["loss"]
     about = json.loads((tmp_path / "aligned/provenance.json").read_text())
     assert about["stage"] == "finetuning" and about["seed"] == 3 and len(about["inputs"]) == 2
+    assert "miniature" not in about
     assert sorted(path.name for path in tmp_path.iterdir()) == ["aligned", "work"]
     assert not any((tmp_path / "work").iterdir())
 
@@ -107,6 +109,7 @@ def test_base_models_of_the_drawn_world_are_a_start(tmp_path: Path) -> None:
         data, work = tmp_path / "data", tmp_path / "work"
         train_stage(start, tmp_path / "rows.json", data, folder / "aligned", recipe, 0, work, "alignment")
         assert not any(work.iterdir())
+        assert all(of_miniature(folder / part) for part in ("tower", "llm", "aligned"))
     for part in ("tokenizer/tokenizer.json", *(f"{part}/model.safetensors" for part in ("tower", "llm", "aligned"))):
         assert (tmp_path / "one" / part).read_bytes() == (tmp_path / "two" / part).read_bytes(), part
     loaded: Any = AutoTokenizer.from_pretrained(tmp_path / "one/llm")

@@ -62,6 +62,26 @@ rule scores:
         "s4v stage scores {wildcards.model:q} 2>&1 | tee -i {log:q}"
 
 
+rule text_baseline:
+    """A language model before any multi-modal training answers what is asked without images."""
+    input:
+        model=layout.weights(layout.aligned("{size}")),
+        questions=evaluation_manifest(run),
+    output:
+        text_baseline_files("{size}"),
+    log:
+        layout.log_of("text_baseline", "{size}"),
+    benchmark:
+        layout.timing_of("text_baseline", "{size}")
+    priority: 40
+    resources:
+        **resources_of("text_baseline"),
+    params:
+        **stage_params(run, "text_baseline"),
+    shell:
+        "s4v stage text_baseline {wildcards.size:q} 2>&1 | tee -i {log:q}"
+
+
 rule submissions:
     """The files that the evaluation servers take."""
     input:
@@ -86,4 +106,5 @@ rule all_benchmarks:
     """The scores of every model on every benchmark, and what the evaluation servers take."""
     input:
         scores(run),
+        text_baselines(run),
         [layout.SUBMISSIONS / model.name for model in run.models],

@@ -5,9 +5,10 @@ rule table:
     """One row per model, one column per benchmark."""
     input:
         scores(run),
+        text_baselines(run),
     output:
-        report(layout.TABLE, caption="../report/table.rst", category="Tables"),
-        layout.TABLE.with_suffix(".md"),
+        tables(run),
+        layout.ABOUT_RESULTS,
     log:
         layout.log_of("table"),
     benchmark:
@@ -43,11 +44,7 @@ rule substitution:
     input:
         scores(run, paired_models(run)),
     output:
-        report(
-            layout.SUBSTITUTION,
-            caption="../report/substitution.rst",
-            category="Tables",
-        ),
+        layout.SUBSTITUTION,
         layout.SUBSTITUTION_ERRORS,
         layout.SUBSTITUTION.with_suffix(".md"),
     log:
@@ -67,7 +64,7 @@ rule mixture:
     input:
         corpora(run),
     output:
-        report(layout.MIXTURE, caption="../report/mixture.rst", category="Tables"),
+        layout.MIXTURE,
     log:
         layout.log_of("mixture"),
     benchmark:
@@ -89,12 +86,8 @@ rule datasets:
         seed=layout.file_source(run, layout.SEED_CAPTIONS),
         pretraining=layout.file_source(run, layout.PRETRAINING_CORPUS),
     output:
-        report(layout.DATASETS, caption="../report/datasets.rst", category="Tables"),
-        report(
-            [layout.caption_statistics(name) for name in layout.CAPTION_SETS],
-            caption="../report/captions.rst",
-            category="Tables",
-        ),
+        layout.DATASETS,
+        [layout.caption_statistics(name) for name in layout.CAPTION_SETS],
     log:
         layout.log_of("datasets"),
     benchmark:
@@ -119,6 +112,7 @@ rule figures:
             category="Figures",
             labels={"figure": "{name}"},
         ),
+        layout.figure("{name}", "png"),
     log:
         layout.log_of("figures", "{name}"),
     benchmark:
@@ -129,6 +123,35 @@ rule figures:
         **stage_params(run, "figures"),
     shell:
         "s4v stage figures {wildcards.name:q} 2>&1 | tee -i {log:q}"
+
+
+rule report:
+    """The report of the run as one page, and the tables as Snakemake's own report shows them."""
+    input:
+        layout.TABLE,
+        results_of(run),
+        corpora(run),
+    output:
+        layout.REPORT,
+        [
+            report(
+                layout.table_page(name),
+                caption=f"../report/{name.partition('/')[0]}.rst",
+                category="Tables",
+                labels={"table": name},
+            )
+            for name in tables_of(run)
+        ],
+    log:
+        layout.log_of("report"),
+    benchmark:
+        layout.timing_of("report")
+    resources:
+        **resources_of("report"),
+    params:
+        **stage_params(run, "report"),
+    shell:
+        "s4v stage report 2>&1 | tee -i {log:q}"
 
 
 rule metrics:
@@ -151,8 +174,28 @@ rule metrics:
         "s4v stage metrics 2>&1 | tee -i {log:q}"
 
 
+rule cards:
+    """A card of each model and of each data set. Those of the models go into their folders too, as README.md."""
+    input:
+        card_inputs(run),
+    output:
+        cards(run),
+    log:
+        layout.log_of("cards"),
+    benchmark:
+        layout.timing_of("cards")
+    resources:
+        **resources_of("cards"),
+    params:
+        **stage_params(run, "cards"),
+    shell:
+        "s4v stage cards 2>&1 | tee -i {log:q}"
+
+
 rule all_report:
-    """Every table and figure."""
+    """Every table, figure and card, and the report of them."""
     input:
         layout.TABLE,
         results_of(run),
+        cards(run),
+        layout.REPORT,

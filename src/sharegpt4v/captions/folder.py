@@ -41,8 +41,11 @@ def caption_folder(
     quality: Quality,
     work: Path,
     review: Path | None = None,
+    notice: str = "",
 ) -> Summary:
     """Describe the images of `found`; write `out`, by its suffix (see `outputs`), and the page `review`.
+
+    A `notice` is the first line of that page.
 
     `model` is the folder of a checkpoint, None where an endpoint has it. Rows are sorted by image: {image, caption,
     sha256, prompt_hash, model, finish_reason, verdict}, or {image, error}; a verdict is "accepted" or the reason
@@ -62,7 +65,7 @@ def caption_folder(
     written = write(out, rows(), found.files, settings.instruction)
     summary = _summary(rows())
     if review:
-        _write_review(review, out, rows(), found, summary)
+        _write_review(review, out, rows(), found, summary, notice)
     _report(out, rows(), written, summary)
     return summary
 
@@ -93,13 +96,13 @@ def _summary(rows: Iterator[Row]) -> Summary:
     return Summary(dict(sorted(verdicts.items())), errors, characters / max(1, verdicts.total()))
 
 
-def _write_review(page: Path, out: Path, rows: Iterator[Row], found: Found, summary: Summary) -> None:
+def _write_review(page: Path, out: Path, rows: Iterator[Row], found: Found, summary: Summary, notice: str) -> None:
     cells = (
         (found.files.get(row["image"]), row["image"], [row.get("verdict", "error"), row.get("caption") or row["error"]])
         for row in rows
     )
     counts = summary.verdicts | ({"error": summary.errors} if summary.errors else {})
-    write_page(page, f"Captions in {out.name}", ["image", "verdict", "caption"], cells, {out.name: counts})
+    write_page(page, f"Captions in {out.name}", ["image", "verdict", "caption"], cells, {out.name: counts}, notice)
 
 
 def _report(out: Path, rows: Iterator[Row], written: int, summary: Summary) -> None:

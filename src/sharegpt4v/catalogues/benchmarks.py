@@ -11,13 +11,17 @@ from sharegpt4v.errors import MissingFile, UserError
 from sharegpt4v.project import PROJECT
 
 CATALOGUE = PROJECT / "config" / "benchmarks.tsv"
-FIELDS = ["name", "module", "columns", "folder", "split", "questions", "scoring", "scorer", "submission", "source"]
+FIELDS = [
+    "name", "module", "columns", "table", "folder", "split", "questions", "scoring", "scorer", "submission", "source",
+]  # fmt: skip
+TABLES = ("paper", "more")
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One row: `columns` of the results table, `folder` under the evaluation folder, `questions` of the official split.
+    """One row: `columns` of a results table, `folder` under the evaluation folder, `questions` of the official split.
 
+    `table` is "paper" for what is in the paper's Tables 2 and 3, "more" for what has been added since.
     `scoring` is "local", "judge" (a model that grades) or "server" (one that has the answers to itself, so there are no
     columns); `scorer` names the official program whose rule is followed. `submission` is the name of the file that an
     evaluation server takes, empty where there is none; `source` says where the official files come from.
@@ -26,6 +30,7 @@ class Benchmark:
     name: str
     module: str
     columns: tuple[str, ...]
+    table: str
     folder: str
     split: str
     questions: int
@@ -53,10 +58,15 @@ def read_catalogue(path: Path = CATALOGUE) -> dict[str, Benchmark]:
     for row in reader:
         if None in row or None in row.values() or not row["questions"].isdecimal():
             raise UserError(f"{path}, line {reader.line_num}: expected {len(FIELDS)} fields, questions a whole number")
+        if row["table"] not in TABLES:
+            raise UserError(
+                f"{path}, line {reader.line_num}: table {row['table']!r}; expected one of {', '.join(TABLES)}"
+            )
         benchmarks[row["name"]] = Benchmark(
             name=row["name"],
             module=row["module"],
             columns=tuple(row["columns"].split(",")) if row["columns"] else (),
+            table=row["table"],
             folder=row["folder"],
             split=row["split"],
             questions=int(row["questions"]),

@@ -24,10 +24,11 @@ class Benchmarks(Generation):
         default=Path("data/eval"), description="Path of the folder that holds a folder of official files per benchmark."
     )
     names: tuple[BenchmarkName, ...] = Field(
-        default=tuple(read_catalogue()),
+        default=tuple(name for name, benchmark in read_catalogue().items() if benchmark.table == "paper"),
         min_length=1,
         description="Benchmarks to answer, each a row of config/benchmarks.tsv; `mme` makes two columns, "
-        "`vqav2-test` and `vizwiz-test` only a file for the evaluation server.",
+        "`vqav2-test` and `vizwiz-test` only a file for the evaluation server. The default is the paper's; the columns "
+        "of others are in results/table_more.csv.",
     )
     largest_incomplete_fraction: Fraction = Field(
         default=0.01,
@@ -44,6 +45,11 @@ class Benchmarks(Generation):
     def scored(self) -> list[str]:
         """The names of those that are scored here."""
         return [name for name in self.names if read_catalogue()[name].scoring != "server"]
+
+    @property
+    def more(self) -> list[str]:
+        """The names of those whose columns are not the paper's."""
+        return [name for name in self.scored if read_catalogue()[name].table == "more"]
 
     @property
     def judged(self) -> list[str]:

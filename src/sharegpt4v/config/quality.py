@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from sharegpt4v.config.section import Count, Fraction, Section
@@ -21,4 +23,9 @@ class Quality(Section):
     most_copies: Count = Field(default=3, description="Images that may have the very same caption before all lose it.")
     largest_rejected_fraction: Fraction = Field(
         default=0.05, description="Share of captions that may be rejected before the run stops."
+    )
+    reviewed: Path | None = Field(
+        default=None,
+        description="File of verdicts by people, as `s4v review` keeps it: a caption that a person has rejected is "
+        "rejected, one that a person has accepted passes, whatever the other keys say. Nothing is captioned again.",
     )

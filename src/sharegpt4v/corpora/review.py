@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sharegpt4v.files import open_atomically
-from sharegpt4v.pages import Markup, escaped, page_head, table_row
+from sharegpt4v.pages import Markup, escaped, first_line, page_head, table_row
 
 STYLE = (
     "body{font:15px sans-serif;margin:2em} tr{vertical-align:top} td,th{padding:.5em 1em .5em 0;text-align:left}"
@@ -22,15 +22,16 @@ def write_page(
     heads: Sequence[str],
     rows: Iterable[tuple[Path | None, str, Sequence[str]]],
     counts: Mapping[str, Mapping[str, int]],
+    notice: str = "",
 ) -> None:
-    """Write the page, as a stream: `counts` (source → verdict → number), then the rows under their `heads`.
+    """Write the page, as a stream: a notice, `counts` (source → verdict → number), the rows under their `heads`.
 
     A row is the file of an image, None where there is none, its name, and the cells beside it. Pictures are shown where
     they lie, so the page stays small.
     """
     found = sorted({verdict for verdicts in counts.values() for verdict in verdicts})
     with open_atomically(path, "w") as file:
-        file.write(f"{page_head(title, STYLE)}\n<table>{table_row(['source', *found], 'th')}")
+        file.write(f"{page_head(title, STYLE)}\n{first_line(notice)}<table>{table_row(['source', *found], 'th')}")
         for source, verdicts in counts.items():
             file.write(table_row([source, *(f"{verdicts.get(verdict, 0):,}" for verdict in found)]))
         file.write(f"</table><table>{table_row(heads, 'th')}")

@@ -42,14 +42,14 @@ class DatasetSource:
     folder: str | None = None
 
 
-def datasets(rows: Sequence[DatasetSource], paper_csv: Path, out_csv: Path, processes: int = 1) -> None:
+def datasets(rows: Sequence[DatasetSource], paper_csv: Path | None, out_csv: Path, processes: int = 1) -> None:
     """Write a line per data set with the paper's numbers where it has them, and a table of the captions of each.
 
     A sample is an image of COCO, which has five captions, or a row of a LLaVA JSON. `paper_csv` has the columns
-    `COLUMNS`. The tables go to the folder captions/ beside `out_csv`: a line per source, and one for all. A missing or
-    wrong file is a `UserError`; then nothing is written.
+    `COLUMNS`; without it no number of the paper is written. The tables go to the folder captions/ beside `out_csv`: a
+    line per source, and one for all. A missing or wrong file is a `UserError`; then nothing is written.
     """
-    paper = _read_paper(paper_csv)
+    paper = _read_paper(paper_csv) if paper_csv else {}
     lines: list[Sequence[str]] = [[*COLUMNS, "paper_samples", "paper_average_characters", *ALSO]]
     tables: dict[str, list[Sequence[str]]] = {}
     for row in rows:

@@ -32,17 +32,19 @@ class Pair:
     after: str
 
 
-def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out_csv: Path) -> None:
+def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out_csv: Path, notice: str = "") -> None:
     """Write before, after and gain of every column that both models of a pair have, with the paper's numbers.
 
     `paper_csv` is long: model, benchmark, before, after; what it does not give stays empty. Gains are differences of
     the printed numbers, so that every row adds up. Beside `out_csv` the standard errors of the gains go into
-    `..._errors.csv`, and all of it as a page to read into `....md`.
+    `..._errors.csv`, and all of it as a page to read into `....md`. With a `notice`, the first line of that page, no
+    number of the paper is written, and the page says only in which direction the paper's gain is.
     """
     rows = read_paper(paper_csv, ["model", "benchmark", "before", "after"])
     paper = {(row["model"], row["benchmark"]): (row["before"], row["after"]) for row in rows}
     lines: list[list[str]] = []
     errors: list[list[str]] = []
+    directions: list[str] = []
     for pair in pairs:
         scores_before, scores_after = read_scores(scores, pair.before), read_scores(scores, pair.after)
         before, after = cells_of(scores_before), cells_of(scores_after)
@@ -51,11 +53,13 @@ def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out
             if column in before and column in after:
                 ours = _with_gain(f"{before[column].value:.1f}", f"{after[column].value:.1f}")
                 theirs = _with_gain(*paper.get((pair.model, column), ("", "")))
-                lines.append([pair.model, column, *ours, *theirs])
+                directions.append("up" if theirs[-1] and float(theirs[-1]) > 0 else "")
+                lines.append([pair.model, column, *ours, *(("", "", "") if notice else theirs)])
                 errors.append([pair.model, column, f"{found[column]:.1f}" if column in found else ""])
     write_csv(out_csv, [FIELDS, *lines])
     write_csv(errors_file(out_csv), [["model", "benchmark", "gain_stderr"], *errors])
-    write_text(out_csv.with_suffix(".md"), _page(lines, [error for _, _, error in errors]))
+    page = _page(lines, [error for _, _, error in errors], directions if notice else None)
+    write_text(out_csv.with_suffix(".md"), f"{notice}\n\n{page}" if notice else page)
 
 
 def errors_file(out_csv: Path) -> Path:
@@ -67,12 +71,14 @@ def _with_gain(before: str, after: str) -> list[str]:
     return [before, after, f"{Decimal(after) - Decimal(before):.1f}" if before and after else ""]
 
 
-def _page(lines: Sequence[Sequence[str]], errors: Sequence[str]) -> str:
-    table = ["| model | column | before | after | gain | gain in the paper |", "|---|---|---:|---:|---:|---:|"]
-    for (model, column, before, after, gain, _, _, paper_gain), error in zip(lines, errors, strict=True):
+def _page(lines: Sequence[Sequence[str]], errors: Sequence[str], directions: Sequence[str] | None) -> str:
+    """The table to read; its last column is the paper's gain, or the direction expected after it."""
+    last = "gain in the paper" if directions is None else "direction expected"
+    table = [f"| model | column | before | after | gain | {last} |", "|---|---|---:|---:|---:|---:|"]
+    expected = directions or [f"{float(gain):+.1f}" if gain else "" for *_, gain in lines]
+    for (model, column, before, after, gain, *_), error, theirs in zip(lines, errors, expected, strict=True):
         shown = f"{float(gain):+.1f}" + (f" ± {error}" if error else "")
         shown = f"**{shown}**" if error and abs(float(gain)) > 2 * float(error) else shown
-        theirs = f"{float(paper_gain):+.1f}" if paper_gain else ""
         table.append(f"| {in_markdown(model)} | {column} | {before} | {after} | {shown} | {theirs} |")
     note = "Each gain is followed by its standard error, taken over the differences question by question; a **gain** in"
     return "\n".join([*table, "", f"{note} bold is outside two of them.", ""])

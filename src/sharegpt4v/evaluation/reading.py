@@ -132,6 +132,11 @@ def question_number(row: Row) -> int:
     return row.integer("question_id")
 
 
+def question_text(row: Row) -> str:
+    """Return the id of a question, in files where it is a text."""
+    return row.text("question_id")
+
+
 def short_questions(path: Path, images: Path, id_of: Callable[[Row], int | str] = question_id) -> list[Question]:
     """Read a question file {question_id, image (a path below `images`), text} whose answers are short."""
     return [

@@ -1,4 +1,6 @@
-"""The results table (paper, Tables 2 and 3) from score files, as CSV, and all that is known of each of its cells.
+"""The results tables from score files, as CSV, and all that is known of each of their cells.
+
+One table has the paper's columns (Tables 2 and 3), the other those of benchmarks that have been added since.
 
 A column without a score is an empty cell, never 0. Every number has one decimal; the same scores give the same bytes.
 """
@@ -6,7 +8,7 @@ A column without a score is an empty cell, never 0. Every number has one decimal
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +19,28 @@ from sharegpt4v.evaluation.reading import Row, json_object
 from sharegpt4v.files import write_csv
 from sharegpt4v.terminal import plain_table
 
-COLUMNS = tuple(column for benchmark in read_catalogue().values() for column in benchmark.columns)
-"""Those of the paper's Tables 2 and 3, and of whatever benchmark has been added since."""
+IMAGE_COLUMNS = ("MMStar-gain", "MMStar-leakage")
+"""Columns that are differences of others; see `leakage`."""
 
+
+def _columns(table: str) -> Iterator[str]:
+    for benchmark in read_catalogue().values():
+        yield from benchmark.columns if benchmark.table == table else ()
+        yield from IMAGE_COLUMNS if (benchmark.table, benchmark.name) == (table, "mmstar-text") else ()
+
+
+COLUMNS = tuple(_columns("paper"))
+"""Those of the paper's Tables 2 and 3."""
+
+MORE_COLUMNS = tuple(_columns("more"))
+"""Those of the benchmarks that have been added since."""
+
+COLUMNS_OF = {"paper": COLUMNS, "more": MORE_COLUMNS}
+
+Cells = Mapping[str, Mapping[str, "Cell"]]
+"""By model and column."""
+
+NO_CELLS: Cells = {}
 
 CELL_FIELDS = [
     "model", "benchmark", "value", "stderr", "low", "high", "n", "missing", "repeated", "unknown", "failed", "split",
@@ -67,7 +88,7 @@ def cells_of(score_rows: Sequence[Row]) -> dict[str, Cell]:
         errors, intervals = row.row("stderr").values, row.values.get("interval", {})
         completeness = row.values.get("completeness", {})
         for column, value in row.row("columns").values.items():
-            if column not in COLUMNS or not isinstance(value, int | float):
+            if column not in (*COLUMNS, *MORE_COLUMNS) or not isinstance(value, int | float):
                 raise UserError(
                     f"{row.where}, columns: {column!r}: {value!r}; expected numbers for columns of the table"
                 )
@@ -76,14 +97,22 @@ def cells_of(score_rows: Sequence[Row]) -> dict[str, Cell]:
     return cells
 
 
-def write_table(models: Sequence[str], scores: Path, out_csv: Path) -> None:
-    """Write one row per model and the thirteen columns."""
-    rows = {model: read_cells(scores, model) for model in models}
+def table_of(score_row: Row) -> str:
+    """Return the table that a score belongs to; one of a benchmark that is not in the catalogue is in the paper's."""
+    entry = read_catalogue().get(score_row.values.get("benchmark", ""))
+    return entry.table if entry else "paper"
+
+
+def write_table(
+    models: Sequence[str], scores: Path, out_csv: Path, table: str = "paper", also: Cells = NO_CELLS
+) -> None:
+    """Write one row per model and the columns of `table`; `also` holds cells that are in no score file."""
+    rows = {model: {**read_cells(scores, model), **also.get(model, {})} for model in models}
     values = [
-        [model, *(f"{cells[name].value:.1f}" if name in cells else "" for name in COLUMNS)]
+        [model, *(f"{cells[name].value:.1f}" if name in cells else "" for name in COLUMNS_OF[table])]
         for model, cells in rows.items()
     ]
-    write_csv(out_csv, [["model", *COLUMNS], *values])
+    write_csv(out_csv, [["model", *COLUMNS_OF[table]], *values])
 
 
 def write_cells(models: Sequence[str], scores: Path, out_csv: Path) -> None:
@@ -103,11 +132,11 @@ def write_cells(models: Sequence[str], scores: Path, out_csv: Path) -> None:
     write_csv(out_csv, lines)
 
 
-def terminal_text(models: Sequence[str], scores: Path) -> str:
+def terminal_text(models: Sequence[str], scores: Path, table: str = "paper", also: Cells = NO_CELLS) -> str:
     """Return the table for a terminal: a line per column of the table, a column per model, as `Cell` shows it."""
-    rows = {model: read_cells(scores, model) for model in models}
+    rows = {model: {**read_cells(scores, model), **also.get(model, {})} for model in models}
     lines = [["", *models]]
-    lines += [[name, *(str(cells.get(name, "")) for cells in rows.values())] for name in COLUMNS]
+    lines += [[name, *(str(cells.get(name, "")) for cells in rows.values())] for name in COLUMNS_OF[table]]
     return plain_table(lines, right=range(1, len(models) + 1))
 
 

@@ -17,6 +17,7 @@ from sharegpt4v.files import write_json
 from sharegpt4v.folders import new_folder
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
+from sharegpt4v.miniature import RECORD
 from sharegpt4v.models.loading import load_part
 from sharegpt4v.provenance import provenance
 
@@ -52,7 +53,7 @@ def make_llm(size: Transformer, out: Path, settings: Section, tokenizer_dir: Pat
         with new_folder(out) as folder:
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-            write_json(folder / "provenance.json", about)
+            write_json(folder / "provenance.json", about | RECORD)
         shutil.rmtree(state, ignore_errors=True)
 
 
@@ -95,7 +96,7 @@ def make_tower(
     about = _provenance("vision_tower", [settings], seed, [llava_captions_json, tokenizer_dir])
     with new_folder(out) as folder:
         model.save_pretrained(folder)
-        write_json(folder / "provenance.json", about)
+        write_json(folder / "provenance.json", about | RECORD)
 
 
 def _tokenizer(folder: Path) -> Any:

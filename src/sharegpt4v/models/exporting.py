@@ -8,6 +8,7 @@ from pathlib import Path
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.folders import new_folder, refuse_other_folder
+from sharegpt4v.miniature import record_of
 from sharegpt4v.models.family import Family, family_named, name_in
 from sharegpt4v.provenance import provenance
 
@@ -27,4 +28,5 @@ def export_checkpoint(folder: Path, layout: str, out: Path) -> None:
         raise UserError(f"{folder}: no config.json; expected the folder of a model as this project saves it")
     with new_folder(out) as unfinished:
         LAYOUTS[layout](family_named(name_in(folder)), folder, unfinished)
-        write_json(unfinished / "provenance.json", provenance("export", {"layout": layout}, None, [folder], __name__))
+        about = provenance("export", {"layout": layout}, None, [folder], __name__)
+        write_json(unfinished / "provenance.json", about | record_of(False, [folder]))

@@ -14,6 +14,7 @@ from sharegpt4v.config.base_models import Published
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, sha256_of, write_json
 from sharegpt4v.folders import new_folder, refuse_other_folder
+from sharegpt4v.miniature import record_of
 from sharegpt4v.models.downloads import SETTINGS, WEIGHTS, folder_of, pinned
 from sharegpt4v.models.family import AUTO, FAMILIES, Family, family_named, name_in
 from sharegpt4v.models.loading import check_settings
@@ -61,6 +62,7 @@ def import_checkpoint(
             "most_pixels": most_pixels,
             **code_version(__name__),
             "checkpoints": dict(sorted(read.items())),
+            **record_of(False, [folder]),
         }
         write_json(unfinished / "provenance.json", about)
 

@@ -16,6 +16,7 @@ from sharegpt4v.config.training import Precision
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import sha256_of, write_json
 from sharegpt4v.folders import new_folder
+from sharegpt4v.miniature import record_of
 from sharegpt4v.models.downloads import folder_of, pinned
 from sharegpt4v.models.joining import draw_projector, join_llava
 from sharegpt4v.models.weight_files import read_pickle
@@ -66,7 +67,8 @@ def join(
     about = provenance("alignment", {"projector": whole.model_dump()}, None, [tower, llm], __name__)
     with new_folder(out) as unfinished:
         join_llava(tower, llm, projector, unfinished, getattr(torch, precision))
-        write_json(unfinished / "provenance.json", about | {"projector_sha256": sha256_of(_file(folder))})
+        drawn = record_of(False, [tower, llm])
+        write_json(unfinished / "provenance.json", about | {"projector_sha256": sha256_of(_file(folder))} | drawn)
 
 
 def _expect_fitting(folder: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

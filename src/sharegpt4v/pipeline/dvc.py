@@ -142,7 +142,8 @@ def _texts(rules: Sequence[str], config: Config) -> Iterator[str]:
         value: Any = config
         for key in () if "/" in name else name.split("."):
             value = getattr(value, key)
-        yield name if "/" in name else value.as_posix()
+        if value is not None:
+            yield name if "/" in name else value.as_posix()
 
 
 def _params(file: RuleFile, rules: Sequence[str], config_file: Path, project: Path) -> Iterator[dict[str, list[str]]]:
@@ -166,7 +167,7 @@ def _presets(config_file: Path, project: Path) -> Iterator[tuple[Path, dict[str,
 
 def _shown(config: Config, graph: Graph) -> dict[str, Any]:
     """Return what `dvc metrics` and `dvc plots` show: scores by model, curves of the trainings, figures."""
-    figures = sorted(path.as_posix() for path in graph.outputs.get("figures", ()))
+    figures = sorted(path.as_posix() for path in graph.outputs.get("figures", ()) if path.suffix == ".svg")
     axes = {"x": "percent", "x_label": "% of the training", "y_label": "loss"}
     file = layout.CURVES.as_posix()
     curves = [{f"loss of {name}": {**axes, "y": {file: name}}} for name in lineage.trainings(config)]

@@ -17,8 +17,10 @@ from sharegpt4v.errors import UserError
 from sharegpt4v.pipeline.dvc import DVC_YAML, TARGET
 
 
-def pull(with_images: bool) -> None:
+def pull(with_images: bool) -> Path:
     """Bring what `dvc.lock` records into the working folder, a clone of the project; then Snakemake has nothing to do.
+
+    Return the config of what was recorded.
 
     Stages whose code or config is not what was recorded, and what follows from them, are reported and not
     pulled. A `UserError` without a record, when the remote cannot be reached, and for images other than recorded.
@@ -26,14 +28,15 @@ def pull(with_images: bool) -> None:
     if not Path("dvc.lock").is_file():
         raise UserError("dvc.lock: no such file here; expected a clone of a project that `dvc repro` wrote it in")
     document = _dvc_yaml()
+    config_file = Path(document["vars"][0]["config"])
     stages = {name: stage for name, stage in document["stages"].items() if "outs" in stage}
     changed = _changed(stages)
     brought = [name for name in stages if name not in _following(changed, stages)]
     for name, what in changed.items():
         print(f"{name} and what follows from it is left to Snakemake: {what} changed since", file=sys.stderr)
     if not brought:
-        return
-    config = ["--configfile", document["vars"][0]["config"]]
+        return config_file
+    config = ["--configfile", config_file.as_posix()]
     _run("dvc", "pull", *brought)
     if with_images:
         _run("snakemake", "all_sources", *config, "--forcerun", "synthetic_world", "source")
@@ -41,6 +44,7 @@ def pull(with_images: bool) -> None:
         told = "; ".join(f"{name}: {what}" for name, what in changed.items())
         raise UserError(f"the images here are not those that were recorded ({told}); `dvc diff` tells more")
     _run("snakemake", *(TARGET + name for name in brought), *config, "--touch", "--forceall", "--quiet", "all")
+    return config_file
 
 
 def _dvc_yaml() -> Any:

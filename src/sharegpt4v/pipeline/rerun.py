@@ -26,7 +26,7 @@ RUNTIME_ONLY |= {"longest_wait_seconds", "mode", "attempts", "budget", "api_key_
 RUNTIME_ONLY |= {"largest_failed_fraction"}  # of the judge's section; scores depend on it by its own name
 
 # Stages that read the benchmarks' official files, which may be in a folder of the user.
-EVALUATION = ("answers", "judgements", "scores", "submissions")
+EVALUATION = ("answers", "judgements", "scores", "text_baseline", "submissions")
 
 OFFICIAL_FILES = (".json", ".jsonl", ".tsv", ".py", ".txt")
 
@@ -85,11 +85,17 @@ def _without_runtime_only(tree: Any) -> Any:
     return tree
 
 
-def _hash_of_texts(name: str) -> str:
+def _hash_of_texts(name: str | None) -> str | None:
+    if name is None:
+        return None
     path = layout.of_project(Path(name))
+    if not path.exists():
+        sys.exit(f"{path}: no such file or folder; the config names it")
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     try:
         texts = [(file.relative_to(path).as_posix(), file.read_text("utf-8")) for file in files if file.is_file()]
+    except UnicodeDecodeError as error:
+        sys.exit(f"{path}: not UTF-8 ({error.reason}); the config names it")
     except OSError as error:
         sys.exit(f"{error.filename}: cannot be read ({error.strerror}); the config names it")
     return key_of(texts)

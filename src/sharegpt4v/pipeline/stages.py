@@ -15,10 +15,10 @@ class Stage:
 
     `section` is the paper's. `item` is what one job is about, the wildcard of the rule and the argument of the command;
     empty where the stage is one job. `config` are keys, which may hold the item. `texts` are files or folders whose
-    content counts, each named by a key of the config or by a path. `code` are modules that are imported by name only,
-    ``folder.*`` for all in a folder, ``folder.{family}`` for those of the config's families of models; the stage's own
-    module is `stages.NAME`. `device` is what a job runs on: a
-    training on as many GPUs as `compute` of the config says. `processes` work at a time in one job.
+    content counts, each named by a path or by a key of the config, which may be null. `code` are modules that are
+    imported by name only, ``folder.*`` for all in a folder, ``folder.{family}`` for those of the config's families of
+    models; the stage's own module is `stages.NAME`. `device` is what a job runs on: a training on as many GPUs as
+    `compute` of the config says. `processes` work at a time in one job.
     """
 
     section: str
@@ -36,12 +36,13 @@ KINDS = ("images.kinds.*",)
 LLM = ("published", "hidden_size", "layers", "heads", "mlp_size")
 FAMILY = ("models.families.{family}",)
 ENGINE = ("generation.local", *FAMILY)
+REPORT = ("src/sharegpt4v/report/templates", "config/paper/results.csv")
 IMAGES = ("sources.missing", "sources.largest_bad_fraction", "sources.smallest_success_rate")
 
 STAGES = {
     "synthetic_world": Stage("-", config=("seed", "mini"), texts=("sources.catalogue",)),
     "source": Stage("3.2, 3.3", "source", config=(*IMAGES, "sources.largest_image_megapixels"), code=KINDS),
-    "seed_captions": Stage("3.2", config=("seed", "teacher"), texts=("teacher.prompts",)),
+    "seed_captions": Stage("3.2", config=("seed", "teacher"), texts=("teacher.prompts", "teacher.quality.reviewed")),
     "tokenizer": Stage("4.1", config=("seed", "base_models.tokenizer")),
     "language_model": Stage(
         "4.1",
@@ -65,7 +66,7 @@ STAGES = {
         "3.3",
         "shard",
         config=("captions.sources", "captions.max_new_tokens", "captions.quality", "captions.endpoint.model"),
-        texts=("captioner.instruction",),
+        texts=("captioner.instruction", "captions.quality.reviewed"),
         code=ENGINE,
         device="gpu",
     ),
@@ -85,14 +86,23 @@ STAGES = {
         config=("benchmarks.largest_incomplete_fraction", "benchmarks.raw_answers", "judge.largest_failed_fraction"),
         code=BENCHMARKS,
     ),
+    "text_baseline": Stage(
+        "-",
+        "size",
+        config=("benchmarks.largest_incomplete_fraction",),
+        code=("evaluation.benchmarks.mmstar_text", *ENGINE),
+        device="gpu",
+    ),
     "submissions": Stage("5.1", "model", code=BENCHMARKS),
-    "table": Stage("5.2", config=("models",), texts=("config/paper/results.csv",)),
+    "table": Stage("5.2", config=("models", "mini"), texts=("config/paper/results.csv",)),
     "cells": Stage("5.2", config=("models",)),
-    "substitution": Stage("5.4", config=("substitution",)),
+    "substitution": Stage("5.4", config=("substitution", "mini")),
     "mixture": Stage("4.3"),
-    "datasets": Stage("3.1", texts=("config/paper/datasets.csv",), processes=2),
+    "datasets": Stage("3.1", config=("mini",), texts=("config/paper/datasets.csv",), processes=2),
+    "figures": Stage("5.4", "name", config=("mini",)),
+    "cards": Stage("-", config=("models",), texts=("config/licences.tsv", "config/checkpoints.tsv")),
+    "report": Stage("-", config=("name", "seed", "mini", "models", "substitution"), texts=REPORT),
     "metrics": Stage("-", config=("models",)),
-    "figures": Stage("5.4", "name"),
     "tracking": Stage("-", config=("tracking",)),
 }  # fmt: skip
 

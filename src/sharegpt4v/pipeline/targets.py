@@ -130,21 +130,66 @@ def scores(config: Config, models: Iterable[str] | None = None) -> list[str]:
     return [str(layout.SCORES / model / f"{name}.json") for model in models for name in names]
 
 
+def text_baseline_files(size: str) -> list[str]:
+    """Return the answers, their provenance and the score of the language model of a size, without images."""
+    name, benchmark = layout.base_name(size), lineage.TEXT_ONLY
+    answers = [str(layout.ANSWERS / name / f"{benchmark}.{suffix}") for suffix in ("jsonl", "provenance.json")]
+    return [*answers, str(layout.SCORES / name / f"{benchmark}.json")]
+
+
+def text_baselines(config: Config) -> list[str]:
+    """Return the scores of the language models of a run that MMStar's leakage is measured against."""
+    return [text_baseline_files(size)[-1] for size in lineage.text_baselines(config)]
+
+
+def tables(config: Config) -> list[str]:
+    """Return the results table, and the second one where a run has benchmarks of it, each with its page."""
+    made = [layout.TABLE, *([layout.MORE_TABLE] if config.benchmarks.more else [])]
+    return [str(path.with_suffix(suffix)) for path in made for suffix in (".csv", ".md")]
+
+
 def per_benchmark(folder: Path, names: Iterable[str], *suffixes: str) -> list[str]:
     """Return the files of one model, the wildcard `model`, in a folder of results: one per benchmark and suffix."""
     return [str(folder / "{model}" / f"{name}.{suffix}") for name in names for suffix in suffixes]
 
 
-def results_of(config: Config) -> list[str]:
-    """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
+def drawn(config: Config) -> list[str]:
+    """Return the names of the tables of a run that have a figure."""
     names = ["curves"] if lineage.trainings(config) else []
     learned = lineage.corpora(config)
     if all(path in learned or layout.is_provided(config, path) for path in CAPTIONS):
         names += ["datasets", "captions/seed", "captions/pretraining"]
-    names += ["substitution"] if config.substitution else []
-    drawn = [str(path) for name in names for path in (layout.RESULTS / f"{name}.csv", layout.figure(name))]
-    mixture = [str(layout.MIXTURE)] if learned else []
-    return [*drawn, *mixture, str(layout.CELLS), *metrics(config)]
+    return [*names, *(["substitution"] if config.substitution else [])]
+
+
+def tables_of(config: Config) -> list[str]:
+    """Return the names of the tables of a run, each of which is a page too."""
+    pages = [name for name in drawn(config) if name != layout.CURVES.stem]
+    mixture = ["mixture"] if lineage.corpora(config) else []
+    more = [layout.MORE_TABLE.stem] if config.benchmarks.more else []
+    return [layout.TABLE.stem, *more, *pages, *mixture, layout.CELLS.stem]
+
+
+def results_of(config: Config) -> list[str]:
+    """Return what a run makes beside the results table: tables, figures, and the scores as `dvc metrics` reads them."""
+    names = drawn(config)
+    csv_files = [str(layout.RESULTS / f"{name}.csv") for name in names]
+    figures = [str(layout.figure(name, kind)) for name in names for kind in ("svg", "png")]
+    mixture = [str(layout.MIXTURE)] if lineage.corpora(config) else []
+    return [*csv_files, *figures, *mixture, str(layout.CELLS), *metrics(config)]
+
+
+def cards(config: Config) -> list[str]:
+    """Return the cards of the models and of the data sets of a run."""
+    models = [layout.model_card(name) for name in lineage.checkpoints(config)]
+    return [str(path) for path in [*models, *(layout.data_card(name) for name in lineage.data_sets(config))]]
+
+
+def card_inputs(config: Config) -> list[str]:
+    """Return the records that the cards are made from: checkpoints, corpora, scores, and what was counted of them."""
+    checkpoints = [str(layout.weights(path)) for path in lineage.checkpoints(config).values()]
+    counted = [path for path in results_of(config) if Path(path) in (layout.MIXTURE, layout.DATASETS)]
+    return [*checkpoints, *corpora(config), *scores(config), *counted]
 
 
 def metrics(config: Config) -> list[str]:

@@ -73,6 +73,9 @@ class Estimate:
         costs["answers"] = self._answers()
         if config.benchmarks.judged:
             costs["judgements"] = self._judge()
+        if alone := lineage.text_baselines(config):
+            asked = self.questions([lineage.TEXT_ONLY])
+            costs["text_baseline"] = self._generated(config.benchmarks, alone, asked, "answer_tokens", jobs=1)
         return costs
 
     def _sources(self) -> Cost:
@@ -196,9 +199,9 @@ class Estimate:
         sizes = [model.size for model in self.config.models]
         return self._generated(self.config.benchmarks, sizes, self.questions(), "answer_tokens", jobs=1)
 
-    def questions(self) -> int:
-        """Return how many questions one model is asked."""
-        mini, names = self.config.mini, self.config.benchmarks.names
+    def questions(self, names: Sequence[str] | None = None) -> int:
+        """Return how many questions one model is asked, of all benchmarks of the run or of some."""
+        mini, names = self.config.mini, self.config.benchmarks.names if names is None else names
         return sum(mini.questions_per_benchmark if mini else benchmark_named(name).questions for name in names)
 
     def judge_requests(self) -> int:

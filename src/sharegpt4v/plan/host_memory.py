@@ -15,7 +15,9 @@ PYTHON_BYTES = 10**9  # of Snakemake in a job and a process of ours without PyTo
 READ = 3  # bytes per weight: bfloat16 and what is copied of it
 COPIES = 4  # of texts: as JSON, and as Python's objects
 OF_TEXTS = ("pretraining_corpus", "instruction_mix", "mixture", "datasets")  # stages that hold a corpus
-OF_MODELS = ("published_model", "language_model", "vision_tower", "alignment", "captions", "answers")
+OF_MODELS = (
+    "published_model", "language_model", "vision_tower", "alignment", "captions", "answers", "text_baseline",
+)  # fmt: skip
 
 
 def host_memory(config: Config, stage: str) -> float:

@@ -30,7 +30,9 @@ def gpus_of(config: Config, stage: str) -> int:
         return 0
     if device == "training":
         return config.compute.processes_per_node
-    sections: dict[str, Generation] = {"captions": config.captions, "answers": config.benchmarks}
+    sections: dict[str, Generation] = {"captions": config.captions} | dict.fromkeys(
+        ("answers", "text_baseline"), config.benchmarks
+    )
     return sections[stage].devices if stage in sections else 1
 
 

@@ -14,7 +14,7 @@ from sharegpt4v.files import read_jsonl
 from sharegpt4v.image_paths import inside
 from sharegpt4v.llava_format.checks import check_shard_row
 from sharegpt4v.llava_format.reading import read_array
-from sharegpt4v.pages import Markup, escaped, page_head, table_row
+from sharegpt4v.pages import Markup, escaped, first_line, page_head, table_row
 
 SAMPLES = 12
 LARGEST = 336  # pixels, the longer side
@@ -38,8 +38,10 @@ def _accepted(shard: Path) -> Iterator[tuple[str, str]]:
             yield row["image"], row["caption"]
 
 
-def caption_page(samples: Sequence[tuple[str, str]], data: Path) -> str:
-    """Return the page. Pictures that are not there, as after a pull without images, or are broken are left out.
+def caption_page(samples: Sequence[tuple[str, str]], data: Path, notice: str = "") -> str:
+    """Return the page; a `notice` is its first line.
+
+    Pictures that are not there, as after a pull without images, or are broken are left out.
 
     A `UserError` for a path that leads out of `data`.
     """
@@ -47,7 +49,7 @@ def caption_page(samples: Sequence[tuple[str, str]], data: Path) -> str:
         table_row([_picture(inside(data, image)), Markup(f"{escaped(caption)}<br><small>{escaped(image)}</small>")])
         for image, caption in samples
     )
-    return f"{page_head('Captions', STYLE)}<table>{rows}</table>\n"
+    return f"{page_head('Captions', STYLE)}{first_line(notice)}<table>{rows}</table>\n"
 
 
 def _picture(path: Path) -> Markup:

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sharegpt4v.errors import UserError
-from sharegpt4v.evaluation.table import COLUMNS, read_cells
+from sharegpt4v.evaluation.table import COLUMNS, MORE_COLUMNS, read_cells
 from sharegpt4v.files import read_jsonl, write_csv, write_json
 
 
 def write_metrics(model: str, scores: Path, out: Path) -> None:
-    """Write the scores of a model by column of the table, in its order and with its one decimal."""
+    """Write the scores of a model by column of the tables, in their order and with their one decimal."""
     cells = read_cells(scores, model)
-    write_json(out, {name: round(cells[name].value, 1) for name in COLUMNS if name in cells})
+    write_json(out, {name: round(cells[name].value, 1) for name in (*COLUMNS, *MORE_COLUMNS) if name in cells})
 
 
 def write_curves(trainings: Mapping[str, Path], out: Path) -> None:

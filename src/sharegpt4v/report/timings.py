@@ -46,10 +46,11 @@ def all_timings(benchmark_dir: Path) -> list[Timing]:
 
 def seconds_per_job(timings: Iterable[Timing]) -> dict[str, float]:
     """Return the mean seconds of a job of each stage."""
-    return {stage: sum(job.seconds for job in jobs) / len(jobs) for stage, jobs in _by_stage(timings).items()}
+    return {stage: sum(job.seconds for job in jobs) / len(jobs) for stage, jobs in by_stage(timings).items()}
 
 
-def _by_stage(timings: Iterable[Timing]) -> dict[str, list[Timing]]:
+def by_stage(timings: Iterable[Timing]) -> dict[str, list[Timing]]:
+    """Return the timings of each stage, in the order in which the stages come first."""
     stages: dict[str, list[Timing]] = {}
     for timing in timings:
         stages.setdefault(timing.stage, []).append(timing)
@@ -59,7 +60,7 @@ def _by_stage(timings: Iterable[Timing]) -> dict[str, list[Timing]]:
 def terminal_text(timings: list[Timing]) -> str:
     """Return a table of the stages, the longest first, and their total. Jobs side by side count each."""
     lines = [("stage", "jobs", "seconds", "", "largest MiB")]
-    by_time = sorted(_by_stage(timings).items(), key=lambda stage: -sum(timing.seconds for timing in stage[1]))
+    by_time = sorted(by_stage(timings).items(), key=lambda stage: -sum(timing.seconds for timing in stage[1]))
     lines += [_line(name, jobs) for name, jobs in by_time]
     lines.append(_line("total", timings))
     return plain_table(lines, right=range(1, 5))

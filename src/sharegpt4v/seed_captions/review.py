@@ -11,11 +11,15 @@ from sharegpt4v.image_paths import inside
 
 
 def write_review(
-    path: Path, rejected: Iterable[Mapping[str, Any]], data: Path, counts: Mapping[str, Mapping[str, int]]
+    path: Path,
+    rejected: Iterable[Mapping[str, Any]],
+    data: Path,
+    counts: Mapping[str, Mapping[str, int]],
+    notice: str = "",
 ) -> None:
-    """Write the page, as a stream: how many by source and reason, then each of the `rejected`.
+    """Write the page, as a stream: a notice, how many by source and reason, then each of the `rejected`.
 
     These have image (a path below `data`), source, reason and text; `counts` is what `count_reasons` returns.
     """
     rows = ((inside(data, row["image"]), row["image"], [row["reason"], row["text"]]) for row in rejected)
-    write_page(path, "Rejected captions", ["image", "reason", "text"], rows, counts)
+    write_page(path, "Rejected captions", ["image", "reason", "text"], rows, counts, notice)

@@ -84,13 +84,15 @@ def seed_captions(
     *,
     seed: int,
     aesthetic_fraction: float,
+    notice: str = "",
 ) -> SeedSummary:
     """Caption `images` (files below `data`) and write `out`, the rows in the order of `images`.
 
     Beside `out` come `<stem>.provenance.jsonl` (provenance of each row), `<stem>.rejected.jsonl`, a page of the same
-    with the images `<stem>.rejected.html`, and `<stem>.prompts.json`. Replies are kept in `<work>/replies.jsonl`; the
-    same call again asks only for what is missing. `UserError` when more of the images are set aside than `quality`
-    allows: then `out` is not written, and the rejected are in `rejected.jsonl` and `.html` below `work`.
+    with the images `<stem>.rejected.html`, whose first line is the `notice`, and `<stem>.prompts.json`. Replies are
+    kept in `<work>/replies.jsonl`; the same call again asks only for what is missing. `UserError` when more of the
+    images are set aside than `quality` allows: then `out` is not written, and the rejected are in `rejected.jsonl` and
+    `.html` below `work`.
     """
     render = cache(prompts.render)
     requests = [
@@ -113,11 +115,11 @@ def seed_captions(
         counts = count_reasons([image.source for image in images], reasons)
         remedy, limit = "change the prompts, the teacher or the limit", quality.largest_rejected_fraction
         if too_many(reasons, limit):
-            write_review(work / "rejected.html", rejected(), data, counts)
+            write_review(work / "rejected.html", rejected(), data, counts, notice)
         refuse_too_many("seed captions", reasons, rejected(), limit, work / "rejected.jsonl", remedy)
 
         write_jsonl(sidecar(out, "rejected.jsonl"), rejected())
-        write_review(sidecar(out, "rejected.html"), rejected(), data, counts)
+        write_review(sidecar(out, "rejected.html"), rejected(), data, counts, notice)
         write_json(sidecar(out, "prompts.json"), gate.prompts)
         # The captions get their name last, so that where they are, everything about them is too.
         with open_atomically(out) as file, open_atomically(sidecar(out, "provenance.jsonl")) as provenance:

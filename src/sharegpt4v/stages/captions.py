@@ -32,14 +32,14 @@ def run(config: Config, shard: str) -> None:
 
     number, count = _parse(shard)
     manifests = [read_manifest(layout.manifest(name)) for name in config.captions.sources]
-    captioner = lineage.captioner(config)
+    captioner, reviewed = lineage.captioner(config), config.captions.quality.reviewed
     write_json(
         layout.caption_provenance(shard),
         provenance(
             "captions",
             config.captions.model_dump(mode="json", include={"sources", "max_new_tokens", "quality"}),
             None,
-            [captioner] if captioner else [],
+            [path for path in (captioner, reviewed and layout.of_project(reviewed)) if path],
             __name__,
             *code_roots(config.captions.engine, captioner),
         )

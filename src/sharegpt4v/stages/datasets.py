@@ -20,8 +20,12 @@ PAPER = Path("config/paper/datasets.csv")
 
 
 def run(config: Config) -> None:
-    """Write results/datasets.csv, one row per data set, in the order of the paper."""
+    """Write results/datasets.csv, one row per data set, in the order of the paper.
+
+    In the miniature the columns of the paper's numbers are empty: nothing there compares with them.
+    """
     from sharegpt4v.corpora.statistics import DatasetSource, datasets
+    from sharegpt4v.miniature import is_miniature
 
     rows = [
         DatasetSource("COCO-Caption", "COCO", True, "humans", layout.COCO_CAPTIONS, "coco", "coco", "coco"),
@@ -32,4 +36,5 @@ def run(config: Config) -> None:
             "ShareGPT4V-PT", "LCS, COCO, SAM", True, "the captioner", layout.PRETRAINING_CORPUS, "llava", "pretraining"
         ),
     ]
-    datasets(rows, layout.of_project(PAPER), layout.DATASETS, STAGES["datasets"].processes)
+    paper = None if is_miniature(config) else layout.of_project(PAPER)
+    datasets(rows, paper, layout.DATASETS, STAGES["datasets"].processes)

@@ -19,10 +19,14 @@ FIGURES = ("substitution", "datasets", "curves", *(f"captions/{name}" for name i
 
 
 def run(config: Config, name: str) -> None:
-    """Read results/NAME.csv and write results/figures/NAME.svg."""
-    from sharegpt4v.report.figures import captions_figure, curves_figure, datasets_figure, substitution_figure
+    """Read results/NAME.csv and write results/figures/NAME.svg, and .png for slides."""
+    from sharegpt4v.miniature import notice_of
+    from sharegpt4v.report.curves_figure import curves_figure
+    from sharegpt4v.report.dataset_figures import captions_figure, datasets_figure
+    from sharegpt4v.report.substitution_figure import substitution_figure
 
     if name not in FIGURES:
         raise UserError(f"figure {name!r}; expected one of {', '.join(FIGURES)}")
     draw = {"substitution": substitution_figure, "datasets": datasets_figure, "curves": curves_figure}
-    draw.get(name, captions_figure)(layout.RESULTS / f"{name}.csv", layout.figure(name))
+    outs = [layout.figure(name), layout.figure(name, "png")]
+    draw.get(name, captions_figure)(layout.RESULTS / f"{name}.csv", outs, notice_of(config))

@@ -24,6 +24,7 @@ def run(config: Config) -> None:
     from sharegpt4v.images.manifest import read_manifest
     from sharegpt4v.mini.endpoint import serve
     from sharegpt4v.mini.endpoint_answers import describe_by_hash
+    from sharegpt4v.miniature import notice_of
     from sharegpt4v.seed_captions.stage import choose, seed_captions
 
     teacher = config.teacher
@@ -44,6 +45,7 @@ def run(config: Config) -> None:
             teacher.quality,
             seed=config.seed,
             aesthetic_fraction=teacher.aesthetic_fraction,
+            notice=notice_of(config),
         )
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 from sharegpt4v.config import Config
 from sharegpt4v.config.models import TrainedModel
 from sharegpt4v.files import read_json
 from sharegpt4v.follower import job_key, training_key
 from sharegpt4v.ledger import key_of
+from sharegpt4v.miniature import is_miniature, notice_of
 from sharegpt4v.pipeline.rerun import value_at
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.provenance import git_state
@@ -23,9 +23,9 @@ from sharegpt4v.tracking.jobs import Job
 from sharegpt4v.tracking.model_runs import model_params, run_params, score_metrics, training_params
 from sharegpt4v.tracking.tracker import Run
 
-SHOWN = (".csv", ".md", ".svg", ".html")
-TABLES = ("*.csv", "*.md", "*.svg", "*.html", "captions/*.csv", "figures/**/*.svg")
-OF_MODEL = ("answers", "judgements", "scores", "submissions")
+SHOWN = (".csv", ".md", ".svg", ".png", ".html")
+TABLES = ("*.csv", "*.md", "*.html", "captions/*.csv", "figures/**/*.svg", "figures/**/*.png")
+OF_MODEL = ("finetuning", "answers", "judgements", "scores", "submissions")
 """Stages whose jobs are about a model, and are shown below it."""
 
 
@@ -38,7 +38,6 @@ def pipeline_run(root: Path, config: Config, jobs: Sequence[Job] = ()) -> Run:
     settings = config.model_dump(mode="json")
     provenance = git_state() | {"config": key_of(settings)}
     results, lock = root / layout.RESULTS, root / "dvc.lock"
-    times = [time for job in jobs if (time := time_of(job.record))]
     return Run(
         name=config.name,
         stage="pipeline",
@@ -46,27 +45,33 @@ def pipeline_run(root: Path, config: Config, jobs: Sequence[Job] = ()) -> Run:
         settings=settings,
         artifacts=sorted({path for pattern in TABLES for path in results.glob(pattern)}),
         provenance=provenance,
-        tags=_folder(root) | ({"dvc_lock": _md5(lock)} if lock.exists() else {}),
-        time=(min(start for start, _ in times), max(end for _, end in times)) if times else None,
+        tags=_tags(root, config) | ({"dvc_lock": _md5(lock)} if lock.exists() else {}),
+        time=_time_of(jobs),
         identity=key_of(str(root.resolve()), provenance),
     )
 
 
-def model_run(model: TrainedModel, training: Job | None, root: Path, config: Config) -> Run:
-    """Return the run of a model: its scores, and the curves and the time of its `training`, where it has one here.
+def model_run(model: TrainedModel, jobs: Iterable[Job], root: Path, config: Config) -> Run:
+    """Return the run of a model, a row of the table: its scores, and what tells it from the others.
 
-    It stays the same one, and its scores are brought up to date, as long as the model is the same.
+    Below it are its `jobs`, such as its fine-tuning with the curves; it lasted from their first start to their last end.
+    It stays the same run, and its scores are brought up to date, until its checkpoint is another one.
     """
-    run = job_run(training, root, config) if training else Run(model.name, "published", tags=_folder(root))
-    params = model_params(model, config)
-    return replace(
-        run,
+    params, checkpoint = model_params(model, config), root / lineage.finished(model) / "provenance.json"
+    return Run(
         name=model.name,
-        parent=None,
+        stage="model",
         params=params,
-        metrics={**run.metrics, **score_metrics(root, model.name)},
-        identity=key_of(str(root.resolve()), model.name, params, run.live),
+        metrics=score_metrics(root, model.name),
+        tags=_tags(root, config),
+        time=_time_of(jobs),
+        identity=key_of(str(root.resolve()), model.name, params, read_json(checkpoint) if checkpoint.exists() else None),
     )
+
+
+def is_of(job: Job, model: str) -> bool:
+    """Whether a job is about a model."""
+    return job.stage in OF_MODEL and Path(job.name).name == model
 
 
 def job_run(job: Job, root: Path, config: Config) -> Run:
@@ -91,24 +96,26 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
         params=training_params(job.stage, config),
         settings=settings,
         records=[root / record for record in records if (root / record).exists()],
-        metrics=job.timings,
+        metrics=job.timings | (score_metrics(root, Path(job.name).name, errors=True) if job.stage == "scores" else {}),
         artifacts=[root / path for path in job.outputs if path.suffix in SHOWN],
-        texts={"captions.html": caption_page(samples, root / layout.DATA)} if samples else {},
+        texts={"captions.html": caption_page(samples, root / layout.DATA, notice_of(config))} if samples else {},
         provenance=provenance,
-        tags=_folder(root),
-        time=time_of(job.record),
+        tags=_tags(root, config),
+        time=_time_of([job]),
         live=live,
     )
 
 
-def time_of(record: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return when a job began and ended, by its record; None where it left none."""
-    started, seconds = record.get("started"), record.get("seconds")
-    return None if started is None or seconds is None else (started, started + seconds)
+def _time_of(jobs: Iterable[Job]) -> tuple[float, float] | None:
+    """Return when the first of the jobs began and the last ended, by their records; None where there are none."""
+    times = [(job.record["started"], job.record["seconds"]) for job in jobs if "seconds" in job.record]
+    return (min(start for start, _ in times), max(start + seconds for start, seconds in times)) if times else None
 
 
-def _folder(root: Path) -> dict[str, str]:
-    return {"folder": str(root.resolve())}
+def _tags(root: Path, config: Config) -> dict[str, str]:
+    """What is to be seen of a run beside its name; MLflow shows the note above the run of a miniature."""
+    note = {"miniature": "true", "mlflow.note.content": notice_of(config)} if is_miniature(config) else {}
+    return {"folder": str(root.resolve()), **note}
 
 
 def _settings(job: Job, config: Config) -> dict[str, Any]:

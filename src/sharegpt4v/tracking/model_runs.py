@@ -1,4 +1,4 @@
-"""What a tracker shows of a model, a row of the results table: its scores, its fine-tuning's curves, how it was made."""
+"""What runs are compared by: the scores of a model, a row of the results table, and the few settings that matter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sharegpt4v.config.models import TrainedModel
     from sharegpt4v.config.training import Recipe
 
-ERROR = "standard error"
+ERROR = "standard error"  # before the name, so that a page sorted by name has the columns together
 DECIMALS = 4  # a column of the list is narrow
 
 
@@ -47,11 +47,13 @@ def model_params(model: TrainedModel, config: Config) -> dict[str, Any]:
     return run_params(config) | {name: value for name, value in about.items() if value is not None} | recipe
 
 
-def score_metrics(root: Path, model: str) -> dict[str, float]:
-    """Return the scores of a model by column of the table, and their standard errors."""
+def score_metrics(root: Path, model: str, errors: bool = False) -> dict[str, float]:
+    """Return the scores of a model by column of the table, and with `errors` their standard errors."""
     cells = read_cells(root / layout.SCORES, model)
-    scores = {name: round(cell.value, DECIMALS) for name, cell in cells.items()}
-    return scores | {f"{ERROR}/{name}": round(cell.stderr, DECIMALS) for name, cell in cells.items() if cell.stderr is not None}
+    found = {name: cell.value for name, cell in cells.items()}
+    if errors:
+        found |= {f"{ERROR}/{name}": cell.stderr for name, cell in cells.items() if cell.stderr is not None}
+    return {name: round(value, DECIMALS) for name, value in found.items()}
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from sharegpt4v import layout
 from sharegpt4v.config import Config
 from sharegpt4v.errors import UserError
-from sharegpt4v.tracking.job_runs import job_run, model_run, pipeline_run
+from sharegpt4v.tracking.job_runs import is_of, job_run, model_run, pipeline_run
 from sharegpt4v.tracking.jobs import Job, finished_jobs
 from sharegpt4v.tracking.tracker import Run, Shown, track, warn
 
@@ -40,13 +39,11 @@ def track_all(root: Path, config: Config) -> Shown:
 
 
 def _runs(root: Path, config: Config, jobs: Sequence[Job]) -> Iterator[Callable[[], Run]]:
-    """Yield what makes the run of each model, then of each other job."""
-    trainings = {job.outputs[0].parent: job for job in jobs if job.stage == "finetuning"}
+    """Yield what makes the run of each model, then of each job."""
     for model in config.models:
-        yield partial(model_run, model, trainings.pop(layout.finetuned(model.name), None), root, config)
+        yield partial(model_run, model, [job for job in jobs if is_of(job, model.name)], root, config)
     for job in jobs:
-        if job.stage != "finetuning":
-            yield partial(job_run, job, root, config)
+        yield partial(job_run, job, root, config)
 
 
 def _readable(runs: Iterable[Callable[[], Run]], unread: list[str]) -> Iterator[Run]:

@@ -30,6 +30,7 @@ from sharegpt4v.follower import Follower, training_key
 from sharegpt4v.images.usable import Usable, usable_images
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
+from sharegpt4v.miniature import is_miniature, record_of
 from sharegpt4v.models.device import choose_device
 from sharegpt4v.models.family import DEFAULT, Family, Row, code_root, family_named, name_in
 from sharegpt4v.provenance import provenance
@@ -76,6 +77,7 @@ def train_here(
         speeds=layout.speeds_of(out),
         projector=projector,
         tracking=config.tracking,
+        drawn=is_miniature(config),
     )
 
 
@@ -94,11 +96,13 @@ def train_stage(
     speeds: Path | None = None,
     projector: Projector = "mlp2x_gelu",
     tracking: Tracking | None = None,
+    drawn: bool = False,
 ) -> None:
     """Train by `recipe` and write the transformers folder `out`, with `metrics.jsonl` and `provenance.json` in it.
 
     How fast each step was is no part of `out`, which is equal when the same is trained again: it goes to the JSON-lines
-    file `speeds`. The tracker of `tracking` shows both while the training runs.
+    file `speeds`. The tracker of `tracking` shows both while the training runs. That the images are `drawn` scenes is
+    recorded for `of_miniature`, as it is when a start is of the miniature.
 
     `start` is a checkpoint, or a vision tower and a language model to be joined by a new `projector`. `rows` is a LLaVA
     JSON, or its rows; their images are below `data`. The state to resume from, and the rows tokenised, are in
@@ -110,12 +114,15 @@ def train_stage(
     images = images or Usable(data)
     name = DEFAULT if isinstance(start, tuple) else name_in(start)
     family = family_named(name)
-    about = ranks.broadcast_from_rank0(lambda: _provenance(start, projector, rows, recipe, seed, stage_name, name))
+    starts = start if isinstance(start, tuple) else (start,)
+    about = ranks.broadcast_from_rank0(
+        lambda: _provenance(start, projector, rows, recipe, seed, stage_name, name) | record_of(drawn, starts)
+    )
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
         if ranks.rank == 0:
-            told = layout.name_of(out), stage_name, training_key(out, about), [state / METRICS, state / SPEEDS]
+            told = str(out), stage_name, training_key(out, about), [state / METRICS, state / SPEEDS]
             held.enter_context(Follower(tracking, *told))
         device = choose_device()
         if isinstance(start, tuple):

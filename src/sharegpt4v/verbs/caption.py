@@ -8,6 +8,8 @@ Shards and data sets are unpacked once, into .work/sources/_own-images, which ta
 webdataset of images and captions. A row has image, caption, sha256, prompt_hash, model, finish_reason and verdict
 ("accepted", or why not, by captions.quality of the config), or image and error where there is no caption.
 
+A captioner of the miniature has seen drawn scenes only. What it says of photographs is invented, and a line says so.
+
 Every caption is on disk the moment it exists: after a kill, the same command asks only for what is missing.
 
 Cameras store many photographs sideways and say so in the EXIF data: images are turned upright, as you see them. Those
@@ -23,6 +25,7 @@ Examples:  s4v caption --model checkpoints/captioner --images ~/photographs --ou
 from __future__ import annotations
 
 import math
+import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -32,13 +35,19 @@ from sharegpt4v import layout
 from sharegpt4v.code_hash import code_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import code_roots
+from sharegpt4v.miniature import NOTICE, is_miniature, of_miniature
 from sharegpt4v.stages.captions import generation_settings
 from sharegpt4v.verbs.options import add_config, add_engine, asked_by, config_of
 
 if TYPE_CHECKING:
+    from sharegpt4v.config import Config
     from sharegpt4v.config.generation import Generation
 
 STORE = layout.WORK / "sources/_own-images"  # no source's name begins so
+DRAWN = (
+    "has been trained on drawn scenes only, and invents what it says of other images; for real ones, import a model "
+    "(s4v import Lin-Chen/ShareCaptioner --out checkpoints/share-captioner) or ask a served one (--base-url)"
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -92,6 +101,9 @@ def run(options: Namespace) -> None:
         generation = generation.model_copy(update={"endpoint": endpoint})
     elif options.budget is not None:
         raise UserError(f"--budget: for the engine endpoint; a model asked by {generation.engine} costs nothing")
+    drawn = model is not None and of_miniature(model)
+    if drawn and not _of_world(config, images):
+        print(f"{model}: {DRAWN}", file=sys.stderr)
     upright = options.upright
     if upright is None:
         upright = config.captions.upright_photographs and not is_manifest(images)
@@ -109,7 +121,15 @@ def run(options: Namespace) -> None:
             usd = prices.usd(expected.prompt_tokens or 0, expected.completion_tokens) if prices else 0
             print(f"at most {math.ceil(100 * usd) / 100:,.2f} USD")
         return
-    caption_folder(model, found, options.out, how, config.captions.quality, work, options.review)
+    caption_folder(
+        model, found, options.out, how, config.captions.quality, work, options.review, NOTICE if drawn else ""
+    )
+
+
+def _of_world(config: Config, images: Path) -> bool:
+    """Say whether images are of the synthetic world: the manifest of one of its sources, not of a folder of yours."""
+    manifests = {layout.manifest(name).resolve() for name in config.sources.use}
+    return is_miniature(config) and images.resolve() in manifests
 
 
 def _work(model: Path | None, generation: Generation) -> Path:

@@ -22,6 +22,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Fill the working folder with what `dvc.lock` records."""
+    from sharegpt4v.config import load
     from sharegpt4v.pipeline.pull import pull
+    from sharegpt4v.report.cards.writing import put_cards
 
-    pull(with_images=not options.without_images)
+    put_cards(load(pull(with_images=not options.without_images)))

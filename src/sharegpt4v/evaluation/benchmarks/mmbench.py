@@ -22,8 +22,6 @@ missing in any case; other cells that spreadsheet readers take for missing, such
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -31,7 +29,8 @@ from pathlib import Path
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import LONG_ANSWER, Answer, Item, Question, Score, Submission, percent_by, percent_score
-from sharegpt4v.evaluation.benchmarks.mmbench_file import LETTERS, is_missing, read_tsv, spreadsheet
+from sharegpt4v.evaluation.benchmarks.mmbench_file import LETTERS, spreadsheet
+from sharegpt4v.evaluation.benchmarks.tsv_file import image_of, is_missing, read_tsv
 from sharegpt4v.evaluation.joining import join
 from sharegpt4v.evaluation.reading import answer_rows, find, question_number, require_some
 
@@ -75,7 +74,7 @@ def read_questions(path: Path, closing: str) -> list[Question]:
         questions.append(
             Question(
                 index,
-                _image(path, index, rows),
+                image_of(path, index, rows),
                 "\n".join([*lines, closing]),
                 LONG_ANSWER,
                 stored_prompt="\n".join(lines),
@@ -159,16 +158,3 @@ def options_in_order(row: Mapping[str, str]) -> dict[str, str]:
 
 def _choices(row: Mapping[str, str]) -> dict[str, str]:
     return {letter: row[letter] for letter in LETTERS if not is_missing(row[letter])}
-
-
-def _image(path: Path, index: int, rows: Mapping[int, Mapping[str, str]]) -> bytes:
-    cell = rows[index]["image"]
-    if len(cell) <= 64 and cell.isdecimal() and int(cell) in rows:
-        cell = rows[int(cell)]["image"]
-    try:
-        image = base64.b64decode(cell, validate=True)
-    except (binascii.Error, ValueError):
-        image = b""
-    if not image:
-        raise UserError(f"{path}, index {index}, column image: not base64; expected an image or another row's index")
-    return image

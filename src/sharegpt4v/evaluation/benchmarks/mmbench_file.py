@@ -5,46 +5,19 @@ Source: open-compass/MMBench; LLaVA's convert_mmbench_for_submission.py.
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import Answer, Submission
+from sharegpt4v.evaluation.benchmarks.tsv_file import is_missing, read_tsv
 from sharegpt4v.evaluation.joining import join
 from sharegpt4v.evaluation.reading import answer_rows, question_number
-from sharegpt4v.files import read_text
 
 LETTERS = "ABCD"
 LEFT_OUT = ("hint", "category", "source", "image", "comment", "l2-category")
 PREDICTION_AT = 6  # its column in the spreadsheet, from 0
-LONGEST_INDEX = 15  # the digits that a spreadsheet keeps
-
-
-def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield index and row of a TSV file that must have `columns`; a broken row is a `UserError` with its line."""
-    csv.field_size_limit(1 << 30)  # cells hold whole images
-    reader = csv.DictReader(io.StringIO(read_text(path, "MMBench's table"), newline=""), delimiter="\t")
-    absent = [name for name in ("index", *columns) if name not in (reader.fieldnames or [])]
-    if absent:
-        raise UserError(f"{path}, line 1: no column {', '.join(absent)}; expected MMBench's fourteen columns")
-    seen: set[int] = set()
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if None in row or None in row.values():
-            raise UserError(f"{where}: not {len(reader.fieldnames or [])} cells; expected one for each column")
-        index = row["index"]
-        if not index.isdecimal() or len(index) > LONGEST_INDEX or int(index) in seen:
-            raise UserError(f"{where}, column index: {index[:60]!r}; expected a whole number of its own")
-        seen.add(int(index))
-        yield int(index), row
-
-
-def is_missing(cell: str) -> bool:
-    """Say whether a cell stands for nothing."""
-    return cell.lower() in ("", "nan", "none")
 
 
 def spreadsheet(path: Path, answers: Sequence[Answer]) -> Submission:

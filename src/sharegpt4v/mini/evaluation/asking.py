@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import base64
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -51,6 +54,20 @@ def annotators(truth: str, others: Sequence[str], random: Random) -> list[str]:
     answers = [truth] * (10 - strays) + [random.choice(others) for _ in range(strays)]
     random.shuffle(answers)
     return answers
+
+
+def table_bytes(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> bytes:
+    """Rows as a table with tabs, as MMBench and VLMEvalKit have them; what a row lacks is an empty cell."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="", delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def encoded(picture: bytes) -> str:
+    """A picture as a cell of such a table."""
+    return base64.b64encode(picture).decode()
 
 
 def json_bytes(value: Any) -> bytes:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from random import Random
 
 from sharegpt4v.evaluation.benchmarks.mmbench import ROUND, TSV
 from sharegpt4v.evaluation.benchmarks.mmbench_file import LETTERS
-from sharegpt4v.mini.evaluation.asking import picture, scene_about
+from sharegpt4v.mini.evaluation.asking import encoded, picture, scene_about, table_bytes
 from sharegpt4v.mini.instructions import option_count
 from sharegpt4v.mini.packing import Member
 from sharegpt4v.mini.questions import CHOICE
@@ -51,7 +48,7 @@ def rounds(questions: int, seed: int, pixels: int) -> Iterator[Row]:
         random = Random(f"{seed}/eval/mmbench/{number}")
         scene, asked = scene_about(aspect, random)
         options, _ = asked.options(random, most=option_count(random))
-        image = base64.b64encode(picture(scene, random, pixels)).decode()
+        image = encoded(picture(scene, random, pixels))
         category, ability = CATEGORIES[aspect]
         short = len(options) == 4 and number % ONE_SHORT_IN == 0
         for turn in range(len(options) - short):
@@ -71,11 +68,8 @@ def rounds(questions: int, seed: int, pixels: int) -> Iterator[Row]:
 
 def tsv_bytes(rows: Iterable[Row]) -> bytes:
     """The rows as a file in MMBench's format, first rounds first."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, restval="", delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: int(row["index"])))
-    return text.getvalue().encode()
+    ordered = sorted(rows, key=lambda row: int(row["index"]))
+    return table_bytes(COLUMNS, ordered)
 
 
 def rotated(options: list[str], turns: int) -> list[str]:
