@@ -20,7 +20,6 @@ from sharegpt4v.config import Config, load
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.table import COLUMNS
 
-VIEW = "scores"
 PARAMS = ("size", "pretraining", "mix", "substitution")
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
@@ -38,14 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"MLflow starts; in some seconds open {address(options.port, experiment)} (end with Ctrl-C)", flush=True)
-    server = ["-m", "mlflow", "ui", "--backend-store-uri", config.tracking.store(), "--host", "127.0.0.1"]
+    print("MLflow takes some seconds to start; then open one of these (end with Ctrl-C):", flush=True)
+    for name, about in {"scores": "the models and their scores", "curves": "the losses of all trainings"}.items():
+        print(f"  {about}: {address(options.port, experiment, name)}", flush=True)
+    server = ["-W", "ignore", "-m", "mlflow", "ui", "--backend-store-uri", config.tracking.store(), "--host", "127.0.0.1"]
     os.environ.update(QUIET)
     os.execv(sys.executable, [sys.executable, *server, "--port", str(options.port), "--workers", "1"])
 
 
 def prepare(config: Config) -> str:
-    """Keep the view of the scores in the store; return the id of the experiment.
+    """Keep the views in the store; return the id of the experiment.
 
     A `UserError` where the store is a server, which has pages of its own, or has no runs yet.
     """
@@ -58,21 +59,22 @@ def prepare(config: Config) -> str:
         found = client_of(uri).get_experiment_by_name(name) if Path(uri.removeprefix(SQLITE)).exists() else None
         if found is None:
             raise UserError(f"{uri}: no experiment {name!r} in it; run snakemake or `s4v stage tracking` first")
-        client_of(uri).set_experiment_tag(found.experiment_id, f"mlflow.sharedViewState.{VIEW}", json.dumps(view()))
+        for view, state in views().items():
+            client_of(uri).set_experiment_tag(found.experiment_id, f"mlflow.sharedViewState.{view}", json.dumps(state))
     return str(found.experiment_id)
 
 
-def view() -> dict[str, Any]:
-    """Return the state of MLflow's list of runs: the models' parameters and scores as columns, the curves as charts."""
-    columns = [f"attributes.`{name}`" for name in ()]
-    columns += [f"params.`{name}`" for name in PARAMS]
-    columns += [f"metrics.`{name}`" for name in COLUMNS]
-    return {"selectedColumns": columns}
+def views() -> dict[str, dict[str, Any]]:
+    """Return the states of MLflow's list of runs: the models' scores as columns, and the trainings for their charts."""
+    columns = [*(f"params.`{name}`" for name in PARAMS), *(f"metrics.`{name}`" for name in COLUMNS)]
+    trainings = {"searchFilter": "metrics.loss > 0", "orderByKey": "attributes.run_name", "orderByAsc": True}
+    return {"scores": {"selectedColumns": columns}, "curves": trainings}
 
 
-def address(port: int, experiment: str) -> str:
-    """Return the address of the list of runs."""
-    return f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+def address(port: int, experiment: str, view: str) -> str:
+    """Return the address of the list of runs in a view; that of the curves shows charts."""
+    runs = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    return f"{runs}&viewStateShareKey={view}" + ("&compareRunsMode=CHART" if view == "curves" else "")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ def model_run(model: TrainedModel, jobs: Iterable[Job], root: Path, config: Conf
         metrics=score_metrics(root, model.name),
         tags=_tags(root, config),
         time=_time_of(jobs),
-        identity=key_of(str(root.resolve()), model.name, params, read_json(checkpoint) if checkpoint.exists() else None),
+        identity=key_of(
+            str(root.resolve()), model.name, params, read_json(checkpoint) if checkpoint.exists() else None
+        ),
     )
 
 

@@ -77,7 +77,6 @@ class Run:
                     if name != "step" and isinstance(value, int | float):
                         yield Point(name, value, row.get("step", number))
 
-
     def points(self) -> Iterator[Point]:
         """Yield the single metrics, then the curves; a broken record is a `UserError`."""
         yield from (Point(name, value, 0) for name, value in self.metrics.items())
