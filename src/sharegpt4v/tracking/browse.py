@@ -40,7 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("MLflow takes some seconds to start; then open one of these (end with Ctrl-C):", flush=True)
     for name, about in {"scores": "the models and their scores", "curves": "the losses of all trainings"}.items():
         print(f"  {about}: {address(options.port, experiment, name)}", flush=True)
-    server = ["-W", "ignore", "-m", "mlflow", "ui", "--backend-store-uri", config.tracking.store(), "--host", "127.0.0.1"]
+    server = [
+        "-W",
+        "ignore",
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        config.tracking.store(),
+        "--host",
+        "127.0.0.1",
+    ]
     os.environ.update(QUIET)
     os.execv(sys.executable, [sys.executable, *server, "--port", str(options.port), "--workers", "1"])
 
@@ -67,7 +77,7 @@ def prepare(config: Config) -> str:
 def views() -> dict[str, dict[str, Any]]:
     """Return the states of MLflow's list of runs: the models' scores as columns, and the trainings for their charts."""
     columns = [*(f"params.`{name}`" for name in PARAMS), *(f"metrics.`{name}`" for name in COLUMNS)]
-    trainings = {"searchFilter": "metrics.loss > 0", "orderByKey": "attributes.run_name", "orderByAsc": True}
+    trainings = {"searchFilter": "metrics.loss > 0", "orderByKey": "metrics.`loss`", "orderByAsc": True}
     return {"scores": {"selectedColumns": columns}, "curves": trainings}
 
 

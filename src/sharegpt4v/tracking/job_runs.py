@@ -25,6 +25,8 @@ from sharegpt4v.tracking.tracker import Run
 
 SHOWN = (".csv", ".md", ".svg", ".png", ".html")
 TABLES = ("*.csv", "*.md", "*.html", "captions/*.csv", "figures/**/*.svg", "figures/**/*.png")
+RECORDED = ("command", "git_commit", "git_changed", "config", "slurm_job")
+"""What of a job's record is its provenance."""
 OF_MODEL = ("finetuning", "answers", "judgements", "scores", "submissions")
 """Stages whose jobs are about a model, and are shown below it."""
 
@@ -87,7 +89,7 @@ def job_run(job: Job, root: Path, config: Config) -> Run:
     provenance: dict[str, Any] = read_json(about[0]) if about else {}
     trained = STAGES[job.stage].device == "training" and about
     live = training_key(about[0].parent, provenance) if trained else job_key(root, job.name, config)
-    provenance |= {name: value for name, value in job.record.items() if value is not None}
+    provenance |= {name: value for name, value in job.record.items() if name in RECORDED and value is not None}
     provenance |= {"inputs": _hashes(root, job.inputs), "outputs": _hashes(root, job.outputs)}
     samples = samples_in(job.outputs, root)
     settings = _settings(job, config) | (_how_scored(root, job.outputs) if job.stage == "scores" else {})
