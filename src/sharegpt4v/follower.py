@@ -20,7 +20,9 @@ from sharegpt4v.config import Config
 from sharegpt4v.config.tracking import Tracking
 from sharegpt4v.ledger import key_of
 
-SECONDS_BEFORE = 5.0  # a job that is over sooner is shown with all others, at the end of the run
+# What is over sooner is shown with all else, at the end of the run: MLflow costs seconds of a processor.
+SECONDS_BEFORE_TRAINING = 5.0
+SECONDS_BEFORE_JOB = 30.0
 SECONDS_TO_END = 10.0
 
 
@@ -53,7 +55,8 @@ class Follower:
             self._told |= {"uri": tracking.store(), "experiment": tracking.experiment_name()}
         self._shows = tracking is not None and tracking.enabled
         self._process: subprocess.Popen[bytes] | None = None
-        self._timer = threading.Timer(SECONDS_BEFORE, self._start)
+        wait = SECONDS_BEFORE_TRAINING if records else SECONDS_BEFORE_JOB
+        self._timer = threading.Timer(wait, self._start)
         self._timer.daemon = True
 
     def _start(self) -> None:

@@ -30,7 +30,11 @@ def status_text(root: Path, width: int, now: Callable[[], float] = time.time) ->
     jobs = jobs_of(root, run)
     stages = {job.listed.stage: [one for one in jobs if one.listed.stage == job.listed.stage] for job in jobs}
     parts = [notice_of(config), f"{config.name} in {root.resolve()}: {_head(run, jobs, now())}"]
-    parts += [_named("done", stages, "done", width), *_table(root, stages, now()), _named("waiting", stages, "waiting", width)]
+    parts += [
+        _named("done", stages, "done", width),
+        *_table(root, stages, now()),
+        _named("waiting", stages, "waiting", width),
+    ]
     parts += _running(root, jobs, now())
     parts += _failed(root, jobs)
     slurm = any(job.record.get("slurm_job") for job in jobs)

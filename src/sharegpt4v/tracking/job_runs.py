@@ -56,7 +56,7 @@ def pipeline_run(root: Path, config: Config, jobs: Sequence[Job] = ()) -> Run:
 def model_run(model: TrainedModel, jobs: Iterable[Job], root: Path, config: Config) -> Run:
     """Return the run of a model, a row of the table: its scores, and what tells it from the others.
 
-    Below it are its `jobs`, such as its fine-tuning with the curves; it lasted from their first start to their last end.
+    Below it are its `jobs`, such as its fine-tuning with the curves, from whose first start to whose last end it lasts.
     It stays the same run, and its scores are brought up to date, until its checkpoint is another one.
     """
     params, checkpoint = model_params(model, config), root / lineage.finished(model) / "provenance.json"

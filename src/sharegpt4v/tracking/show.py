@@ -1,7 +1,7 @@
 """Show a run of the pipeline in a tracker, from the records that its stages left.
 
-It is done at the end and at once, because MLflow takes seconds to start and to be written to; what was followed while it
-ran is completed.
+It is done at the end and at once, because MLflow takes seconds to start and to be written to; what was followed while
+it ran is completed.
 """
 
 from __future__ import annotations

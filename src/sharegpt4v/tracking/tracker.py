@@ -1,7 +1,7 @@
 """The protocol of a tracker, which shows runs, and the registry of trackers: the files of the folder `trackers`.
 
-A tracker is a view of what is in files: a long job appears in it when it starts, all else when the run has ended, and it
-may break without any harm.
+A tracker is a view of what is in files: a long job appears in it when it starts, all else when the run has ended, and
+it may break without any harm.
 """
 
 from __future__ import annotations
