@@ -10,9 +10,10 @@ FLASH_ATTN ?= $(if $(shell command -v nvcc),build,no)
 MAX_JOBS ?= 4
 CASES ?= 10000
 KILLS ?= 200
+MODEL ?= checkpoints/sharegpt4v-7b
 BIN := .venv/bin
 WITH_GPU := $(filter-out 0 no,$(GPU))
-export CONFIG RUN PORT CASES KILLS FLASH_ATTN MAX_JOBS
+export CONFIG RUN PORT CASES KILLS MODEL FLASH_ATTN MAX_JOBS
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -20,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and \
 	"Python 3.11 is needed, this is " + sys.version.split()[0] + "; name one by make PYTHON=/path/to/python3.11")'
 
-.PHONY: help setup table test docs lint attack audit browse vllm
+.PHONY: help setup table test docs lint attack audit browse demo demo-environment vllm
 
 help:
 	@echo "make table    everything from images to results/table.csv, on the mini preset (or CONFIG=FILE)"
@@ -30,6 +31,7 @@ help:
 	@echo "make attack   hostile input by the ten thousands, then kills of whole runs (hours): what docs/reliability.md counts"
 	@echo "make audit    known vulnerabilities in the packages of envs/*.lock, asked of https://osv.dev"
 	@echo "make browse   MLflow in the browser: the models with their scores, curves, figures (by the config in RUN=FOLDER)"
+	@echo "make demo     a page to converse with a model about an image (MODEL=FOLDER, of a run in another folder: RUN=FOLDER)"
 	@echo "make setup    only the environments .venv and .venv-img2dataset; GPU=1 adds what NVIDIA GPUs need"
 	@echo "make vllm     the environment .venv-vllm: vLLM's CPU build for benchmarks/engines_equal.py, its CUDA build by GPU=1"
 
@@ -126,3 +128,17 @@ audit: .venv-audit/installed
 
 browse: setup
 	@python -m sharegpt4v.tracking.browse --folder "$$RUN" --port "$$PORT"
+	mlflow ui --backend-store-uri "sqlite:///$$RUN/mlflow.db" --host 127.0.0.1 --port "$$PORT" --workers 1
+
+demo: setup demo-environment
+	cd "$$RUN" && s4v demo chat --model "$$MODEL"
+
+demo-environment: .venv-demo/installed
+
+# Gradio asks for an older pillow than the rest, and no test of the pipeline needs it.
+.venv-demo/installed: envs/demo.lock
+	$(CHECK_PYTHON)
+	test -x .venv-demo/bin/pip || $(PYTHON) -m venv .venv-demo
+	@echo "installing Gradio into .venv-demo; this takes a minute, once"
+	.venv-demo/bin/python -m pip install --quiet --require-hashes -r envs/demo.lock
+	@touch $@

@@ -121,9 +121,10 @@ def train_stage(
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
+        followed = held.enter_context(ExitStack())
         if ranks.rank == 0:
             told = str(out), stage_name, training_key(out, about), [state / METRICS, state / SPEEDS]
-            held.enter_context(Follower(tracking, *told))
+            followed.enter_context(Follower(tracking, *told))
         device = choose_device()
         if isinstance(start, tuple):
             start = ranks.broadcast_from_rank0(partial(joined, state, family, start, projector, seed))
@@ -170,6 +171,7 @@ def train_stage(
                 image_tokens,
                 device,
             )
+        followed.close()  # it reads the records, which go with the state
         if ranks.rank:
             return
         if left_out := records.left_out():
