@@ -21,10 +21,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and \
 	"Python 3.11 is needed, this is " + sys.version.split()[0] + "; name one by make PYTHON=/path/to/python3.11")'
 
-.PHONY: help setup table test docs lint attack audit browse demo demo-environment vllm
+.PHONY: help setup table report test docs lint attack audit browse demo demo-environment vllm
 
 help:
 	@echo "make table    everything from images to results/table.csv, on the mini preset (or CONFIG=FILE)"
+	@echo "make report   results/report.html: one page of scores, figures, captions, answers, costs (made by make table too)"
 	@echo "make test     the tests"
 	@echo "make docs     the pages in docs/ as a site, in site/"
 	@echo "make lint     the checks of style, types and rules"
@@ -92,6 +93,10 @@ table: setup
 	snakemake --cores all results/table.csv all --quiet rules --configfile "$$CONFIG"
 	@s4v timings
 	@s4v table --config "$$CONFIG"
+
+report: setup
+	snakemake --cores all results/report.html --quiet rules --configfile "$$CONFIG"
+	@echo "open results/report.html in a browser"
 
 test: setup
 	pytest -n 2

@@ -47,6 +47,9 @@ NUMBERS = (
     "12", "12.0", "12.5", "11.4", "12.6", "12.7", "0", "0.0", "0.12", "12%", "12 %", "1,000", "1000", "-12", "-11.5",
     "1e3", "nan", "inf", "Yes", "yes", " red", "red ", "Red", "2015", "2016", "2200",
 )  # fmt: skip
+DRESSES: tuple[Callable[[str], str], ...] = (
+    str.lower, str.upper, lambda text: f"It says {text}.", lambda text: text.replace(" ", ""),
+)  # fmt: skip
 OPEN = (
     "The result is {}", "{}", "{}.", "So x = {}", "it could be {}", "Therefore the answer is:\n{}", "about {} meters",
     "{} is final", "the sum 3 + 4 = {}", "No idea", "", "1,2 and {}", "Answer = {}\nbecause it is so", "is ",
@@ -58,11 +61,7 @@ CHOSEN = (
 )  # fmt: skip
 
 
-Row = dict[str, Any]
-
-DRESSES: tuple[Callable[[str], str], ...] = (
-    str.lower, str.upper, lambda text: f"It says {text}.", lambda text: text.replace(" ", ""),
-)  # fmt: skip
+Rows = list[dict[str, Any]]
 
 
 def write_more_cases(folder: Path) -> None:
@@ -78,7 +77,7 @@ def write_more_cases(folder: Path) -> None:
 
 
 def _mmstar(folder: Path) -> None:
-    random, rows, answers = Random("mmstar"), list[Row](), list[Row]()
+    random, rows, answers = Random("mmstar"), Rows(), Rows()
     for category, below in CATEGORIES.items():
         for _ in range(250):
             letter, index = random.choice(LETTERS), len(rows)
@@ -93,9 +92,9 @@ def _mmstar(folder: Path) -> None:
 
 def _pope(folder: Path) -> None:
     """The labels of the official scorer are in the order of the answers, which alone joins them there."""
-    random, asked, answers = Random("pope"), list[Row](), list[Row]()
+    random, asked, answers = Random("pope"), Rows(), Rows()
     for name in SETS:
-        labels = list[dict[str, Any]]()
+        labels = Rows()
         for number in range(120):
             about = {"image": f"COCO_val2014_{number // 6:012d}.jpg", "text": f"Is there a thing {number} in it?"}
             labels.append({"question_id": number + 1, **about, "label": random.choice(("yes", "no"))})

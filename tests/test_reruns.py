@@ -24,7 +24,7 @@ from sharegpt4v.provenance import hash_of
 
 Rules = set[str]
 
-SHOWN: Rules = {"table", "tracking"}
+SHOWN: Rules = {"table", "report", "tracking"}
 SCORED = {"scores", "cards", "cells", "metrics", "figures", *SHOWN}
 ANSWERED = {"answers", "judgements", "submissions", *SCORED}
 PAIR = {"substitution"}  # of models without pre-training
@@ -115,7 +115,7 @@ def test_another_model_makes_what_it_needs_and_the_table(smoke: Path, project: P
     edit("config/smoke.yaml", "paper: ShareGPT4V-7B}\n", f"paper: ShareGPT4V-7B}}\n{more}")(project)
     assert plan(smoke, project=project) == {
         "language_model": 1, "alignment": 1, "finetuning": 1, "answers": 1, "judgements": 1, "scores": 1,
-        "submissions": 1, "metrics": 1, "figures": 1, "table": 1, "cards": 1, "tracking": 1, "cells": 1,
+        "submissions": 1, "metrics": 1, "figures": 1, "table": 1, "cards": 1, "report": 1, "tracking": 1, "cells": 1,
     }  # fmt: skip
 
 
@@ -151,7 +151,7 @@ FILES = [
     ("the questions for details", append("config/prompts/detail_questions.txt", "What is it?\n"), MIXED),
     ("the paper's numbers", append("config/paper/results.csv", "New,GQA,1.0,zoo\n"), SHOWN),
     ("the paper's data sets", append("config/paper/datasets.csv", "New,COCO,yes,us,1,2\n"),
-     {"datasets", "figures", "cards", "tracking"}),
+     {"datasets", "figures", "cards", "report", "tracking"}),
     ("a row of the catalogue of sources", edit("config/sources.mini.tsv", "\n", "\n"), set()),
     ("code of the training loop", append("src/sharegpt4v/training/packing.py", "\nCHANGED = True\n"),
      ALL - {"synthetic_world", "source", "seed_captions", "instruction_mix"}),
@@ -193,7 +193,7 @@ def remove(path: str) -> Callable[[Path], None]:
 
 
 MIX = "data/sharegpt4v/llava-158k+coco.json"
-TABLES = {"metrics": 1, "table": 1, "substitution": 1, "figures": 2, "cards": 1, "tracking": 1, "cells": 1}
+TABLES = {"metrics": 1, "table": 1, "substitution": 1, "figures": 2, "cards": 1, "report": 1, "tracking": 1, "cells": 1}
 ONE_MODEL = {"finetuning": 1, "answers": 1, "judgements": 1, "scores": 1, "submissions": 1}
 OUTPUTS = [
     ("a row of a mixture", edit(MIX, "image", "picture"), ONE_MODEL | TABLES | {"mixture": 1}),

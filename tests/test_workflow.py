@@ -35,6 +35,8 @@ def test_a_run_ends_with_a_table_of_every_model_and_benchmark(smoke: Path) -> No
         "substitution.csv",
         "datasets.csv",
         "curves.csv",
+        "report.html",
+        "tables/table.html",
         "figures/substitution.svg",
         "figures/datasets.svg",
         "figures/captions/pretraining.svg",

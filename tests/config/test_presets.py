@@ -20,7 +20,7 @@ from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.layout import sources
 
 CONFIG = PROJECT / "config"
-ONCE = {"vision_tower", "mixture", "datasets", "metrics", "table", "cards", "tracking", "cells", "all"}
+ONCE = {"vision_tower", "mixture", "datasets", "metrics", "table", "cards", "report", "tracking", "cells", "all"}
 PAPER = {
     "source": 15, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1, "instruction_mix": 2,
     "pretraining": 1, "finetuning": 3, "answers": 3, "judgements": 3, "scores": 3, "submissions": 3, "substitution": 1,
@@ -46,7 +46,7 @@ PLANNED = {
     | {"judgements": 2, "scores": 2, "submissions": 2, "substitution": 1, "figures": 2},
     "released": {
         "published_model": 2, "answers": 2, "judgements": 2, "scores": 2, "submissions": 2,
-        **dict.fromkeys(("metrics", "table", "cards", "tracking", "cells", "all"), 1),
+        **dict.fromkeys(("metrics", "table", "cards", "report", "tracking", "cells", "all"), 1),
     },
 }  # fmt: skip
 

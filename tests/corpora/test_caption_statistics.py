@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from sharegpt4v.report.figures import captions_figure
 
 from conftest import PROJECT
 from sharegpt4v.corpora import captions
@@ -16,6 +15,7 @@ from sharegpt4v.corpora.captions import COLUMNS, count_captions, words_of
 from sharegpt4v.corpora.lexicon import CLASSES, class_of
 from sharegpt4v.corpora.statistics import DatasetSource, datasets
 from sharegpt4v.files import write_json
+from sharegpt4v.report.dataset_figures import captions_figure
 
 PAPER = PROJECT / "config" / "paper" / "datasets.csv"
 
@@ -137,7 +137,7 @@ def test_a_table_for_each_set_and_its_figure(tmp_path: Path) -> None:
     assert [compared[0][name] for name in ("samples", "average_words", "vocabulary")] == ["3", "2.3", "7"]
 
     figure = tmp_path / "seed.svg"
-    captions_figure(tmp_path / "results" / "captions" / "seed.csv", figure)
+    captions_figure(tmp_path / "results" / "captions" / "seed.csv", [figure])
     first = figure.read_bytes()
-    captions_figure(tmp_path / "results" / "captions" / "seed.csv", figure)
+    captions_figure(tmp_path / "results" / "captions" / "seed.csv", [figure])
     assert figure.read_bytes() == first and first.startswith(b"<?xml")

@@ -130,7 +130,7 @@ def test_captions_of_one_image_and_of_many(tmp_path: Path, browser: WebDriver, e
         wait(browser, lambda: table.text.count(HOSTILE) == 3)
         assert browser.title == "Caption with served" and hosts(browser) == {"127.0.0.1"}
         allowed = {"behavior": "allow", "downloadPath": str(tmp_path / "home")}
-        browser.execute_cdp_cmd("Page.setDownloadBehavior", allowed)  # type: ignore[attr-defined]
+        browser.execute_cdp_cmd("Page.setDownloadBehavior", allowed)
         find(browser, "#download").click()
         home = tmp_path / "home/captions.jsonl"
         wait(browser, home.exists)

@@ -248,7 +248,9 @@ def test_the_prompts_of_all_benchmarks_are_asked_piece_by_piece(
         expected = [original.bos_id(), *pieces[0], *([image_id, *pieces[1]] if row["image"] else [])]
         assert prompt_ids(tokenizer, row["prompt"], 1) == expected
         seen.add(row["benchmark"])
-    assert {name.removesuffix("-test") for name in seen} == {name for name in read_catalogue() if "test" not in name}
+    assert {name.removesuffix("-test") for name in seen} == {
+        name for name, benchmark in read_catalogue().items() if benchmark.table == "paper" and "test" not in name
+    }
 
 
 @pytest.mark.parametrize("rounds", [1, 3])

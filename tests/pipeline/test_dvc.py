@@ -178,7 +178,7 @@ def manifest(folder: Path, name: str) -> Path:
 
 
 def test_after_a_pull_a_changed_key_makes_again_what_depends_on_it(clones: Clones) -> None:
-    after = {"judgements", "scores", "substitution", "table", "cells", "metrics", "figures", "cards"}
+    after = {"judgements", "scores", "substitution", "table", "cells", "metrics", "figures", "cards", "report"}
     assert planned(clones.pulled, "all_report", "--config", "judge={model: another}") == after
     assert planned(clones.pulled, "all_lmm", "--config", "pretraining={warmup_ratio: 0.5}") == {
         "pretraining",

@@ -1,4 +1,4 @@
-"""Figures: the same bytes twice, nothing cut off, every number in the alt text, the paper's where it has them."""
+"""Figures: the same bytes twice, nothing cut off, every number in words, the paper's where the table has them."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def test_substitution_in_words_and_whole(substitution: Path, tmp_path: Path) -> 
     assert title.startswith("A toy. What better captions gain")
     assert words == (
         "LLaVA-7B, before and after: MME-perception 807.0 to 1029.8 (+222.8; in the paper +222.8), "
-        "GQA 41.0 to 40.5 (−0.5). LLaVA-1.5-13B, before and after: "
-        "MMBench 67.7 to 69.0 (+1.3 ± 0.9; in the paper +1.3)."
+        "GQA 41.0 to 40.5 (−0.5). "
+        "LLaVA-1.5-13B, before and after: MMBench 67.7 to 69.0 (+1.3 ± 0.9; in the paper +1.3)."
     )
     expect_nothing_cut_off(outs[1])
     with Image.open(outs[1]) as image:

@@ -6,6 +6,7 @@ rule tracking:
     input:
         layout.TABLE,
         results_of(run),
+        layout.REPORT,
     output:
         layout.TRACKED,
         layout.MLFLOW_RUNS,

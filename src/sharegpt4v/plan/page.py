@@ -43,7 +43,7 @@ def plan_text(
         )
     )
     table = plain_table(lines, right=[1, *range(3, len(COLUMNS))]) if pending else "nothing to do: everything is made"
-    screen = [title, "", table, "", *told, *(f"provided, not made: {what}" for what in provided)]
+    screen = [title, table, "", *told, *(f"provided, not made: {what}" for what in provided)]
     screen += [f"missing: {one.what}: {one.remedy}" for one in missing if one.stops]
     screen += [f"not there, the run continues: {one.what}: {one.remedy}" for one in missing if not one.stops]
     screen.append(

@@ -48,7 +48,7 @@ def caption_sets(config: Config) -> list[CaptionSet]:
         found.append(CaptionSet("blind (detail)", lambda: _llava(layout.DETAIL_CAPTIONS, f"{COCO_IMAGES}/")))
     if layout.SEED_CAPTIONS in learned:
         found.append(CaptionSet("teacher (seed)", lambda: _seed(layout.is_provided(config, layout.SEED_CAPTIONS))))
-    if lineage.captions_images(config):
+    if lineage.captions_images(config) and all(layout.caption_shard(shard).exists() for shard in shards(config)):
         found.append(CaptionSet("captioner", lambda: _shards(config)))
     elif layout.PRETRAINING_CORPUS in learned:
         found.append(CaptionSet("captioner", lambda: _llava(layout.PRETRAINING_CORPUS)))

@@ -63,7 +63,7 @@ def costs_of(
 
 
 def _line(stage: str, planned: Planned, spent: Spent) -> list[str]:
-    usd = None if planned.usd is None else spent.usd
+    usd = None if planned.usd is None else spent.usd if planned.usd else spent.usd or 0.0
     return [
         stage, f"{planned.jobs:,}", _number(planned.gpu_hours), _number(spent.device_hours), _number(planned.usd),
         _number(usd), _number(planned.gigabytes), _number(spent.gigabytes),

@@ -14,8 +14,9 @@ from sharegpt4v.config import Config
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.files import write_bytes
-from sharegpt4v.miniature import notice_of
+from sharegpt4v.miniature import is_miniature, notice_of
 from sharegpt4v.pages import page_head
+from sharegpt4v.pipeline.targets import tables_of
 from sharegpt4v.report.caption_sets import caption_sets
 from sharegpt4v.report.costs import Costs
 from sharegpt4v.report.differences import differences
@@ -23,7 +24,7 @@ from sharegpt4v.report.gallery import gallery_of
 from sharegpt4v.report.headline import filled, findings
 from sharegpt4v.report.pictures import Picture, Pictures
 from sharegpt4v.report.scores import Scores, scores_of
-from sharegpt4v.report.tables import Table, csv_table, gains_table, scores_table, title_of
+from sharegpt4v.report.tables import Table, csv_table, gains_table, scores_table, title_of, turned
 from sharegpt4v.version import __version__
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def write_report(config: Config, costs: Costs, out: Path) -> None:
         "figures": _figures(layout.RESULTS / "figures"),
         "gallery": gallery_of(caption_sets(config), config.seed, pictures),
         "compared": differences(config, pictures),
-        "tables": [_table(path) for path in (layout.DATASETS, layout.MIXTURE) if path.exists()],
+        "tables": _data_tables(config),
         "costs": costs,
-        "more": _table(layout.MORE_TABLE) if config.benchmarks.more else None,
+        "more": csv_table(layout.MORE_TABLE, title_of(layout.MORE_TABLE.stem)) if config.benchmarks.more else None,
     }
     left_out = _left_out(parts)
     empty = {name for name, part in _shown(parts).items() if not part} | (set() if left_out else {"left-out"})
@@ -124,8 +125,16 @@ def _incomplete(scores: Scores) -> list[str]:
     ]
 
 
-def _table(path: Path) -> Table:
-    return csv_table(path, title_of(path.stem))
+def _data_tables(config: Config) -> list[Table]:
+    """The data sets, a column each, and the corpora; the paper's numbers only beside those that compare with them."""
+    tables = []
+    names = tables_of(config)
+    if layout.DATASETS.stem in names:
+        without = "paper" if is_miniature(config) else ""
+        tables.append(turned(csv_table(layout.DATASETS, title_of(layout.DATASETS.stem)), without))
+    if layout.MIXTURE.stem in names:
+        tables.append(csv_table(layout.MIXTURE, title_of(layout.MIXTURE.stem)))
+    return tables
 
 
 def _figures(folder: Path) -> list[Picture]:

@@ -1,4 +1,4 @@
-"""Images and figures inside a page, as data URIs within a bound on their bytes; what cannot be shown is said."""
+"""Images and figures inside a page: small, as data URIs, within a bound on their bytes. What is not shown is said."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Pictures:
         try:
             small = open_rgb(image)
             small.thumbnail((LARGEST, LARGEST))
-        except FileNotFoundError:
-            return Picture(alt, problem=f"image missing: {image!s}")
+        except FileNotFoundError as error:
+            return Picture(alt, problem=f"image missing: {error.filename}")
         except Exception as error:  # Pillow raises nearly anything on a broken file
             return Picture(alt, problem=f"image broken: {str(error)[:200] or type(error).__name__}")
         encoded = []

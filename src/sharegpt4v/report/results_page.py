@@ -8,8 +8,11 @@ from sharegpt4v import layout
 from sharegpt4v.files import write_text
 
 FILES = {
+    layout.REPORT.name: "all of it as one page: findings, scores with their provenance, captions, answers, costs",
     layout.TABLE.name: "every model on every benchmark, one number a cell",
     layout.TABLE.with_suffix(".md").name: "the same to read, with standard errors, splits, scorers and judges",
+    layout.MORE_TABLE.name: "the same for benchmarks that the paper does not report",
+    layout.MORE_TABLE.with_suffix(".md").name: "and to read",
     layout.CELLS.name: "all that is known of each cell: error, counts, split, scorer, judge, hashes",
     layout.SUBSTITUTION.name: "what better captions gain: pairs of models that differ in their detail captions alone",
     layout.SUBSTITUTION_ERRORS.name: "the standard errors of these gains",
@@ -18,6 +21,8 @@ FILES = {
     "captions/": "what the captions of each set are like, by source",
     layout.MIXTURE.name: "how many rows of each source the corpora had, lost, got and have",
     layout.CURVES.name: "the loss of every training, in a hundred points",
+    "tables/": "these tables as pages, for Snakemake's own report",
+    "cards/": "a card of each model and of each data set: origin, recipe, numbers, licences",
     "figures/": "the figures of these tables, as SVG and as PNG for slides",
     "metrics/": "the scores of each model, for `dvc metrics show`",
     "answers/": "the answers of each model, with their provenance",

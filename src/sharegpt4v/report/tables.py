@@ -12,7 +12,6 @@ from sharegpt4v.evaluation.gains import errors_file
 
 TITLES = {
     "table": "Every model on every benchmark",
-    "table_more": "Benchmarks that the paper does not report",
     "substitution": "What better captions gain by themselves",
     "mixture": "Rows of every corpus by source",
     "datasets": "The caption data sets compared",
@@ -35,10 +34,9 @@ class Table:
 
     @property
     def numbers(self) -> list[bool]:
-        """Which columns hold numbers and nothing else, but for empty cells."""
+        """Which columns hold numbers in most of their cells."""
         return [
-            any(row[place] for row in self.rows) and all(_is_number(row[place]) for row in self.rows)
-            for place in range(len(self.head))
+            sum(_is_number(row[place]) for row in self.rows) * 2 > len(self.rows) for place in range(len(self.head))
         ]
 
 
@@ -86,5 +84,12 @@ def title_of(name: str) -> str:
     return f"The {folder} of the set “{item}” by source" if folder else TITLES.get(name, name)
 
 
+def turned(table: Table, without: str = "") -> Table:
+    """Return a table whose columns are the rows of another, without the columns whose names begin with `without`."""
+    head, *lines = zip(table.head, *table.rows, strict=True)
+    kept = [line for line in lines if not without or not line[0].startswith(without)]
+    return Table(table.title, head, kept, table.note)
+
+
 def _is_number(text: str) -> bool:
-    return not text or (text[0] in "+-0123456789" and text.split(" ")[0].lstrip("+-").replace(".", "").isdigit())
+    return text.partition(" ")[0].lstrip("+-").replace(".", "").replace(",", "").isdigit()

@@ -41,7 +41,7 @@ from sharegpt4v.evaluation.base import (
 )
 from sharegpt4v.evaluation.joining import join
 from sharegpt4v.evaluation.normalise import PERIODS_DELETED_AT_MOST, PUNCTUATION
-from sharegpt4v.evaluation.reading import Row, answer_rows, find, json_list, question_text, require_some
+from sharegpt4v.evaluation.reading import Row, answer_rows, find, json_list, require_some
 
 FILE = "HallusionBench.json"
 IMAGES = "hallusion_bench"
@@ -64,7 +64,7 @@ def score(data: Path, answers: Sequence[Answer]) -> Score:
     path = find(data, FILE)
     asked = {_id(row): row for row in _rows(path)}
     require_some(len(asked), path, "questions with an image")
-    joined = join(asked, answer_rows(answers), question_text)
+    joined = join(asked, answer_rows(answers), lambda row: str(row.identifier("question_id")))
     items: list[Item] = []
     for key, row in asked.items():
         truth = row.text("gt_answer")

@@ -43,7 +43,7 @@ from sharegpt4v.evaluation.base import (
 )
 from sharegpt4v.evaluation.benchmarks.mmbench import LETTER_PROMPT
 from sharegpt4v.evaluation.joining import join
-from sharegpt4v.evaluation.reading import Row, answer_rows, find, question_text
+from sharegpt4v.evaluation.reading import Row, answer_rows, find
 
 FILES = "*/validation-*.parquet"
 CHOICE = "multiple-choice"
@@ -77,7 +77,7 @@ def questions(data: Path) -> list[Question]:
 def score(data: Path, answers: Sequence[Answer]) -> Score:
     """Score by the official rule."""
     asked = {row.text("id"): row for row in _rows(data, ("options", "question_type", "answer"))}
-    joined = join(asked, answer_rows(answers), question_text)
+    joined = join(asked, answer_rows(answers), lambda row: str(row.identifier("question_id")))
     items: list[Item] = []
     for key, row in asked.items():
         text, truth = joined.text(key), row.text("answer")

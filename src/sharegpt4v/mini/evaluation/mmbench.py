@@ -68,8 +68,8 @@ def rounds(questions: int, seed: int, pixels: int) -> Iterator[Row]:
 
 def tsv_bytes(rows: Iterable[Row]) -> bytes:
     """The rows as a file in MMBench's format, first rounds first."""
-    ordered = sorted(rows, key=lambda row: int(row["index"]))
-    return table_bytes(COLUMNS, ordered)
+    in_order: list[Row] = sorted(rows, key=lambda row: int(row["index"]))
+    return table_bytes(COLUMNS, in_order)
 
 
 def rotated(options: list[str], turns: int) -> list[str]:
