@@ -31,7 +31,7 @@ help:
 	@echo "make lint     the checks of style, types and rules"
 	@echo "make attack   hostile input by the ten thousands, then kills of whole runs (hours): what docs/reliability.md counts"
 	@echo "make audit    known vulnerabilities in the packages of envs/*.lock, asked of https://osv.dev"
-	@echo "make browse   MLflow in the browser: curves, scores, figures (of a run in another folder: RUN=FOLDER)"
+	@echo "make browse   MLflow in the browser: the models with their scores, curves, figures (by the config in RUN=FOLDER)"
 	@echo "make demo     a page to converse with a model about an image (MODEL=FOLDER, of a run in another folder: RUN=FOLDER)"
 	@echo "make setup    only the environments .venv and .venv-img2dataset; GPU=1 adds what NVIDIA GPUs need"
 	@echo "make vllm     the environment .venv-vllm: vLLM's CPU build for benchmarks/engines_equal.py, its CUDA build by GPU=1"
@@ -132,7 +132,7 @@ audit: .venv-audit/installed
 	@touch $@
 
 browse: setup
-	@echo "MLflow takes some seconds to start; then open http://127.0.0.1:$$PORT (end with Ctrl-C)"
+	@python -m sharegpt4v.tracking.browse --folder "$$RUN" --port "$$PORT"
 	mlflow ui --backend-store-uri "sqlite:///$$RUN/mlflow.db" --host 127.0.0.1 --port "$$PORT" --workers 1
 
 demo: setup demo-environment

@@ -12,6 +12,7 @@ from snakemake.utils import min_version
 from sharegpt4v import layout, lineage
 from sharegpt4v.miniature import notice_of
 from sharegpt4v.pipeline.failures import tell_failures
+from sharegpt4v.pipeline.job_list import write_job_list
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
@@ -68,6 +69,7 @@ resources_of = StageResources(
 
 onstart:
     begin(run)
+    write_job_list(workflow.dag, log)
 
 
 onerror:

@@ -23,6 +23,8 @@ from sharegpt4v.mini.endpoint_faults import Fault
 
 PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///mlflow.db"  # in the folder of each run, not the clone's
+os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
 ENVIRONMENT = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
 

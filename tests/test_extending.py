@@ -146,9 +146,10 @@ def test_a_tracker_is_a_file(project: Path) -> None:
     (project / "metrics.jsonl").write_text('{"step": 10, "loss": 2.5}\n{"step": 20, "loss": 1.5}\n')
     code = (
         "from pathlib import Path; from sharegpt4v.tracking.tracker import Run, track\n"
-        "runs = [Run('align', 'alignment', records=[Path('metrics.jsonl')])]\n"
+        "runs = [Run('mini', 'pipeline', metrics={'MME': 900.5})]\n"
+        "runs += [Run('align', 'alignment', 'mini', records=[Path('metrics.jsonl')])]\n"
         "for uri in ('csv:runs.csv', 'csv:runs.csv', 'csv:no/folder.csv'):\n"
-        "    print(track(uri, 'mini', Run('mini', 'pipeline', metrics={'MME': 900.5}), runs).complete)\n"
+        "    print(track(uri, 'mini', runs).complete)\n"
     )
     ended = run([sys.executable, "-c", code], project, ENVIRONMENT | {"PYTHONPATH": str(project / "src")})
     assert ended.stdout.split() == ["True", "True", "False"], ended.stderr

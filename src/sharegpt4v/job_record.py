@@ -6,12 +6,14 @@ The Snakefile asks for it (`S4V_JOBS` names the folder); a verb that is run by h
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, sha256_of, write_json
 from sharegpt4v.ledger import key_of
 
@@ -20,23 +22,35 @@ FOLDER_VARIABLE = "S4V_JOBS"
 
 @contextmanager
 def recorded(arguments: Sequence[str], config: Path | None) -> Iterator[None]:
-    """Write the record of the command `s4v` with these arguments when the block ends without an error."""
-    folder = os.environ.get(FOLDER_VARIABLE)
-    started = time.time()
-    yield
-    if not folder:
-        return
-    from sharegpt4v.provenance import git_state
+    """Write the record of the command `s4v` with these arguments: that it runs, then how it ended.
 
+    One that ended without an error has `seconds`, another an `outcome`, one that was killed neither.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    path, started = _path(Path(folder), arguments), time.time()
     record = {
         "command": " ".join(["s4v", *arguments]),
-        **git_state(),
-        "config": sha256_of(config) if config else None,
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "host": socket.gethostname(),
+        "process": os.getpid(),
         "started": round(started, 3),
-        "seconds": round(time.time() - started, 3),
     }
-    write_json(_path(Path(folder), arguments), record)
+    with suppress(UserError):  # a full disk is the job's to report
+        write_json(path, record)
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        with suppress(UserError):
+            write_json(path, record | {"outcome": "stopped" if stopped else "failed"})
+        raise
+    from sharegpt4v.provenance import git_state
+
+    about = {**git_state(), "config": sha256_of(config) if config else None}
+    write_json(path, record | about | {"seconds": round(time.time() - started, 3)})
 
 
 def read_record(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:

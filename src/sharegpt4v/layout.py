@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DATA = Path("data")
 WORK = Path(".work")
+JOB_LIST = WORK / "jobs.json"
 RUN_CONFIG = WORK / "config.json"  # that of the run in this folder, every key resolved
 REVIEWED = Path("reviewed.jsonl")  # verdicts of people about captions
 WORLD = DATA / "mini" / "world"

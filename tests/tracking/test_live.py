@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from conftest import PROJECT
+from sharegpt4v.config import load
 from sharegpt4v.files import read_json
-from sharegpt4v.tracking.live import live_key
+from sharegpt4v.follower import job_key, training_key
 from sharegpt4v.tracking.tracker import Run, track
 from small_training import RECIPE, World, world  # noqa: F401  (a fixture)
 from tracked_runs import rows_of, write_rows
@@ -23,11 +25,11 @@ from tracked_runs import rows_of, write_rows
 CHILD = """
 import json, sys
 from pathlib import Path
-import sharegpt4v.training.live as live
+import sharegpt4v.follower as follower
 from sharegpt4v.config.tracking import Tracking
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.training.stages import train_stage
-live.SECONDS_BEFORE = 0  # a training of seconds would be shown at the end
+follower.SECONDS_BEFORE_TRAINING = 0  # a training of seconds would be shown at the end
 tower, llm, rows, data, recipe, uri = sys.argv[1:]
 train_stage(
     (Path(tower), Path(llm)), Path(rows), Path(data), Path("out"), Recipe(**json.loads(recipe)), 3, Path("work"),
@@ -111,14 +113,15 @@ def test_a_training_that_ended_is_completed_in_the_same_run(world: World, tmp_pa
     run = Run(
         name="finetuning/a",
         stage="finetuning",
+        parent="whole",
         params={"epochs": 12},
         records=[tmp_path / "out/metrics.jsonl", tmp_path / "speeds.jsonl"],
         metrics={"seconds": 1.0},
-        live=live_key(tmp_path / "out", read_json(tmp_path / "out/provenance.json")),
+        live=training_key(tmp_path / "out", read_json(tmp_path / "out/provenance.json")),
     )
     for _ in range(2):
         whole = Run(name="whole", stage="pipeline")
-        shown = track(f"sqlite:///{tmp_path}/mlflow.db", "test", whole, [run])
+        shown = track(f"sqlite:///{tmp_path}/mlflow.db", "test", [whole, run])
         assert shown.complete and shown.runs["finetuning/a"] == live.info.run_id
     done = store.get_run(live.info.run_id)
     assert (done.info.run_name, done.info.status) == ("finetuning/a", "FINISHED")
@@ -140,10 +143,43 @@ def test_a_run_that_was_left_half_completed_is_written_anew(tmp_path: Path, stor
     assert the_run(store).info.status == "FINISHED" and steps(store) == list(range(1, 31))
 
 
+JOB = """
+import signal, sys, time
+import sharegpt4v.follower as follower
+from pathlib import Path
+from sharegpt4v.config import load
+from sharegpt4v.verbs import stage
+import sharegpt4v.stages.table as table
+follower.SECONDS_BEFORE_JOB = 0
+table.run = lambda config: time.sleep(float(sys.argv[3]))
+options = __import__("argparse").Namespace(stage="table", config=Path(sys.argv[1]))
+stage.config_of = lambda options: load(options.config, {"tracking": {"uri": sys.argv[2], "experiment": "test"}})
+stage.run(options)
+"""
+
+
+def test_a_long_job_is_a_run_from_its_start_through_kills_to_its_end(tmp_path: Path, store: Any) -> None:
+    config, uri = PROJECT / "config/smoke.yaml", f"sqlite:///{tmp_path}/mlflow.db"
+    command = [sys.executable, "-c", JOB, str(config), uri]
+    killed = subprocess.Popen([*command, "1000"], cwd=tmp_path)
+    try:
+        eventually(lambda: the_run(store), "no run in MLflow")
+        assert killed.poll() is None and the_run(store).info.status == "RUNNING"
+    finally:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    eventually(lambda: the_run(store).info.status == "KILLED", "whoever followed does not see the end")
+    before = the_run(store).info.run_id
+    assert subprocess.run([*command, "3"], cwd=tmp_path).returncode == 0
+    assert the_run(store).info.run_id == before and the_run(store).info.status == "FINISHED"
+    run = Run("table", "table", metrics={"seconds": 3.0}, live=job_key(tmp_path, "table", load(config)))
+    assert track(uri, "test", [run]).runs == {"table": before} and the_run(store).data.metrics == {"seconds": 3}
+
+
 def test_whoever_follows_says_once_that_a_store_is_broken(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("this is no database, and long enough to be looked at as one " * 20)
     told: dict[str, Any] = {"uri": f"sqlite:///{tmp_path}/file", "experiment": "test", "stage": "s", "name": "n"}
-    told |= {"out": "out", "about": {}, "records": []}
+    told |= {"live": "key", "records": [], "started": 1.0}
     command = [sys.executable, "-m", "sharegpt4v.tracking.live"]
     ended = subprocess.run(command, input=json.dumps(told) + "\ndone\n", capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0 and ended.stderr.count("\n") == 1

@@ -61,20 +61,24 @@ def test_everything_is_shown_once(tmp_path: Path, capfd: pytest.CaptureFixture[s
     record = write_rows(tmp_path / "metrics.jsonl", 2500)
     table = tmp_path / "table.csv"
     table.write_text("model,GQA\n")
-    params = {f"p{number}": number for number in range(230)}
+    params = {f"p{number}": number for number in range(90)}
+    settings = {f"s{number}": number for number in range(900)}
     runs = [
-        Run("a/finetuning", "finetuning", params=params, records=[record], provenance={"inputs": {"x": "1"}}),
-        Run("a/scores", "scores", metrics={"MME-perception": 1510.7}, artifacts=[table]),
+        WHOLE,
+        Run("a/finetuning", "finetuning", "mini", params, settings, [record], provenance={"inputs": {"x": "1"}}),
+        Run("a/scores", "scores", "mini", metrics={"MME-perception": 1510.7}, artifacts=[table]),
     ]
-    assert track(uri, "test", WHOLE, runs).complete
-    assert track(uri, "test", WHOLE, runs).complete
+    assert track(uri, "test", runs).complete
+    assert track(uri, "test", runs).complete
     assert capfd.readouterr().err == ""
     shown = runs_by_name(uri)
     assert set(shown) == {"mini", "a/finetuning", "a/scores"}
     whole, training, scores = shown["mini"], shown["a/finetuning"], shown["a/scores"]
     assert {run.info.status for run in shown.values()} == {"FINISHED"}
     assert training.data.tags["mlflow.parentRunId"] == scores.data.tags["mlflow.parentRunId"] == whole.info.run_id
-    assert len(training.data.params) == 231 and training.data.params["provenance.inputs.x"] == "1"
+    assert training.data.params == {name: str(value) for name, value in params.items()}
+    for name, whole_file in {"settings.json": settings, "provenance.json": {"inputs": {"x": "1"}}}.items():
+        assert json.loads(Path(client(uri).download_artifacts(training.info.run_id, name)).read_text()) == whole_file
     losses = client(uri).get_metric_history(training.info.run_id, "loss")
     assert [(point.step, point.value) for point in losses] == [(step, 1 / step) for step in range(1, 2501)]
     assert scores.data.metrics == {"MME-perception": 1510.7}
@@ -82,18 +86,18 @@ def test_everything_is_shown_once(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert stored.read_text() == "model,GQA\n"
     assert Path(scores.info.artifact_uri).is_relative_to(tmp_path / "mlruns")
     table.write_text("model,GQA\na,1\n")
-    assert track(uri, "test", WHOLE, runs).complete
+    assert track(uri, "test", runs).complete
     assert len(client(uri).search_runs([whole.info.experiment_id])) == 4  # one result more, nothing else again
 
 
 def test_a_run_that_was_left_half_written_is_written_anew(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     run = Run("a/finetuning", "finetuning", records=[write_rows(tmp_path / "metrics.jsonl", 5)])
-    assert track(uri, "test", WHOLE, []).complete
+    assert track(uri, "test", [WHOLE]).complete
     store = client(uri)
     experiment = store.get_experiment_by_name("test").experiment_id
     store.create_run(experiment, run_name=run.name, tags={"sharegpt4v.key": run.key()})
-    assert track(uri, "test", WHOLE, [run]).complete
+    assert track(uri, "test", [WHOLE, run]).complete
     assert len(store.get_metric_history(runs_by_name(uri)["a/finetuning"].info.run_id, "loss")) == 5
 
 
@@ -103,7 +107,8 @@ def test_eight_processes_on_a_fresh_store_lose_nothing(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from sharegpt4v.tracking.tracker import Run, track\n"
         "name, record = sys.argv[1], Path('metrics.jsonl')\n"
         "runs = [Run(f'{name}-{number}', 'stage', params={'n': number}, records=[record]) for number in range(3)]\n"
-        "sys.exit(not track('sqlite:///mlflow.db', 'test', Run('mini', 'pipeline', params={'seed': 0}), runs).complete)"
+        "whole = Run('mini', 'pipeline', params={'seed': 0})\n"
+        "sys.exit(not track('sqlite:///mlflow.db', 'test', [whole, *runs]).complete)"
     )
     jobs = [
         subprocess.Popen([sys.executable, "-c", code, name], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
@@ -131,7 +136,7 @@ def test_a_broken_store_is_one_warning(tmp_path: Path, capfd: pytest.CaptureFixt
             "no server": f"http://127.0.0.1:{port}",
             "no such scheme": "postgres-but-misspelt://somewhere",
         }[broken]
-        assert not track(uri, "test", WHOLE, []).complete
+        assert not track(uri, "test", [WHOLE]).complete
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("tracking: not shown in MLflow: ")
 
@@ -148,34 +153,67 @@ def shown_by_name(uri: str, experiment: str = "sharegpt4v") -> dict[str, Any]:
     return {run.info.run_name: run for run in found}
 
 
+def artifact(uri: str, run: Any, name: str) -> Any:
+    return json.loads(Path(client(uri).download_artifacts(run.info.run_id, name)).read_text())
+
+
 def config_of(folder: Path, **tracking: object) -> Config:
     return load(folder / ".work/config.json", {"tracking": tracking})
 
 
-def test_a_pipeline_is_a_run_with_a_run_for_each_job(smoke: Path) -> None:
+MODELS = ("llava-7b", "llava-7b+sharegpt4v", "sharegpt4v-7b")
+
+
+def test_a_pipeline_is_a_run_with_a_run_for_each_job_and_each_model_is_one(smoke: Path) -> None:
     uri = f"sqlite:///{smoke}/mlflow.db"
     shown = shown_by_name(uri)
     logs = {path.relative_to(smoke / "logs").with_suffix("").as_posix() for path in (smoke / "logs").rglob("*.log")}
-    assert set(shown) == {"smoke"} | logs - {"tracking"}
+    assert set(shown) == {"smoke", *MODELS} | logs - {"tracking"}
     whole = shown["smoke"]
-    assert {run.data.tags.get("mlflow.parentRunId") for run in shown.values()} == {None, whole.info.run_id}
-    assert whole.data.params["teacher.model"] == "mini-teacher" and whole.data.params["provenance.git_commit"]
+    top = {name for name, run in shown.items() if "mlflow.parentRunId" not in run.data.tags}
+    assert top == {"smoke", *MODELS}
+    for name, run in shown.items():
+        stage, _, item = name.partition("/")
+        parent = shown[item if item in MODELS else "smoke"]
+        assert name in top or run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["folder"] == str(smoke) and run.info.end_time > run.info.start_time
+    assert whole.data.params == {"preset": "smoke", "seed": "0"}
+    settings = json.loads(Path(client(uri).download_artifacts(whole.info.run_id, "settings.json")).read_text())
+    assert settings == json.loads((smoke / ".work/config.json").read_text())
+    lasted = max(run.info.end_time for run in shown.values()) - min(run.info.start_time for run in shown.values())
+    assert whole.info.end_time - whole.info.start_time == pytest.approx(lasted, abs=2)
     files = {file.path for file in client(uri).list_artifacts(whole.info.run_id)}
     assert {"table.csv", "table.md", "datasets.csv", "substitution.svg", "curves.svg"} <= files
+
+
+def test_a_model_is_a_run_whose_parameters_are_few_and_whose_metrics_are_its_scores(smoke: Path) -> None:
+    shown = shown_by_name(f"sqlite:///{smoke}/mlflow.db")
+    for name in MODELS:
+        scores = [json.loads(path.read_text()) for path in (smoke / "results/scores" / name).glob("*.json")]
+        columns = {column: value for score in scores for column, value in score["columns"].items()}
+        assert shown[name].data.metrics == pytest.approx(columns, abs=1e-4) and set(COLUMNS) <= set(columns)
+        finetuning = shown[f"finetuning/{name}"].info
+        assert shown[name].info.start_time == finetuning.start_time
+        assert shown[name].info.end_time - shown[name].info.start_time >= finetuning.end_time - finetuning.start_time
+    params = {"preset", "seed", "size", "pretraining", "mix", "substitution", "learning_rate", "epochs", "batch_size"}
+    assert set(shown["sharegpt4v-7b"].data.params) == params
+    assert shown["sharegpt4v-7b"].data.params["pretraining"] == "captions"
+    assert shown["llava-7b"].data.params["pretraining"] == "none"
 
 
 def test_scores_are_shown_with_their_errors(smoke: Path) -> None:
     shown = shown_by_name(f"sqlite:///{smoke}/mlflow.db")
     score = json.loads((smoke / "results/scores/sharegpt4v-7b/mme.json").read_text())
     for column in ("MME-perception", "MME-cognition"):
-        for run, prefix in (("scores/sharegpt4v-7b", ""), ("smoke", "sharegpt4v-7b/")):
-            assert shown[run].data.metrics[f"{prefix}{column}"] == score["columns"][column]
-            error = shown[run].data.metrics.get(f"standard error/{prefix}{column}")
-            assert error == score["stderr"].get(column)  # none where all images are worth the same
+        metrics = shown["scores/sharegpt4v-7b"].data.metrics
+        assert metrics[column] == pytest.approx(score["columns"][column], abs=1e-4)
+        error = metrics.get(f"standard error/{column}")
+        assert error == pytest.approx(score["stderr"].get(column), abs=1e-4)  # none where all images are worth the same
     gqa = json.loads((smoke / "results/scores/sharegpt4v-7b/gqa.json").read_text())
     assert ("GQA" in gqa["stderr"]) != ("GQA" in gqa["interval"])
     assert set(COLUMNS) <= set(shown["scores/sharegpt4v-7b"].data.metrics)
-    assert shown["scores/sharegpt4v-7b"].data.params["mme.n.MME-perception"] == "40"
+    settings = artifact(f"sqlite:///{smoke}/mlflow.db", shown["scores/sharegpt4v-7b"], "settings.json")
+    assert settings["mme"]["n"]["MME-perception"] == 40
 
 
 def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke: Path) -> None:
@@ -187,15 +225,17 @@ def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke: Path)
     for name, rows in {"loss": learned, "samples_per_second": speeds, "tokens_per_second": speeds}.items():
         points = client(uri).get_metric_history(training.info.run_id, name)
         assert [(point.step, point.value) for point in points] == [(row["step"], row[name]) for row in rows]
-    params, commit = training.data.params, git_state()["git_commit"]
-    assert params["finetuning.learning_rate"] == "0.0007" and params["provenance.git_commit"] == commit
-    assert params["provenance.command"] == "s4v stage finetuning sharegpt4v-7b"
-    assert params["provenance.config"] == sha256_of(smoke / ".work/config.json")
+    provenance, tags = artifact(uri, training, "provenance.json"), training.data.tags
+    assert training.data.params["learning_rate"] == "0.0007"
+    assert artifact(uri, training, "settings.json")["finetuning"]["learning_rate"] == 0.0007
+    assert provenance["git_commit"] == tags["mlflow.source.git.commit"] == git_state()["git_commit"]
+    assert provenance["command"] == tags["mlflow.source.name"] == "s4v stage finetuning sharegpt4v-7b"
+    assert provenance["config"] == sha256_of(smoke / ".work/config.json")
     for what, path in (
         ("inputs", "checkpoints/pretrained/7b/model.safetensors"),
         ("outputs", "checkpoints/sharegpt4v-7b/finetuned/model.safetensors"),
     ):
-        assert params[f"provenance.{what}.{path}"] == hashlib.md5((smoke / path).read_bytes()).hexdigest()
+        assert provenance[what][path] == hashlib.md5((smoke / path).read_bytes()).hexdigest()
     assert training.data.metrics["seconds"] > 0 and training.info.end_time - training.info.start_time > 1000
 
 
@@ -216,7 +256,7 @@ def test_a_job_of_slurm_is_known_by_its_number(smoke: Path, tmp_path: Path) -> N
     arguments = ["table", "--out", str(tmp_path / "table.csv")]
     record = read_record(tmp_path, arguments)
     run = job_run(Job("table", "table", arguments, [], [Path("results/table.csv")], record), smoke, load(CONFIG))
-    assert flatten(run.settings())["provenance.slurm_job"] == "4711"
+    assert run.provenance["slurm_job"] == "4711"
     assert run.time is not None and run.time[1] > run.time[0]
 
 

@@ -40,10 +40,10 @@ States = dict[str, str]
 Query = Callable[[str, Any], Awaitable[tuple[States | None, float | None]]]
 
 
-def ask(*command: str) -> str:
-    """Return what one of Slurm's commands prints. A `UserError` when it fails or does not answer in a minute."""
+def ask(*command: str, seconds: float = 60) -> str:
+    """Return what one of Slurm's commands prints. A `UserError` when it fails or does not answer in time."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
         told = str(getattr(error, "stderr", None) or error).strip().splitlines() or ["failed"]
         raise UserError(f"{shlex.join(command)}: {told[-1]}; expected Slurm's answer") from None

@@ -39,7 +39,9 @@ def hours_spent(timings: Iterable[Timing], config: Config) -> dict[str, float]:
     return hours
 
 
-def usd_spent(prices: dict[str, Price]) -> dict[str, float]:
+def usd_spent(
+    prices: dict[str, Price], root: Path = Path(), stages: Iterable[str] = tuple(LEDGERS)
+) -> dict[str, float]:
     """Return what was asked of the endpoints cost by today's table of prices, also while a run is asking.
 
     Requests without a usable reply count as the most they can have cost. Models without a price are left out.
@@ -47,12 +49,12 @@ def usd_spent(prices: dict[str, Price]) -> dict[str, float]:
     return {
         stage: sum(
             _cost(record, prices[record["model"]])
-            for ledger in sorted((layout.WORK / stage).rglob(names))
+            for ledger in sorted((root / layout.WORK / stage).rglob(LEDGERS[stage]))
             if not ledger.name.endswith(NO_LEDGERS)
             for record in _billed(ledger)
             if record.get("model") in prices
         )
-        for stage, names in LEDGERS.items()
+        for stage in stages
     }
 
 

@@ -22,8 +22,8 @@ def run(config: Config) -> None:
     from sharegpt4v.tracking.show import track_all
     from sharegpt4v.tracking.tracker import tracker_of
 
-    shown, title = track_all(Path(), config), tracker_of(config.tracking.uri).title
-    told = f"shown in {title} at {config.tracking.uri}"
+    shown, title = track_all(Path(), config), tracker_of(config.tracking.store()).title
+    told = f"shown in {title}" + (f" at {config.tracking.uri}" if config.tracking.uri else "")
     told = told if shown.complete else f"not all of it could be shown in {title}"
     write_json(layout.MLFLOW_RUNS, shown.runs)
     write_text(layout.TRACKED, f"{told if config.tracking.enabled else 'tracking is off'}\n")

@@ -1,7 +1,7 @@
 """The protocol of a tracker, which shows runs, and the registry of trackers: the files of the folder `trackers`.
 
-A tracker is a view of what is in files: it is filled at the end of a run, with the curves of a training while it runs,
-and may break without any harm.
+A tracker is a view of what is in files: a long job appears in it when it starts, all else when the run has ended, and
+it may break without any harm.
 """
 
 from __future__ import annotations
@@ -39,14 +39,17 @@ class Point(NamedTuple):
 class Run:
     """One run to be shown: its parameters, its curves (JSON-lines `records`), its single `metrics`, its files.
 
-    `texts` are further files by name. `time` is when it began and ended, in seconds since 1970. `live` is what a
-    training is known by while it runs, see `Tracker.follow`. Of those with the same `identity` there is one, which is
-    brought up to date; without, there is one for each content.
+    `params` are the few that runs are compared by; `settings` and `provenance` are whole, and shown as files. `texts`
+    are further files by name. `parent` is the name of the run that this one is shown below. `time` is when it began and
+    ended, in seconds since 1970. `live` is what a job is known by while it runs, see `Tracker.follow`. Of those with
+    the same `identity` there is one, which is brought up to date; without, there is one for each content.
     """
 
     name: str
     stage: str
+    parent: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     records: Sequence[Path] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
@@ -57,20 +60,15 @@ class Run:
     identity: str | None = None
     live: str | None = None
 
-    def settings(self) -> dict[str, Any]:
-        """Return parameters and provenance together."""
-        return {**self.params, "provenance": self.provenance} if self.provenance else dict(self.params)
-
     def key(self) -> str:
         """Return the hash of everything that is shown."""
         hashes = [(path.name, sha256_of(path)) for path in (*self.records, *self.artifacts)]
-        content = [self.settings(), dict(self.metrics), hashes, dict(self.texts), dict(self.tags), self.time]
+        told = [dict(one) for one in (self.params, self.settings, self.provenance, self.metrics, self.texts, self.tags)]
+        content = [*told, hashes, self.time]
         return key_of(self.name, self.stage, self.identity, *content)
 
-    def points(self) -> Iterator[Point]:
-        """Yield the single metrics, then the curves; a broken record is a `UserError`."""
-        for name, value in self.metrics.items():
-            yield Point(name, value, 0)
+    def curves(self) -> Iterator[Point]:
+        """Yield the points of the records; a broken record is a `UserError`."""
         for record in self.records:
             for number, row in enumerate(read_jsonl(record), start=1):
                 if not isinstance(row, dict):
@@ -78,6 +76,11 @@ class Run:
                 for name, value in row.items():
                     if name != "step" and isinstance(value, int | float):
                         yield Point(name, value, row.get("step", number))
+
+    def points(self) -> Iterator[Point]:
+        """Yield the single metrics, then the curves; a broken record is a `UserError`."""
+        yield from (Point(name, value, 0) for name, value in self.metrics.items())
+        yield from self.curves()
 
 
 class Tracker(ABC):
@@ -98,11 +101,10 @@ class Tracker(ABC):
         """
 
     def follow(self, run: Run, status: Status, last: int | None) -> int:
-        """Show the rows after the step `last` of a training that runs, and its status; return the last step shown.
+        """Show the rows after the step `last` of a job that runs, and its status; return the last step shown.
 
-        The first call of a process has None: a training that was resumed continues the run that has the same
-        `Run.live`, and steps that it repeats are not shown again. A tracker that has no such method shows a training
-        when it is done.
+        The first call of a process has None: a job that was resumed continues the run that has the same `Run.live`, and
+        steps that it repeats are not shown again. A tracker that has no such method shows a job when it is done.
         """
         return 0
 
@@ -130,8 +132,8 @@ def tracker_of(uri: str) -> type[Tracker]:
     return cast(type[Tracker], importlib.import_module(module).TRACKER)
 
 
-def track(uri: str, experiment: str, parent: Run, runs: Iterable[Run]) -> Shown:
-    """Show `runs` below the run `parent` in the store at `uri`; what is shown already is left as it is.
+def track(uri: str, experiment: str, runs: Iterable[Run]) -> Shown:
+    """Show `runs`, parents first, in the store at `uri`; what is shown already is left as it is.
 
     Several processes may do so at once. A broken store is reported in one line on standard error, and so is each
     broken record; neither is ever an exception.
@@ -140,10 +142,9 @@ def track(uri: str, experiment: str, parent: Run, runs: Iterable[Run]) -> Shown:
     ids: dict[str, str] = {}
     try:
         with tracker_of(uri)(uri, experiment) as tracker:
-            parent_id = ids[parent.name] = tracker.show(parent, None)
             for run in runs:
                 try:
-                    ids[run.name] = tracker.show(run, parent_id)
+                    ids[run.name] = tracker.show(run, ids.get(run.parent or ""))
                 except UserError as error:
                     complete = False
                     warn(str(error), uri)

@@ -26,6 +26,7 @@ from sharegpt4v.config.tracking import Tracking
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.files import write_bytes, write_json
 from sharegpt4v.folders import new_folder
+from sharegpt4v.follower import Follower, training_key
 from sharegpt4v.images.usable import Usable, usable_images
 from sharegpt4v.ledger import key_of
 from sharegpt4v.locking import WriterLock
@@ -37,7 +38,6 @@ from sharegpt4v.training.adapters import add_adapters, merge_adapters
 from sharegpt4v.training.attention import set_attention
 from sharegpt4v.training.batch_images import BatchImages
 from sharegpt4v.training.launch import all_ranks
-from sharegpt4v.training.live import Live
 from sharegpt4v.training.meter import LEFT_OUT, METRICS, SPEEDS, Records
 from sharegpt4v.training.ranks import SINGLE_RANK, Ranks
 from sharegpt4v.training.rows import read_rows, tokenise, with_visual_ids
@@ -121,6 +121,10 @@ def train_stage(
     state = work / key_of(about["stage"], about["seed"], about["config"], about["inputs"], sorted(images.bad))
     with ExitStack() as held:
         ranks.broadcast_from_rank0(lambda: held.enter_context(WriterLock(state)).path)
+        followed = held.enter_context(ExitStack())
+        if ranks.rank == 0:
+            told = str(out), stage_name, training_key(out, about), [state / METRICS, state / SPEEDS]
+            followed.enter_context(Follower(tracking, *told))
         device = choose_device()
         if isinstance(start, tuple):
             start = ranks.broadcast_from_rank0(partial(joined, state, family, start, projector, seed))
@@ -140,15 +144,13 @@ def train_stage(
             model.activation_checkpointing_enable()
         inputs = family.images_by(processor, model.config, recipe.image_aspect_ratio)
         batch_images = BatchImages(samples.images, inputs, leaves_out=images.missing != "fail")
-        rows_of = [state / METRICS, state / SPEEDS]
-        with Records(state) as records, Live(tracking, stage_name, out, about, rows_of) as live:
+        with Records(state) as records:
             pad, what = processor.tokenizer.pad_token_id, str(out)
             image_tokens = samples.image_tokens
             read = math.ceil(len(samples) * recipe.epochs)
 
             def record(row: Mapping[str, float]) -> None:
                 records.log(row)
-                live.after_row()
                 if LEFT_OUT in row:
                     lost = records.left_out()
                     said = f"{stage_name}: {lost:,} of {read:,} samples have an image that has broken since"
@@ -169,6 +171,7 @@ def train_stage(
                 image_tokens,
                 device,
             )
+        followed.close()  # it reads the records, which go with the state
         if ranks.rank:
             return
         if left_out := records.left_out():

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import importlib
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
 
-from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.pipeline.stages import STAGES, is_training
 from sharegpt4v.verbs.options import add_config, config_of
 
 
@@ -34,5 +35,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Run the job."""
+    from sharegpt4v.follower import Follower, job_key
+
     run_stage = importlib.import_module(f"sharegpt4v.stages.{options.stage}").run
-    run_stage(config_of(options), *([options.item] if STAGES[options.stage].item else []))
+    config, items = config_of(options), [options.item] if STAGES[options.stage].item else []
+    name = "/".join([options.stage, *items])
+    # A training shows itself, with its curves, and its process may be replaced by several.
+    followed = None if is_training(options.stage) else config.tracking
+    with Follower(followed, name, options.stage, job_key(Path(), name, config)):
+        run_stage(config, *items)

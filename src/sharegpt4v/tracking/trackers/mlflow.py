@@ -1,6 +1,6 @@
 """MLflow, filled by batches.
 
-A run is shown once: a tag holds the hash of all that is to be shown, and is looked up first. A training that runs has
+A run is shown once: a tag holds the hash of all that is to be shown, and is looked up first. A job that runs has
 another tag until it is completed. MLflow is imported inside the functions, because that takes seconds.
 """
 
@@ -26,7 +26,6 @@ IDENTITY = "sharegpt4v.identity"
 LIVE = "sharegpt4v.live"
 """On a run that was followed and is not completed."""
 METRICS_PER_BATCH = 1000
-PARAMS_PER_BATCH = 100
 LONGEST_VALUE = 250
 SQLITE = "sqlite:///"
 
@@ -36,13 +35,13 @@ def upgrade_store(uri: str) -> None:
     if not uri.startswith(SQLITE):
         return
     path = Path(uri.removeprefix(SQLITE))
-    with _locked(uri):
+    with locked(uri):
         if path.exists():
             return
         # Made aside and renamed: a kill in between would leave tables that MLflow refuses for ever.
         unfinished = path.with_name(f".{path.name}.new")
         unfinished.unlink(missing_ok=True)
-        _client(f"{SQLITE}{unfinished}").search_experiments(max_results=1)
+        client_of(f"{SQLITE}{unfinished}").search_experiments(max_results=1)
         unfinished.rename(path)
 
 
@@ -54,7 +53,7 @@ class MLflow(Tracker):
     def __init__(self, uri: str, experiment: str) -> None:
         upgrade_store(uri)
         with ExitStack() as stack:
-            stack.enter_context(_locked(uri))
+            stack.enter_context(locked(uri))
             self._open(uri, experiment)
             self._stack = stack.pop_all()
 
@@ -64,7 +63,7 @@ class MLflow(Tracker):
         self._stack.close()
 
     def _open(self, uri: str, experiment: str) -> None:
-        self.client = _client(uri)
+        self.client = client_of(uri)
         found = self.client.get_experiment_by_name(experiment)
         if found:
             self.experiment_id = found.experiment_id
@@ -83,24 +82,22 @@ class MLflow(Tracker):
                 return str(older.info.run_id)
             self.client.delete_run(older.info.run_id)
         changed = max((record.stat().st_mtime for record in run.records), default=time.time())
-        metrics = _metrics(run.points(), int(changed * 1000))
+        metrics = _metrics(run.curves(), round(changed * 1000))
         known = self._tagged(IDENTITY, run.identity) if run.identity else []
-        followed = self._tagged(LIVE, run.live) if run.live and not known else []
-        if followed:
-            run_id = self._complete(str(followed[0].info.run_id), run, key, parent)
+        known = known or (self._tagged(LIVE, run.live) if run.live else [])
+        if known:
+            run_id = self._complete(str(known[0].info.run_id), run, key, parent)
             shown = self._points(run_id, {metric.key for metric in metrics})
             metrics = [metric for metric in metrics if (metric.key, metric.step) not in shown]
         else:
-            run_id = str(known[0].info.run_id) if known else self._create(run, {KEY: key}, parent)
-        self._write(run_id, run, metrics)
-        if known:
-            self.client.set_tag(run_id, KEY, key)
-        else:
-            self.client.set_terminated(run_id, "FINISHED", end_time=round(run.time[1] * 1000) if run.time else None)
+            run_id = self._create(run, {KEY: key}, parent)
+        single = (Point(name, value, 0) for name, value in run.metrics.items())
+        self._write(run_id, run, [*metrics, *_metrics(single, round(time.time() * 1000))])
+        self.client.set_terminated(run_id, "FINISHED", end_time=round(run.time[1] * 1000) if run.time else None)
         return run_id
 
     def follow(self, run: Run, status: Status, last: int | None) -> int:
-        """Show new rows of a training: those of its steps that are in all of its records."""
+        """Show a job that runs, and its new rows: those of its steps that are in all of its records."""
         # Asked first: rows that come while the records are read are for the next time.
         whole = min((max((row["step"] for row in read_jsonl(record)), default=0) for record in run.records), default=0)
         points = list(run.points())
@@ -123,10 +120,14 @@ class MLflow(Tracker):
         return list(self.client.search_runs([self.experiment_id], f"tags.`{tag}` = '{value}'"))
 
     def _complete(self, run_id: str, run: Run, key: str, parent_id: str | None) -> str:
-        """Make a run that was followed one that is written anew if this does not come to its end."""
+        """Make a run that is there one that is written anew if this does not come to its end."""
         self.client.update_run(run_id, status="RUNNING", name=run.name)
-        self.client.set_tag(run_id, KEY, key)
-        self.client.delete_tag(run_id, LIVE)
+        tags = self.client.get_run(run_id).data.tags
+        if LIVE in tags:
+            self.client.delete_tag(run_id, LIVE)
+        for name, value in {KEY: key, IDENTITY: run.identity}.items():
+            if value:
+                self.client.set_tag(run_id, name, value)
         if parent_id:
             self.client.set_tag(run_id, "mlflow.parentRunId", parent_id)
         return run_id
@@ -144,14 +145,13 @@ class MLflow(Tracker):
     def _write(self, run_id: str, run: Run, metrics: Sequence[Any]) -> None:
         from mlflow.entities import Param, RunTag
 
-        if run.tags:
-            self.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in run.tags.items()])
-        params = [Param(name, value) for name, value in flatten(run.settings()).items()]
-        for start in range(0, len(params), PARAMS_PER_BATCH):
-            self.client.log_batch(run_id, params=params[start : start + PARAMS_PER_BATCH])
+        tags = [RunTag(name, value) for name, value in (_tags(run.provenance) | dict(run.tags)).items()]
+        params = [Param(name, value) for name, value in flatten(run.params).items()]
+        self.client.log_batch(run_id, tags=tags, params=params)
         self._log(run_id, metrics)
-        if params:  # in full, where a parameter may be cut
-            self.client.log_dict(run_id, run.settings(), "settings.json")
+        for name, whole in {"settings.json": run.settings, "provenance.json": run.provenance}.items():
+            if whole:
+                self.client.log_dict(run_id, dict(whole), name)
         for name, text in run.texts.items():
             self.client.log_text(run_id, text, name)
         for path in run.artifacts:
@@ -160,6 +160,12 @@ class MLflow(Tracker):
     def _log(self, run_id: str, metrics: Sequence[Any]) -> None:
         for start in range(0, len(metrics), METRICS_PER_BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+
+
+def _tags(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return what MLflow knows a place for, and the number of a job of Slurm, by which one looks for it."""
+    names = {"git_commit": "mlflow.source.git.commit", "command": "mlflow.source.name", "slurm_job": "slurm_job"}
+    return {tag: str(provenance[name]) for name, tag in names.items() if name in provenance}
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -191,7 +197,7 @@ def _name(text: str) -> str:
 
 
 @contextmanager
-def _locked(uri: str) -> Iterator[None]:
+def locked(uri: str) -> Iterator[None]:
     """Let one process at a time use an SQLite store. Servers keep their own order."""
     if not uri.startswith(SQLITE):
         yield
@@ -208,7 +214,7 @@ def _artifacts(uri: str) -> str | None:
     return str((Path(uri.removeprefix(SQLITE)).parent / "mlruns").absolute()) if uri.startswith(SQLITE) else None
 
 
-def _client(uri: str) -> Any:
+def client_of(uri: str) -> Any:
     """Return a client that is quiet, reports to nobody and does not try a dead store again for an hour."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
