@@ -65,14 +65,16 @@ def underway(smoke: Path, tmp_path: Path) -> Path:
 
 def job(folder: Path, shard: str, code: str) -> subprocess.CompletedProcess[str]:
     """Carry out `code` as the job of a shard, in a process of its own."""
-    inside = f"import os\nfrom sharegpt4v.job_record import recorded\nwith recorded({['stage', 'captions', shard]}, None):\n {code}"
+    started = f"with recorded({['stage', 'captions', shard]}, None):"
+    inside = f"import os\nfrom sharegpt4v.job_record import recorded\n{started}\n {code}"
     return run_command([sys.executable, "-c", inside], folder, ENVIRONMENT | {"S4V_JOBS": "logs/jobs"})
 
 
 def test_running_failed_killed_and_waiting_jobs_are_told_apart(underway: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = underway / "logs/captions" / f"{SHARDS[0]}.log"
     log.write_text(
-        f"captions {SHARDS[0]} 8/40 images, 2.0 images/s, 16 s left\rcaptions {SHARDS[0]} 10/40 images, 2.0 images/s, 15 s left\n"
+        f"captions {SHARDS[0]} 8/40 images, 2.0 images/s, 16 s left\r"
+        f"captions {SHARDS[0]} 10/40 images, 2.0 images/s, 15 s left\n"
     )
     monkeypatch.setenv("S4V_JOBS", str(underway / "logs/jobs"))
     with recorded(["stage", "captions", SHARDS[0]], None):
@@ -117,7 +119,7 @@ def test_a_job_that_never_began_has_failed_by_snakemakes_own_log(underway: Path)
     ("line", "share", "left"),
     [
         ("captions 1 1,200/30,000 images, 45.1 images/s, 10 min 38 s left", 0.04, 638),
-        ("checkpoints/a 42/84, loss 4.736, rate 0.00, 1,657.8 samples/s, 81,893 tok/s (96% real), 5 h 02 min left", 0.5, 18120),
+        ("checkpoints/a 42/84, loss 4.736, 1,657.8 samples/s, 81,893 tok/s (96% real), 5 h 02 min left", 0.5, 18120),
         ("vision tower 8/8 steps, 12.2 steps/s, 0 s left, loss 2.862", 1, 0),
     ],
 )  # fmt: skip
