@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browser import browser as browser
-from conftest import BIN, copy_of, run
+from conftest import BIN, copy_of, run, snakemake
 from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.table import COLUMNS
@@ -188,6 +188,15 @@ def test_it_works_in_a_browser(hostile: Path, browser: WebDriver) -> None:
     media("dark", 390)
     assert browser.execute_script(color) != light
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_snakemakes_own_report_shows_the_tables(smoke: Path, tmp_path: Path) -> None:
+    ended = run(snakemake(smoke, "--report", str(tmp_path / "snakemake-report.html")))
+    assert ended.returncode == 0, ended.stderr
+    page = (tmp_path / "snakemake-report.html").read_text()
+    for name in ("table", "substitution", "datasets", "mixture", "scores", "captions/seed"):
+        assert f"results/tables/{name}.html" in page
+    assert "results/figures/substitution.svg" in page and "standard error" in page.lower()
 
 
 def test_the_config_of_the_miniature_gives_the_notice(smoke: Path) -> None:
