@@ -59,6 +59,7 @@ def whole() -> dict[str, Any]:
         for key in set(config["teacher"]) - set(Endpoint.model_fields):
             del config[section]["endpoint"][key]
         config[section]["vllm"] |= {"longest_tokens": 4096, "arguments": ["--quantization=fp8"]}
+    config["tracking"] |= {"uri": "sqlite:///mlflow.db", "experiment": "mine"}
     published = {"id": "some/model", "revision": "main"}
     for part in (config["base_models"]["vision_tower"], *config["base_models"]["llm"].values()):
         part["published"] = published

@@ -21,8 +21,8 @@ HOSTILE = """</td><script>alert(1)</script><img src=x onerror=alert(1)>"'&lt;&#6
 ALLOWED = {"html", "meta", "title", "style", "p", "strong", "table", "tr", "td", "th", "br", "small", "img"}
 ATTRIBUTES = {"lang", "name", "charset", "http-equiv", "content", "loading", "alt", "src"}
 OF_REPORTS = {
-    "a", "body", "button", "code", "dd", "details", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3",
-    "header", "li", "main", "nav", "p", "section", "span", "strong", "summary", "tbody", "thead", "ul",
+    "a", "body", "button", "code", "dd", "details", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2",
+    "h3", "header", "li", "main", "nav", "p", "section", "span", "strong", "summary", "tbody", "thead", "ul",
 }  # fmt: skip
 ATTRIBUTES_OF_REPORTS = {
     "aria-label", "aria-labelledby", "autofocus", "class", "height", "href", "id", "open", "popover", "popovertarget",
