@@ -98,7 +98,7 @@ def test_models_their_scores_and_losses_as_people_browse_them(
 def wait_for(browser: WebDriver, script: str, enough: Callable[[Any], bool]) -> Any:
     """What a script returns once it is enough."""
     until = time.monotonic() + SECONDS
-    while not (found := browser.execute_script(script)) or not enough(found):  # type: ignore[no-untyped-call]
+    while not (found := browser.execute_script(script)) or not enough(found):
         assert time.monotonic() < until, f"{browser.current_url}: {found}"
         time.sleep(0.3)
     return found
@@ -110,7 +110,7 @@ def metrics_shown(browser: WebDriver) -> dict[str, list[str]]:
     until, still = time.monotonic() + SECONDS, 0
     while (still < 5 or any(len(cells) < 3 for cells in found.values())) and time.monotonic() < until:
         before = sum(map(len, found.values()))
-        for top, place, text in browser.execute_script(LINES):  # type: ignore[no-untyped-call]
+        for top, place, text in browser.execute_script(LINES):
             found.setdefault(top, {})[place] = text
         still = still + 1 if sum(map(len, found.values())) == before else 0
         time.sleep(0.3)

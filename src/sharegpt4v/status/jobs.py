@@ -58,7 +58,7 @@ def may_be_alive(process: Mapping[str, Any], started: float) -> bool:
     if process.get("host") != socket.gethostname():
         return True
     try:
-        return psutil.Process(process["process"]).create_time() <= started + 1
+        return bool(psutil.Process(process["process"]).create_time() <= started + 1)
     except psutil.Error:
         return False
 

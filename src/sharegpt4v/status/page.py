@@ -123,7 +123,7 @@ def _seconds_left(root: Path, jobs: Sequence[Job], each: float | None, now: floa
     mean = each if each is not None else sum(wholes) / len(wholes) if wholes else None
     if len(lefts) < len(running) or not running or (waiting and mean is None):
         return None
-    return (sum(lefts) + waiting * (mean or 0.0)) / len(running)
+    return float(sum(lefts) + waiting * (mean or 0.0)) / len(running)
 
 
 def _running(root: Path, jobs: Sequence[Job], now: float) -> Iterator[str]:
