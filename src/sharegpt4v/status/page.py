@@ -20,16 +20,17 @@ from sharegpt4v.terminal import plain_table
 
 RUNNING_SHOWN = 8
 FAILED_SHOWN = 4
+PATH = "    all of it: "  # what follows is not cut off
 SILENT_SECONDS = 120  # without a line in its log a job may be stuck
 HEAD = ("stage", "jobs done", "running", "waiting", "failed", "took each", "left")
 
 
 def status_text(root: Path, width: int, now: Callable[[], float] = time.time) -> str:
-    """Return the screen for the run in `root`, no line wider than `width`; a `UserError` where there is no run."""
+    """Return the screen for the run in `root`, lines cut at `width`; a `UserError` where there is no run."""
     run, config = read_job_list(root), load(root / layout.RUN_CONFIG)
     jobs = jobs_of(root, run)
     stages = {job.listed.stage: [one for one in jobs if one.listed.stage == job.listed.stage] for job in jobs}
-    parts = [notice_of(config), f"{config.name} in {root.resolve()}: {_head(run, jobs, now())}"]
+    parts = [notice_of(config), f"{config.name}: {_head(run, jobs, now())}, in {root.resolve()}"]
     parts += [
         _named("done", stages, "done", width),
         *_table(root, stages, now()),
@@ -40,7 +41,7 @@ def status_text(root: Path, width: int, now: Callable[[], float] = time.time) ->
     slurm = any(job.record.get("slurm_job") for job in jobs)
     parts += [money_line(root, config), queue_line(root, slurm)]
     lines = [line for part in parts if part for line in part.splitlines()]
-    return "\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in lines)
+    return "\n".join(line if len(line) <= width or PATH in line else f"{line[: width - 1]}…" for line in lines)
 
 
 def is_over(root: Path) -> bool:
@@ -146,6 +147,6 @@ def _failed(root: Path, jobs: Sequence[Job]) -> Iterator[str]:
         log = root / job.listed.log
         lines = tail(log)
         yield f"failed {job.listed.name}: {lines[-1] if lines else 'it left no log: it ended before it began'}"
-        yield f"    all of it: {log}"
+        yield f"{PATH}{log}"
     if len(failed) > FAILED_SHOWN:
         yield f"failed: {len(failed) - FAILED_SHOWN:,} more"

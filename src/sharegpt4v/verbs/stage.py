@@ -40,7 +40,7 @@ def run(options: Namespace) -> None:
     run_stage = importlib.import_module(f"sharegpt4v.stages.{options.stage}").run
     config, items = config_of(options), [options.item] if STAGES[options.stage].item else []
     name = "/".join([options.stage, *items])
-    # A training shows itself, with its curves, and its process may be replaced by several.
-    followed = None if is_training(options.stage) else config.tracking
+    # A training shows itself, with its curves, and its process may be replaced by several; tracking shows the others.
+    followed = None if is_training(options.stage) or options.stage == "tracking" else config.tracking
     with Follower(followed, name, options.stage, job_key(Path(), name, config)):
         run_stage(config, *items)
