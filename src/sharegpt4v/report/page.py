@@ -151,7 +151,7 @@ def _alt(name: str) -> str:
 def _render(template: str, title: str, **values: Any) -> bytes:
     from markupsafe import Markup
 
-    # The plain head stays as it is: the seed captions' page has it, and that stage would be rerun with all that follows.
+    # The plain head is the seed captions' page's too: a change there reruns that stage, and all that follows it.
     head = page_head(title, (TEMPLATES / "style.css").read_text("utf-8"))
     head = head.replace("<!doctype html>", '<!doctype html><html lang="en">', 1)
     page = _environment().get_template(template).render(head=Markup(head), **values)
