@@ -19,7 +19,7 @@ from conftest import ENVIRONMENT, run
 from demo_environment import gradio as gradio
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.miniature import NOTICE, RECORD
-from streaming_endpoint import FAILS, Endpoint, streaming_endpoint
+from streaming_endpoint import FAILS, SLOW, Endpoint, streaming_endpoint
 from tiny_llava import write_llava, write_pictures
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def demo(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    """A served model that answers everything in hostile pieces."""
-    with streaming_endpoint(lambda question: PIECES) as served:
+    """A served model that answers everything in hostile pieces; slowly and at length where it is asked so."""
+    with streaming_endpoint(lambda question: PIECES * (100 if question.startswith(SLOW) else 1)) as served:
         yield served
 
 
@@ -100,6 +100,18 @@ def test_a_conversation_about_an_image(tmp_path: Path, browser: WebDriver, endpo
         turns = endpoint.asked[1]["messages"]
         assert [turn["role"] for turn in turns] == ["user", "assistant", "user"] and turns[1]["content"] == HOSTILE
         assert turns[0]["content"][0]["image_url"]["url"].startswith("data:image/")
+
+        find(browser, "#new").click()
+        wait(browser, lambda: HOSTILE not in chat.text)
+        question.send_keys(SLOW, Keys.ENTER)
+        wait(browser, lambda: HOSTILE in chat.text)
+        find(browser, "#stop").click()
+        wait(browser, lambda: endpoint.left == [SLOW])
+        question.send_keys("What was that?", Keys.ENTER)
+        wait(browser, lambda: chat.text.rstrip().endswith(HOSTILE) and "What was that?" in chat.text)
+        kept = endpoint.asked[-1]["messages"]  # what was written before the stop is part of the conversation
+        assert [turn["role"] for turn in kept] == ["user", "assistant", "user"]
+        assert kept[0]["content"][1]["text"] == SLOW and kept[1]["content"].startswith(PIECES[0])
 
         pages = psutil.Process(process.pid).children(recursive=True)
         process.kill()  # the page goes with the command, whatever ends that
