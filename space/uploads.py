@@ -7,7 +7,7 @@ import io
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from settings import Refused
 
@@ -42,9 +42,10 @@ def data_url(path: Path | str) -> str:
                 content, kind = _png(ImageOps.exif_transpose(image)), "PNG"
     except Refused:
         raise
+    except UnidentifiedImageError:  # whose own message has an address in memory
+        raise Refused(f"{file.name}: not an image that can be read (expected {', '.join(FORMATS)})") from None
     except Exception as error:  # Pillow raises nearly anything
-        said = str(error).replace(str(file), file.name)
-        raise Refused(f"{file.name}: not an image that can be read ({said or type(error).__name__})") from None
+        raise Refused(f"{file.name}: not an image that can be read ({str(error) or type(error).__name__})") from None
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content).decode()}"
 
 
