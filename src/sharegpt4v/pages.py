@@ -20,9 +20,7 @@ def page_head(title: str, style: str) -> str:
     allowed = f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data: file:"
     policy = f"{allowed}; base-uri 'none'; form-action 'none'"
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>{html.escape(title)}</title><style>{style}</style>"
     )
 

@@ -150,15 +150,13 @@ def _alt(name: str) -> str:
 
 
 def _render(template: str, title: str, **values: Any) -> bytes:
-    head = page_head(title, (TEMPLATES / "style.css").read_text("utf-8"))
-    page = _environment().get_template(template).render(head=_markup(head), **values)
-    return page.encode(errors="xmlcharrefreplace")  # half a character of UTF-16 that a JSON file may name
-
-
-def _markup(text: str) -> str:
     from markupsafe import Markup
 
-    return Markup(text)
+    # The plain head stays as it is: seed captions have it, and would be rerun with all that follows.
+    head = page_head(title, (TEMPLATES / "style.css").read_text("utf-8"))
+    head = head.replace("<!doctype html>", '<!doctype html><html lang="en">', 1)
+    page = _environment().get_template(template).render(head=Markup(head), **values)
+    return page.encode(errors="xmlcharrefreplace")  # half a character of UTF-16 that a JSON file may name
 
 
 @cache
