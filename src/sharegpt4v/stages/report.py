@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharegpt4v import layout
-from sharegpt4v.pipeline.targets import tables_of
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -22,6 +21,7 @@ DEVICE = "A100-80G"  # the paper's, as `s4v plan` takes it by default
 
 def run(config: Config) -> None:
     """Write results/report.html and a page for each table."""
+    from sharegpt4v.pipeline.targets import tables_of
     from sharegpt4v.report.page import write_report, write_table_page
 
     for name in tables_of(config):
