@@ -31,7 +31,7 @@ PAIR = {"substitution"}  # of models without pre-training
 FINETUNED = {"finetuning", *ANSWERED}
 CAPTIONED = {"captions", "pretraining_corpus", "mixture", "datasets", "pretraining", *FINETUNED}
 MIXED = {"instruction_mix", "mixture", *PAIR, *FINETUNED}
-ALIGNED = {"alignment", "captioner", *CAPTIONED, *PAIR}
+ALIGNED = {"alignment", "text_baseline", "captioner", *CAPTIONED, *PAIR}
 FETCHED = {"source", "seed_captions", "vision_tower", *ALIGNED, *MIXED}
 ALL = {"synthetic_world", "tokenizer", "language_model", *FETCHED}
 
@@ -115,7 +115,8 @@ def test_another_model_makes_what_it_needs_and_the_table(smoke: Path, project: P
     edit("config/smoke.yaml", "paper: ShareGPT4V-7B}\n", f"paper: ShareGPT4V-7B}}\n{more}")(project)
     assert plan(smoke, project=project) == {
         "language_model": 1, "alignment": 1, "finetuning": 1, "answers": 1, "judgements": 1, "scores": 1,
-        "submissions": 1, "metrics": 1, "figures": 1, "table": 1, "cards": 1, "report": 1, "tracking": 1, "cells": 1,
+        "text_baseline": 1, "submissions": 1, "metrics": 1, "figures": 1, "table": 1, "cards": 1, "report": 1,
+        "tracking": 1, "cells": 1,
     }  # fmt: skip
 
 
@@ -385,5 +386,6 @@ def test_keep_going_makes_every_score_that_can_be_made(smoke: Path, tmp_path: Pa
     ended = run(snakemake(folder, "--keep-going"))
     assert ended.returncode == 1
     assert "\nfailed: finetuning/llava-7b\n" in ended.stderr and "llava_instruct_158k.json" in ended.stderr
-    assert {path.name for path in (folder / "results/scores").iterdir()} == {"llava-7b+sharegpt4v", "sharegpt4v-7b"}
+    scored = {path.name for path in (folder / "results/scores").iterdir()}
+    assert scored == {"base", "llava-7b+sharegpt4v", "sharegpt4v-7b"}
     assert not (folder / "checkpoints/llava-7b/finetuned").exists()
