@@ -6,6 +6,7 @@ The run is made in a clone of its own, so it also shows that a run is the same w
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -142,7 +143,11 @@ def test_what_is_recorded(clones: Clones) -> None:
 def test_no_picture_is_in_the_cache(clones: Clones) -> None:
     files = [path for path in (clones.recorded / ".dvc/cache/files").rglob("*") if path.is_file()]
     assert len(files) > 100
+    figures = (clones.recorded / "results/figures").rglob("*.png")  # which are no images of a source
+    drawn = {hashlib.md5(path.read_bytes()).hexdigest() for path in figures}
     for path in files:
+        if path.parent.name + path.name in drawn:
+            continue
         with pytest.raises(OSError), Image.open(path):
             pass
 
@@ -211,11 +216,11 @@ def test_scores_and_parameters_are_shown_by_name(clones: Clones, tmp_path: Path)
     folder = shutil.copytree(clones.pulled, tmp_path / "pulled", symlinks=True)
     shown: dict[str, Any] = json.loads(done(folder, "dvc", "metrics", "show", "--json"))
     scores = shown[""]["data"]["results/metrics/sharegpt4v-7b.json"]["data"]
-    assert set(scores) == set(COLUMNS)
+    assert set(scores) == {*COLUMNS, "MMStar", "MMStar-text", "POPE"}
     path = folder / "results/metrics/sharegpt4v-7b.json"
     path.write_text(json.dumps(scores | {"GQA": scores["GQA"] + 1}))
     assert "GQA" in done(folder, "dvc", "metrics", "diff") and "MMBench" not in done(folder, "dvc", "metrics", "diff")
-    config = (folder / CONFIG).read_text().replace("finetuning:\n  batch_size: 2", "finetuning:\n  batch_size: 3")
+    config = (folder / CONFIG).read_text().replace("  epochs: 2\n  batch_size: 2\n", "  epochs: 2\n  batch_size: 3\n")
     (folder / CONFIG).write_text(config)
     line = next(line for line in done(folder, "dvc", "params", "diff").splitlines() if "finetuning" in line)
     assert line.split() == ["config/smoke.yaml", "finetuning.batch_size", "2", "3"]
