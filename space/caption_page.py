@@ -13,10 +13,12 @@ from typing import Any
 import gradio as gr
 
 from batch import caption_of, captions_of, json_lines, progress
+from parts import error_of, image_input
 from settings import Refused, Settings
 
 COLUMNS = ["image", "caption"]
 FILE = "captions.jsonl"
+TITLE = "No caption"  # of an error
 
 
 def caption_page(settings: Settings) -> None:
@@ -32,22 +34,17 @@ def caption_page(settings: Settings) -> None:
 def _one(settings: Settings, instruction: Any) -> None:
     async def describe(image: str | None, asked: str) -> AsyncIterator[str]:
         if not image:
-            raise _error(Refused("no image; choose one first"))
+            raise error_of(Refused("no image; choose one first"), TITLE)
         yield ""
         try:
             async for written in caption_of(settings, image, asked):
                 yield written
         except Refused as error:
-            raise _error(error) from None
+            raise error_of(error, TITLE) from None
 
     with gr.Row():
         with gr.Column(scale=2):
-            image = gr.Image(
-                label="Image", type="filepath", image_mode=None, sources=["upload", "clipboard"], elem_id="image",
-                buttons=[], height=320,
-            )  # fmt: skip
-            if settings.examples:
-                gr.Examples([[path] for path in settings.examples], [image], label="Images of the run")
+            image = image_input(settings)
         with gr.Column(scale=3):
             caption = gr.Textbox(label="Caption", lines=12, interactive=False, buttons=["copy"], elem_id="caption")
             with gr.Row():
@@ -67,7 +64,7 @@ def _many(settings: Settings, instruction: Any) -> None:
         """Yield the progress, the table and the file after each caption."""
         paths, rows, began = [*(files or []), *(folder or [])], list[dict[str, Any]](), time.monotonic()
         if not paths:
-            raise _error(Refused("no images; choose files or a folder first"))
+            raise error_of(Refused("no images; choose files or a folder first"), TITLE)
         out = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / FILE
         out.touch()
         yield progress(rows, len(paths), began), [], gr.DownloadButton(interactive=False)
@@ -79,7 +76,7 @@ def _many(settings: Settings, instruction: Any) -> None:
                 table = [[one["image"], one.get("caption", f"no caption: {one.get('error')}")] for one in rows]
                 yield progress(rows, len(paths), began), table, gr.DownloadButton(value=str(out), interactive=True)
         except Refused as error:
-            raise _error(error) from None
+            raise error_of(error, TITLE) from None
 
     with gr.Row():
         files = gr.File(label="Files", file_count="multiple", file_types=["image"], height=140, elem_id="files")
@@ -98,9 +95,3 @@ def _many(settings: Settings, instruction: Any) -> None:
         concurrency_limit=2, api_visibility="private",
     )  # fmt: skip
     stop.click(None, cancels=[written])
-
-
-def _error(error: Refused) -> Exception:
-    """Return what the page shows in one line; Gradio takes it for HTML."""
-    shown: Exception = gr.Error(html.escape(str(error)), duration=None, title="No caption", print_exception=False)
-    return shown

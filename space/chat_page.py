@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from parts import error_of, image_input
 from settings import Refused, Settings
 from turns import messages, shown
 from uploads import data_url
@@ -33,18 +34,13 @@ def chat_page(settings: Settings) -> None:
                 said = [*rounds, (question, written)]
                 yield "", shown(said), said
         except Refused as error:
-            raise gr.Error(html.escape(str(error)), duration=None, title="No answer", print_exception=False) from None
+            raise error_of(error, "No answer") from None
 
     gr.Markdown(f"# Chat with {html.escape(settings.model.name)}")
     rounds = gr.State([])
     with gr.Row():
         with gr.Column(scale=2):
-            image = gr.Image(
-                label="Image", type="filepath", image_mode=None, sources=["upload", "clipboard"], elem_id="image",
-                buttons=[], height=320,
-            )  # fmt: skip
-            if settings.examples:
-                gr.Examples([[path] for path in settings.examples], [image], label="Images of the run")
+            image = image_input(settings)
         with gr.Column(scale=3):
             chat = gr.Chatbot(
                 label="Conversation", render_markdown=False, height=420, buttons=[], elem_id="chat",

@@ -102,13 +102,19 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
+def in_thread(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Serve while the block runs."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
 def serving(id: str, files: dict[str, bytes]) -> Iterator[Hub]:
     """Serve a repository."""
-    with Hub(id, files) as hub:
-        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield hub
-        finally:
-            hub.shutdown()
-            thread.join()
+    with Hub(id, files) as hub, in_thread(hub):
+        yield hub

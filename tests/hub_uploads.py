@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from hub_server import in_thread
 
 LARGE = (".parquet", ".tar", ".safetensors", ".bin", ".model")
 WRITER, READER = "hf_writerToken0123456789", "hf_readerToken0123456789"
@@ -169,11 +170,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving() -> Iterator[UploadHub]:
     """Serve a Hub without repositories."""
-    with UploadHub() as hub:
-        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield hub
-        finally:
-            hub.shutdown()
-            thread.join()
+    with UploadHub() as hub, in_thread(hub):
+        yield hub

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from conftest import ENVIRONMENT
 
 PROGRAMS = ("munged", "munge", "unmunge", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
@@ -248,3 +250,12 @@ def _free_ports() -> tuple[int, int]:
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two nodes of eight processors and four pretended GPUs each; skipped without Slurm, but not in `.ci/run`."""
+    if missing := missing_programs():
+        (pytest.fail if os.environ.get("S4V_REQUIRE_ALL") else pytest.skip)(f"Slurm lacks {', '.join(missing)}")
+    with running_cluster(tmp_path_factory.mktemp("slurm")) as running:
+        yield running

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from sharegpt4v.demo.loopback import served
+from sharegpt4v.loopback import served, server_of
 from sharegpt4v.mini.endpoint import read_question
 
 SLOW, FAILS = "slowly", "fails"
@@ -54,6 +54,7 @@ def streaming_endpoint(pieces: Callable[[str], list[str]]) -> Iterator[Endpoint]
             return JSONResponse({"error": {"message": f"cannot\nanswer {question}"}}, 400)
         return StreamingResponse(events(question), media_type="text/event-stream")
 
-    with served(Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])) as address:
+    app = Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
+    with served(server_of(app), "streaming endpoint") as address:
         endpoint.base_url = f"{address}/v1"
         yield endpoint

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from sharegpt4v.demo.conversation import Conversation, read_conversation
-from sharegpt4v.demo.loopback import served
 from sharegpt4v.demo.server import application
 from sharegpt4v.demo.streaming import StreamingGenerator
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Answer, Request
+from sharegpt4v.loopback import served, server_of
 from sharegpt4v.models.templates import IMAGE, encode, v1_text
 from tiny_auto import write_auto
 from tiny_llava import write_llava, write_pictures
@@ -38,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> StreamingGenerator:
 
 @pytest.fixture(scope="module")
 def address(model: StreamingGenerator) -> Iterator[str]:
-    with served(application(model, "tiny")) as address:
+    with served(server_of(application(model, "tiny")), "model server") as address:
         yield address
 
 

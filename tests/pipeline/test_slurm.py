@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,8 @@ from sharegpt4v.mini.endpoint import serve
 from sharegpt4v.mini.judge import grade
 from sharegpt4v.pipeline.slurm import retry_until_answered
 from sharegpt4v.training.saved_states import complete_states
-from slurm_cluster import Cluster, missing_programs, processes, running_cluster, wait_for
+from slurm_cluster import Cluster, processes, wait_for
+from slurm_cluster import cluster as cluster
 from smoke_files import made
 
 # Slow enough, and saved often enough, to be caught in the middle. None of it changes what comes out.
@@ -45,15 +46,6 @@ GPU_RULES = (
     "finetuning",
     "answers",
 )
-
-
-@pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes with four pretended GPUs each."""
-    if missing := missing_programs():
-        (pytest.fail if os.environ.get("S4V_REQUIRE_ALL") else pytest.skip)(f"Slurm lacks {', '.join(missing)}")
-    with running_cluster(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
 
 
 class Run:

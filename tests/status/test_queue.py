@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sharegpt4v.status.queue import queue_line
-from slurm_cluster import Cluster, missing_programs, running_cluster, wait_for
-
-
-@pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes of eight processors each."""
-    if missing := missing_programs():
-        (pytest.fail if os.environ.get("S4V_REQUIRE_ALL") else pytest.skip)(f"Slurm lacks {', '.join(missing)}")
-    with running_cluster(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
+from slurm_cluster import Cluster, wait_for
+from slurm_cluster import cluster as cluster
 
 
 def test_the_jobs_of_a_run_are_counted_by_state(

@@ -67,13 +67,14 @@ def serving(model: Path | None, endpoint: Endpoint | None) -> Iterator[Served]:
         assert endpoint is not None
         yield Served(endpoint.base_url, endpoint.model, _key_of(endpoint))
         return
-    from sharegpt4v.demo.loopback import served
     from sharegpt4v.demo.server import application
     from sharegpt4v.demo.streaming import StreamingGenerator
+    from sharegpt4v.loopback import served, server_of
 
     folder = model / FINETUNED if (model / FINETUNED).is_dir() else model
     name = (folder.parent if folder.name == FINETUNED else folder).resolve().name
-    with served(application(StreamingGenerator(folder, 1), name)) as address:
+    server = server_of(application(StreamingGenerator(folder, 1), name))
+    with served(server, "model server") as address:
         yield Served(f"{address}/v1", name, notice=NOTICE if of_miniature(folder) else "")
 
 

@@ -25,10 +25,10 @@ from sharegpt4v.demo.conversation import read_conversation
 from sharegpt4v.demo.streaming import StreamingGenerator
 from sharegpt4v.errors import UserError, one_line
 from sharegpt4v.generation.engine import Answer
+from sharegpt4v.loopback import HOSTS
 from sharegpt4v.models.continuous_batching import Prompt
 
 MOST_BYTES = 64 * 2**20  # of a request: an image of 40 MiB in base64, and its texts
-HERE = ["127.0.0.1", "localhost"]
 
 
 class _Ended(Exception):
@@ -60,7 +60,7 @@ def application(model: StreamingGenerator, name: str) -> Starlette:
 
     return Starlette(
         routes=[Route("/v1/chat/completions", chat, methods=["POST"]), Route("/v1/models", models)],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HERE)],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
     )
 
 

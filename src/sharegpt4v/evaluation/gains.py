@@ -20,6 +20,7 @@ from sharegpt4v.evaluation.table import COLUMNS, cells_of, read_paper, read_scor
 from sharegpt4v.files import write_csv, write_text
 from sharegpt4v.pages import in_markdown
 
+LARGEST = {"MME-perception": 2000.0, "MME-cognition": 800.0}  # every other column ends at 100
 FIELDS = ["model", "benchmark", "before", "after", "gain", "paper_before", "paper_after", "paper_gain"]
 
 
@@ -60,6 +61,11 @@ def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out
     write_csv(errors_file(out_csv), [["model", "benchmark", "gain_stderr"], *errors])
     page = _page(lines, [error for _, _, error in errors], directions if notice else None)
     write_text(out_csv.with_suffix(".md"), f"{notice}\n\n{page}" if notice else page)
+
+
+def percent_of_largest(column: str) -> float:
+    """Return the factor from a score of a column to percent of the largest possible one."""
+    return 100.0 / LARGEST.get(column, 100.0)
 
 
 def errors_file(out_csv: Path) -> Path:

@@ -8,13 +8,15 @@ object; where it does not, the end is found by the brackets.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import orjson
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import read_jsonl
+from sharegpt4v.llava_format.checks import check_shard_row
 
 CHUNK = 1 << 20
 LONGEST_ROW = 16 << 20
@@ -32,6 +34,12 @@ Located = tuple[int, bytes, Any]
 def read_array(path: Path) -> Iterator[Any]:
     """Yield the rows of a JSON array one by one; see `read_located`."""
     return (row for _, _, row in read_located(path))
+
+
+def read_shard(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a shard of captions, checked; a `UserError` names the line of one that is malformed."""
+    for number, row in enumerate(read_jsonl(path), start=1):
+        yield check_shard_row(row, f"{path}, line {number}")
 
 
 def read_located(path: Path) -> Iterator[Located]:

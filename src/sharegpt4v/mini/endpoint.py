@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from sharegpt4v.loopback import served, server_of
 from sharegpt4v.mini.endpoint_batches import BatchDesk
 from sharegpt4v.mini.endpoint_faults import MAX_TOKENS_REFUSED, BatchFaults, Fault, response
 
@@ -46,34 +45,9 @@ def serve(
     `answer` runs in the server's own thread, one request at a time: it should be quick. `refuses_max_tokens`, as newer
     models of OpenAI do. When the block ends, the server stops taking requests and its thread ends.
     """
-    import uvicorn
-
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    # Else the second half of a response waits 40 ms for the client's kernel to acknowledge the first.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    config = uvicorn.Config(
-        application(answer, faults, model, batch_faults, refuses_max_tokens),
-        access_log=False,
-        log_level="critical",
-        log_config=None,
-        lifespan="off",
-        ws="none",
-        timeout_keep_alive=60,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="mini endpoint", daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            if not thread.is_alive():
-                raise RuntimeError("the mini endpoint ended before it served anything")
-            time.sleep(0.005)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    app = application(answer, faults, model, batch_faults, refuses_max_tokens)
+    with served(server_of(app, keep_alive_seconds=60, log_level="critical"), "mini endpoint") as address:
+        yield f"{address}/v1"
 
 
 def application(

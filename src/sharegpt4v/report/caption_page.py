@@ -10,10 +10,8 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.corpora.rows import caption_of
-from sharegpt4v.files import read_jsonl
 from sharegpt4v.image_paths import inside
-from sharegpt4v.llava_format.checks import check_shard_row
-from sharegpt4v.llava_format.reading import read_array
+from sharegpt4v.llava_format.reading import read_array, read_shard
 from sharegpt4v.pages import Markup, escaped, first_line, page_head, table_row
 
 SAMPLES = 12
@@ -33,8 +31,8 @@ def samples_in(outputs: Sequence[Path], root: Path) -> list[tuple[str, str]]:
 
 
 def _accepted(shard: Path) -> Iterator[tuple[str, str]]:
-    for number, row in enumerate(read_jsonl(shard), start=1):
-        if check_shard_row(row, f"{shard}, line {number}")["status"] == "accepted":
+    for row in read_shard(shard):
+        if row["status"] == "accepted":
             yield row["image"], row["caption"]
 
 

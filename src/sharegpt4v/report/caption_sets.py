@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sharegpt4v import layout, lineage
 from sharegpt4v.config import Config
+from sharegpt4v.corpora.rejected import rejected_captions
 from sharegpt4v.corpora.rows import caption_of
-from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, read_jsonl, sidecar
-from sharegpt4v.llava_format.checks import check_annotation, check_shard_row
-from sharegpt4v.llava_format.reading import read_array
+from sharegpt4v.files import read_json
+from sharegpt4v.llava_format.checks import check_annotation
+from sharegpt4v.llava_format.reading import read_array, read_shard
 from sharegpt4v.pipeline.targets import shards
 
 COCO_IMAGES = "coco/train2017"
@@ -76,20 +76,12 @@ def _coco() -> Iterator[Entry]:
 
 def _seed(provided: bool) -> Iterator[Entry]:
     yield from _llava(layout.SEED_CAPTIONS)
-    rejected = sidecar(layout.SEED_CAPTIONS, "rejected.jsonl")
-    if provided or not rejected.exists():
-        return
-    for number, row in enumerate(read_jsonl(rejected), start=1):
-        fields = [row.get(name) if isinstance(row, dict) else None for name in ("image", "text", "reason")]
-        if not all(isinstance(field, str) for field in fields):
-            raise UserError(f"{rejected}, row {number}: expected the texts 'image', 'text' and 'reason'")
-        yield Entry(*map(str, fields))
+    if not provided:
+        yield from (Entry(*rejected) for rejected in rejected_captions(layout.SEED_CAPTIONS))
 
 
 def _shards(config: Config) -> Iterator[Entry]:
     for shard in shards(config):
-        path = layout.caption_shard(shard)
-        for number, row in enumerate(read_jsonl(path), start=1):
-            checked = check_shard_row(row, f"{path}, line {number}")
-            reason = "" if checked["status"] == "accepted" else str(checked.get("reason") or "no reason given")
-            yield Entry(checked["image"], checked["caption"], reason)
+        for row in read_shard(layout.caption_shard(shard)):
+            reason = "" if row["status"] == "accepted" else str(row.get("reason") or "no reason given")
+            yield Entry(row["image"], row["caption"], reason)

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sharegpt4v.evaluation.gains import errors_file
+from sharegpt4v.evaluation.gains import errors_file, percent_of_largest
 from sharegpt4v.report.tables import read_csv
-
-LARGEST = {"MME-perception": 2000.0, "MME-cognition": 800.0}  # every other benchmark ends at 100
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def findings(substitution: Path) -> list[Finding]:
     errors = {(row["model"], row["benchmark"]): row["gain_stderr"] for row in read_csv(errors_file(substitution))}
     pairs: dict[str, list[tuple[float, float | None]]] = {}
     for row in read_csv(substitution):
-        percent = 100 / LARGEST.get(row["benchmark"], 100.0)
+        percent = percent_of_largest(row["benchmark"])
         error = errors.get((row["model"], row["benchmark"]), "")
         gain = float(row["gain"]) * percent, float(error) * percent if error else None
         pairs.setdefault(row["model"], []).append(gain)

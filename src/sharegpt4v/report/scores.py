@@ -23,14 +23,14 @@ NAMES = {
     "judge": "judge", "answers_sha256": "SHA-256 of the answers", "model_sha256": "hash of the model",
     "code": "hash of the code that answered",
 }  # fmt: skip
-"""What is told of a cell, by column of ``results/scores.csv``."""
+"""What the page names each column of ``results/scores.csv``."""
 
 OF_JUDGE = {
     "answered_by": "model that answered for the judge", "prompt_sha256": "SHA-256 of the judge’s prompt",
     "official": "the prompt is the official one", "temperatures": "temperatures", "runs": "runs of the judge",
     "replies_sha256": "SHA-256 of the replies",
 }  # fmt: skip
-"""What is told of the judge's replies, by their provenance."""
+"""What the page names each field of the provenance of the judge's replies."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ def _facts(known: Mapping[str, str], row: Row | None) -> list[tuple[str, str]]:
     if "missing" in row.values:
         return [("not scored", row.text("missing"))]
     judge: dict[str, Any] = row.row("parts").values.get("judge", {})
-    facts = [(told, known[name]) for name, told in NAMES.items() if known.get(name)]
-    return facts + [(told, _told(judge[name])) for name, told in OF_JUDGE.items() if name in judge]
+    facts = [(title, known[name]) for name, title in NAMES.items() if known.get(name)]
+    return facts + [(title, _shown(judge[name])) for name, title in OF_JUDGE.items() if name in judge]
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

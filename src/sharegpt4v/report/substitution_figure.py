@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharegpt4v.evaluation.gains import errors_file
+from sharegpt4v.evaluation.gains import errors_file, percent_of_largest
 from sharegpt4v.report.drawing import (
     AFTER,
     BEFORE,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLE = "What better captions gain: equal rows, other detail captions"
-LARGEST = {"MME-perception": 2000.0, "MME-cognition": 800.0}  # every other benchmark ends at 100
 NOTE = (
     "Bars and discs are in % of the largest possible score: 2,000 of MME-perception, 800 of MME-cognition, 100 of all "
     "others. Numbers are the scores themselves.\nGains are followed by their standard error; lines reach two of them "
@@ -125,8 +124,8 @@ def _ends(row: Row) -> tuple[float, ...]:
 
 
 def _percent(row: Row) -> float:
-    """The factor from a score to percent of the largest possible one."""
-    return 100.0 / LARGEST.get(row["benchmark"], 100.0)
+    """The factor from a row's scores to percent of the largest possible one."""
+    return percent_of_largest(row["benchmark"])
 
 
 def _gain(row: Row) -> str:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from sharegpt4v import layout, lineage
 from sharegpt4v.corpora.arithmetic import row_source
+from sharegpt4v.corpora.rejected import rejected_captions
 from sharegpt4v.corpora.rows import caption_of, source_of
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_jsonl, sidecar
-from sharegpt4v.llava_format.checks import check_row, check_shard_row
-from sharegpt4v.llava_format.reading import read_array
+from sharegpt4v.llava_format.checks import check_row
+from sharegpt4v.llava_format.reading import read_array, read_shard
 from sharegpt4v.sharing.columns import Kind, Row
 
 if TYPE_CHECKING:
@@ -86,8 +87,7 @@ def _captions(config: Config) -> DataSet:
 
     def rows() -> Iterator[Row]:
         for file in files:
-            for number, row in enumerate(read_jsonl(file), start=1):
-                check_shard_row(row, f"{file}, line {number}")
+            for row in read_shard(file):
                 yield _caption(row["image"], row["caption"], row.get("reason") or "", row["sha256"])
 
     return DataSet(CAPTIONS, "captions", rows, files)
@@ -108,8 +108,8 @@ def _seed(file: Path) -> DataSet:
             yield _caption(image, caption, "", note.get("sha256") or "") | known
 
     def rejected_rows() -> Iterator[Row]:
-        for row in read_jsonl(rejected) if rejected.is_file() else ():
-            yield _caption(row["image"], row["text"], row["reason"], "")
+        for one in rejected_captions(file):
+            yield _caption(one.image, one.text, one.reason, "")
 
     inputs = tuple(path for path in (file, notes, rejected) if path.is_file())
     return DataSet(SEED, "captions", lambda: chain(accepted_rows(), rejected_rows()), inputs, file)

@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sharegpt4v.config import Config
+from sharegpt4v.plan.missing import ASKING
 from sharegpt4v.plan.spent import usd_spent
 from sharegpt4v.plan.tables import Price, read_prices
-
-SECTIONS = {
-    "teacher": "seed_captions",
-    "judge": "judgements",
-    "captions.endpoint": "captions",
-    "benchmarks.endpoint": "answers",
-}
 
 
 def money_line(root: Path, config: Config) -> str:
@@ -22,7 +16,7 @@ def money_line(root: Path, config: Config) -> str:
     for endpoint in asked.values():
         if (budget := endpoint.budget) and endpoint.model not in prices:
             prices[endpoint.model] = Price(budget.prompt_usd_per_million, budget.completion_usd_per_million, None, "")
-    priced = {SECTIONS[name]: endpoint for name, endpoint in asked.items() if endpoint.model in prices}
+    priced = {ASKING[name]: endpoint for name, endpoint in asked.items() if endpoint.model in prices}
     if not priced:
         return ""
     spent = usd_spent(prices, root, priced)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
+from typing import NamedTuple
 
 from sharegpt4v import layout
 from sharegpt4v.config import load
@@ -25,10 +26,28 @@ SILENT_SECONDS = 120  # without a line in its log a job may be stuck
 HEAD = ("stage", "jobs done", "running", "waiting", "failed", "took each", "left")
 
 
-def status_text(root: Path, width: int, now: Callable[[], float] = time.time) -> str:
-    """Return the screen for the run in `root`, lines cut at `width`; a `UserError` where there is no run."""
-    run, config = read_job_list(root), load(root / layout.RUN_CONFIG)
-    jobs = jobs_of(root, run)
+class Standing(NamedTuple):
+    """A run as it stands: its list of jobs, and each of them with its state."""
+
+    run: JobList
+    jobs: list[Job]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all jobs of the run are done, or its Snakemake is no more."""
+        return not _alive(self.run) or all(job.state == "done" for job in self.jobs)
+
+
+def standing_of(root: Path) -> Standing:
+    """Return how the run in `root` stands; a `UserError` where there is no run."""
+    run = read_job_list(root)
+    return Standing(run, jobs_of(root, run))
+
+
+def status_text(root: Path, width: int, standing: Standing | None = None, now: Callable[[], float] = time.time) -> str:
+    """Return the screen for the run in `root`, as it stands, lines cut at `width`; a `UserError` without a run."""
+    run, jobs = standing or standing_of(root)
+    config = load(root / layout.RUN_CONFIG)
     stages = {job.listed.stage: [one for one in jobs if one.listed.stage == job.listed.stage] for job in jobs}
     parts = [notice_of(config), f"{config.name}: {_head(run, jobs, now())}, in {root.resolve()}"]
     parts += [
@@ -42,12 +61,6 @@ def status_text(root: Path, width: int, now: Callable[[], float] = time.time) ->
     parts += [money_line(root, config), queue_line(root, slurm)]
     lines = [line for part in parts if part for line in part.splitlines()]
     return "\n".join(line if len(line) <= width or PATH in line else f"{line[: width - 1]}…" for line in lines)
-
-
-def is_over(root: Path) -> bool:
-    """Whether all jobs of the run in `root` are done, or its Snakemake is no more."""
-    run = read_job_list(root)
-    return not _alive(run) or all(job.state == "done" for job in jobs_of(root, run))
 
 
 def _alive(run: JobList) -> bool:

@@ -42,9 +42,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Serve the page until a signal asks this command to end."""
+    from sharegpt4v.loopback import server_of
     from sharegpt4v.report.review.index import open_index
     from sharegpt4v.report.review.judging import Reviewed
-    from sharegpt4v.report.review.loopback import listen, new_secret, serve
+    from sharegpt4v.report.review.loopback import listen_at, new_secret
     from sharegpt4v.report.review.server import application
 
     paths = [path.expanduser() for path in options.paths]
@@ -53,10 +54,10 @@ def run(options: Namespace) -> None:
         raise UserError(f"--images {images}: no such folder; expected the one that the images are below")
     index = open_index(paths, layout.WORK / "review")
     title, secret = ", ".join(map(str, paths)), new_secret()
-    with Reviewed(index, options.verdicts.expanduser()) as reviewed, listen(options.port) as listener:
+    with Reviewed(index, options.verdicts.expanduser()) as reviewed, listen_at(options.port) as listener:
         app = application(index, reviewed, images, title, _notice(paths[0]), secret)
         print(f"{len(index):,} captions at http://127.0.0.1:{listener.getsockname()[1]}/{secret}/", flush=True)
-        serve(app, listener)
+        server_of(app).run(sockets=[listener])
 
 
 def _notice(path: Path) -> str:

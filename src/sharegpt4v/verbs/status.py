@@ -32,17 +32,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Print the screen, once or until the run has ended."""
     from sharegpt4v.errors import UserError
-    from sharegpt4v.status.page import is_over, status_text
+    from sharegpt4v.status.page import standing_of, status_text
 
     if options.watch is not None and not options.watch > 0:
         raise UserError(f"--watch {options.watch:g}: expected more than 0 seconds")
     while True:
         size = shutil.get_terminal_size((100, 40))
-        text = status_text(options.folder, max(size.columns, 40))
+        standing = standing_of(options.folder)
+        text = status_text(options.folder, max(size.columns, 40), standing)
         if options.watch is not None and sys.stdout.isatty() and sys.__stdout__:
             sys.__stdout__.write(CLEAR)  # past the escaping of what others wrote
         print(text, flush=True)
-        if options.watch is None or is_over(options.folder):
+        if options.watch is None or standing.is_over:
             return
         try:
             time.sleep(options.watch)

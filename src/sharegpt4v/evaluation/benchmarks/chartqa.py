@@ -34,7 +34,7 @@ from sharegpt4v.evaluation.base import (
     mean,
     percent_by,
 )
-from sharegpt4v.evaluation.benchmarks.tsv_file import image_of, read_tsv
+from sharegpt4v.evaluation.benchmarks.tsv_file import questions_of, read_tsv
 from sharegpt4v.evaluation.joining import join
 from sharegpt4v.evaluation.reading import answer_rows, find, question_number, require_some
 
@@ -45,12 +45,7 @@ TOLERANCE = 0.05
 
 def questions(data: Path) -> list[Question]:
     """Read one question per row."""
-    path = find(data, TSV)
-    rows = dict(read_tsv(path, ("question", "image")))
-    return [
-        Question(index, image_of(path, index, rows), f"{row['question']}\n{SINGLE_WORD}", SHORT_ANSWER)
-        for index, row in rows.items()
-    ]
+    return questions_of(find(data, TSV), f"\n{SINGLE_WORD}", SHORT_ANSWER)
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.base import SHORT_ANSWER, Answer, Item, Question, Score, percent_by, percent_score
-from sharegpt4v.evaluation.benchmarks.tsv_file import image_of, read_tsv
+from sharegpt4v.evaluation.benchmarks.tsv_file import questions_of, read_tsv
 from sharegpt4v.evaluation.joining import join
 from sharegpt4v.evaluation.reading import answer_rows, find, question_number, require_some
 
@@ -33,9 +33,7 @@ FORMULAS = "Handwritten Mathematical Expression Recognition"
 
 def questions(data: Path) -> list[Question]:
     """Read one question per row."""
-    path = find(data, TSV)
-    rows = dict(read_tsv(path, ("question", "image")))
-    return [Question(index, image_of(path, index, rows), row["question"], SHORT_ANSWER) for index, row in rows.items()]
+    return questions_of(find(data, TSV), "", SHORT_ANSWER)
 
 
 def score(data: Path, answers: Sequence[Answer]) -> Score:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.base import Question
 from sharegpt4v.files import read_text
 
 LONGEST_INDEX = 15  # the digits that a spreadsheet keeps
@@ -51,3 +52,12 @@ def image_of(path: Path, index: int, rows: Mapping[int, Mapping[str, str]]) -> b
     if not image:
         raise UserError(f"{path}, index {index}, column image: not base64; expected an image or another row's index")
     return image
+
+
+def questions_of(path: Path, ending: str, longest_answer: int, with_images: bool = True) -> list[Question]:
+    """Return a question per row of a table: its text with `ending` behind it, and its image."""
+    rows = dict(read_tsv(path, ("question", "image")))
+    return [
+        Question(index, image_of(path, index, rows) if with_images else None, row["question"] + ending, longest_answer)
+        for index, row in rows.items()
+    ]

@@ -11,12 +11,11 @@ import socket
 from typing import TYPE_CHECKING
 
 from sharegpt4v.errors import UserError, one_line
+from sharegpt4v.loopback import listen
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HOSTS = ["127.0.0.1", "localhost"]
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -27,25 +26,12 @@ HEADERS = {
 }
 
 
-def listen(port: int) -> socket.socket:
+def listen_at(port: int) -> socket.socket:
     """Return a socket that listens at a port of loopback, 0 for any free one; one that is taken is a `UserError`."""
     try:
-        listener = socket.create_server(("127.0.0.1", port))
+        return listen(port)
     except (OSError, OverflowError) as error:
         raise UserError(f"--port {port}: cannot listen there ({one_line(error)}); expected a free port") from None
-    # Else the second half of a response waits 40 ms for the client's kernel to acknowledge the first.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def serve(app: Starlette, listener: socket.socket) -> None:
-    """Serve until a signal asks this process to end."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
-    )
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 def new_secret() -> str:
