@@ -77,21 +77,26 @@ def test_commands_of_s4v_do_what_they_say(smoke: Path, tmp_path: Path, monkeypat
                 continue
             if command == "s4v pull":
                 continue  # needs a clone with a remote: test_dvc.py
-            if command.startswith("s4v review"):
-                assert "captions at http://127.0.0.1:" in first_line(f"{command} --port 0", folder)
+            if command.startswith(("s4v review", "s4v demo")):
+                assert "http://127.0.0.1:" in line_with_address(f"{command} --port 0", folder)
                 continue
             ended = run(["bash", "-c", command.replace("http://127.0.0.1:8000/v1", url)], folder)
             assert ended.returncode == 0, f"{command}: {ended.stderr}"
     assert "flower.jpg" in (folder / "captions.jsonl").read_text()
 
 
-def first_line(command: str, folder: Path) -> str:
-    """The first line that a command prints which then serves until it is stopped."""
+def line_with_address(command: str, folder: Path) -> str:
+    """What a command that serves until it is stopped says of where it serves; empty when it ends before that."""
     with subprocess.Popen(
-        ["bash", "-c", f"exec {command}"], cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+        ["bash", "-c", f"exec {command}"],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as server:
         assert server.stdout is not None
-        line = server.stdout.readline()
+        line = next((line for line in server.stdout if "http://" in line), "")
         server.terminate()
     return line
 

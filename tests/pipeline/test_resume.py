@@ -19,7 +19,7 @@ from sharegpt4v.config.benchmarks import BenchmarkName
 from smoke_files import differing
 
 # Often enough that there is a state to go on from in trainings of seconds.
-OFTEN = [f"{stage}={{checkpoint_minutes: 0.01}}" for stage in ("alignment", "pretraining", "finetuning")]
+OFTEN = [f"{stage}={{checkpoint_minutes: 0.001}}" for stage in ("alignment", "pretraining", "finetuning")]
 
 # Per stage: the config that slows it, so that the kill comes in its middle, whether it has begun, whether it has ended.
 # Slowing changes no result and reruns no stage. One stage is slowed at a time: a finished shard records its batch size.

@@ -1,2 +1,1 @@
-"""Data sets and models for others: captions as Parquet, webdataset or LLaVA JSON with card and Croissant metadata, and
-their upload to the Hugging Face Hub."""
+"""Captions as data sets for others (Parquet, webdataset, LLaVA JSON), and the upload of these and of models to the Hub."""

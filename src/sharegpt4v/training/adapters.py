@@ -104,6 +104,8 @@ def _in_4_bits(layer: torch.nn.Linear, dtype: torch.dtype) -> Any:
     )
     small.weight = nn.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
     small.bias = layer.bias
+    # On a processor with bfloat16, bitsandbytes would pack weights anew when asked to answer: they could not be merged.
+    small.support_avx512bf16_for_cpu = False
     return small.to(layer.weight.device)
 
 
