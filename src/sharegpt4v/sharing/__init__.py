@@ -1,1 +1,1 @@
-"""Captions as data sets for others (Parquet, webdataset, LLaVA JSON), and the upload of these and of models to the Hub."""
+"""Captions as data sets for others (Parquet, webdataset, LLaVA JSON); they and models uploaded to the Hub."""
