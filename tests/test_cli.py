@@ -31,7 +31,7 @@ def test_help_lists_the_verbs() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_an_example_that_its_parser_takes(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module(f"sharegpt4v.verbs.{verb}")
+    module = importlib.import_module(f"sharegpt4v.verbs.{verb.replace('-', '_')}")
     text = str(module.__doc__).partition("Example")[2]
     examples = [shlex.split(line.partition("s4v ")[2]) for line in text.splitlines() if "s4v " in line]
     assert examples and all(example[0] == verb for example in examples)

@@ -28,6 +28,7 @@ from sharegpt4v.captions.gate import reasons_of
 from sharegpt4v.captions.outputs import writer_of
 from sharegpt4v.cli import main
 from sharegpt4v.config.quality import Quality
+from sharegpt4v.corpora.caption_files import read_rows
 from sharegpt4v.corpora.rows import caption_row
 from sharegpt4v.corpora.verdicts import Verdicts
 from sharegpt4v.errors import UserError
@@ -37,7 +38,6 @@ from sharegpt4v.report.review import search
 from sharegpt4v.report.review.index import Index, open_index
 from sharegpt4v.report.review.judging import Reviewed
 from sharegpt4v.report.review.query import VERDICTS, Filter, Query
-from sharegpt4v.report.review.rows import read_rows
 from sharegpt4v.report.review.search import match_of
 from sharegpt4v.report.review.server import application
 

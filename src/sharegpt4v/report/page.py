@@ -44,6 +44,7 @@ ALT = {
     "ablations": "The ablations: scores with parts of the method left out.",
     "datasets": "The caption data sets: length of the captions, samples, kinds of words, repetitions.",
     "curves": "The loss of every training over its length.",
+    "preference": "Which of two sets of captions a judge and people prefer, by source.",
 }
 
 

@@ -18,6 +18,8 @@ FILES = {
     layout.SUBSTITUTION_ERRORS.name: "the standard errors of these gains",
     layout.SUBSTITUTION.with_suffix(".md").name: "both to read",
     layout.DATASETS.name: "the caption data sets compared",
+    layout.PREFERENCE.name: "which of two sets of captions is preferred, by `s4v compare-captions`",
+    layout.CAPTION_QUALITY.name: "what is measured of the two sets: length, repetition, objects, facts",
     "captions/": "what the captions of each set are like, by source",
     layout.MIXTURE.name: "how many rows of each source the corpora had, lost, got and have",
     layout.CURVES.name: "the loss of every training, in a hundred points",

@@ -31,6 +31,17 @@ def add_engine(parser: ArgumentParser) -> None:
 
     known = f"{', '.join(ENGINES)} (default: by the config; with --base-url, endpoint)"
     parser.add_argument("--engine", metavar="NAME", help=f"what asks the model: {known}")
+    _add_address(parser)
+
+
+def add_served_model(parser: ArgumentParser) -> None:
+    """Add the options that say which served model is asked."""
+    parser.add_argument("--model", metavar="NAME", help="the name of the model at its address (default: by the config)")
+    parser.set_defaults(engine=None)
+    _add_address(parser)
+
+
+def _add_address(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--base-url", metavar="URL", help="the OpenAI-compatible address of a served model; --model is its name there"
     )

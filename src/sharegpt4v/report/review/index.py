@@ -20,12 +20,12 @@ import orjson
 from numpy.typing import NDArray
 
 from sharegpt4v.code_hash import code_of
+from sharegpt4v.corpora.caption_files import Row, files_of, read_rows
 from sharegpt4v.corpora.verdicts import verdict_key
 from sharegpt4v.errors import UserError
 from sharegpt4v.ledger import key_of, key_of_files
 from sharegpt4v.locking import WriterLock
 from sharegpt4v.progress import Progress
-from sharegpt4v.report.review.rows import Row, files_of, read_rows
 
 FACETS = np.dtype([("source", "<u4"), ("reason", "<u4"), ("length", "<u4"), ("key", "<u8")])
 """Of a row: numbers of its source and of the gate's verdict, characters of the caption, key of a person's verdict."""

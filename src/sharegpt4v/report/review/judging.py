@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from sharegpt4v.corpora.caption_files import ERROR, Row
 from sharegpt4v.corpora.verdicts import Verdicts, record_of, verdict_key
 from sharegpt4v.ledger import Ledger
 from sharegpt4v.report.review.index import Index, number_of_key
 from sharegpt4v.report.review.query import NONE, VERDICTS
-from sharegpt4v.report.review.rows import ERROR, Row
 
 REASONS = {
     "1": "shows what is not there",

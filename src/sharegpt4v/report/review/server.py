@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from sharegpt4v.corpora.caption_files import Row
 from sharegpt4v.errors import UserError
 from sharegpt4v.loopback import HOSTS
 from sharegpt4v.report.review.images import image_file
@@ -15,7 +16,6 @@ from sharegpt4v.report.review.index import Index, counted
 from sharegpt4v.report.review.judging import REASONS, Reviewed, can_be_judged
 from sharegpt4v.report.review.loopback import Headers
 from sharegpt4v.report.review.query import VERDICTS, Filter, Query
-from sharegpt4v.report.review.rows import Row
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

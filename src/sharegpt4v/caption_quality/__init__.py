@@ -1,0 +1,1 @@
+"""How good captions are: two sets compared by a judge or by people (the paper's preference study), and by measures."""

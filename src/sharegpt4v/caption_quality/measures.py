@@ -1,0 +1,82 @@
+"""What can be measured of captions without a judge: length, repetition, objects, and facts of a known scene."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sharegpt4v.caption_quality.objects import WORD, Phrases, objects_named
+from sharegpt4v.corpora.caption_files import Row
+
+GRAM = 4  # words
+COLUMNS = (
+    "captions", "source", "count", "characters", "words", "repeated_percent", "objects_count", "hallucinated_percent",
+    "with_hallucination_percent", "objects_found_percent", "facts_count", "fact_precision", "fact_recall",
+)  # fmt: skip
+
+Facts = Callable[[Row], tuple[int, int, int] | None]
+"""Of a caption: facts that it says, how many of them hold, and how many there are; None where the scene is unknown."""
+
+
+@dataclass
+class Measured:
+    """Sums over the captions of one set and source."""
+
+    sums: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Row, objects: set[str] | None, phrases: Phrases, facts: tuple[int, int, int] | None) -> None:
+        """Count a caption; `objects` are those of its image, None where nobody annotated it."""
+        words = WORD.findall(row.caption.lower())
+        grams = list(zip(*(words[shift:] for shift in range(GRAM)), strict=False))
+        self.sums.update(captions=1, characters=len(row.caption), words=len(words))
+        self.sums.update(grams=len(grams), repeated=len(grams) - len(set(grams)))
+        if objects is not None:
+            named = objects_named(row.caption, phrases)
+            wrong = len(named - objects)
+            self.sums.update(annotated=1, named=len(named), wrong=wrong, with_wrong=wrong > 0)
+            self.sums.update(there=len(objects), found=len(named & objects))
+        if facts is not None:
+            said, right, true = facts
+            self.sums.update(known=1, said=said, right=right, true=true)
+
+    def row(self, name: str, source: str) -> dict[str, Any]:
+        """Return the row of the table, shares in percent; empty where there is nothing to divide by."""
+        one, count = self.sums, self.sums["captions"]
+        values = (
+            name, source, count, f"{one['characters'] / count:.1f}", f"{one['words'] / count:.1f}",
+            _percent(one["repeated"], one["grams"]), one["annotated"], _percent(one["wrong"], one["named"]),
+            _percent(one["with_wrong"], one["annotated"]), _percent(one["found"], one["there"]),
+            one["known"], _percent(one["right"], one["said"]), _percent(one["right"], one["true"]),
+        )  # fmt: skip
+        return dict(zip(COLUMNS, values, strict=True))
+
+
+def measure(
+    name: str,
+    captions: Iterable[Row],
+    annotated: Mapping[str, set[str]] | None = None,
+    phrases: Phrases | None = None,
+    facts: Facts | None = None,
+) -> list[dict[str, Any]]:
+    """Return a row of `COLUMNS` for all captions of a set, and one for each source where there are several.
+
+    `annotated` are the objects of images by the name of the file. `repeated_percent` is the share of sequences of four
+    words that a caption has said before; `hallucinated_percent` CHAIR_i, of the objects named those that are not there;
+    `with_hallucination_percent` CHAIR_s, captions with such an object; `objects_found_percent` annotated objects that
+    are named.
+    """
+    parts: dict[str, Measured] = defaultdict(Measured)
+    for row in captions:
+        objects = annotated.get(Path(row.image).name) if annotated else None
+        known = facts(row) if facts else None
+        for part in ("all", row.source or "-"):
+            parts[part].add(row, objects, phrases or {}, known)
+    whole = [parts.pop("all").row(name, "all")] if parts else []
+    return whole + [parts[source].row(name, source) for source in sorted(parts) if len(parts) > 1]
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else ""
