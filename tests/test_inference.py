@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ from conftest import PROJECT
 from sharegpt4v import load
 from sharegpt4v.captions.rows import read_instruction
 from sharegpt4v.errors import UserError
+from sharegpt4v.files import write_json
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.generation.local import Generator
 from sharegpt4v.inference import Model
+from sharegpt4v.miniature import NOTICE, RECORD
 from sharegpt4v.models.templates import IMAGE, encode, v1_text
 from tiny_llava import write_llava, write_pictures
 
@@ -111,3 +114,14 @@ def test_pixels_of_a_file_in_memory_are_those_on_disk(images: list[Path], model:
     file = io.BytesIO()
     Image.open(images[2]).save(file, "PNG")
     assert model.ask(file.getvalue(), QUESTION, 12) == model.ask(Image.open(images[2]), QUESTION, 12)
+
+
+def test_a_model_of_the_miniature_says_so(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(folder)
+    assert NOTICE not in capsys.readouterr().err
+    shutil.copytree(folder, tmp_path / "drawn")
+    write_json(tmp_path / "drawn/provenance.json", RECORD)
+    load(tmp_path / "drawn")
+    assert capsys.readouterr().err.count(NOTICE) == 1

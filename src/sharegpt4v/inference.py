@@ -12,6 +12,7 @@ and `s4v answer` (§5.1).
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +23,7 @@ from sharegpt4v.captions.rows import read_instruction
 from sharegpt4v.errors import UserError
 from sharegpt4v.generation.engine import Request
 from sharegpt4v.images.loading import to_rgb
+from sharegpt4v.miniature import NOTICE, of_miniature
 from sharegpt4v.progress import Progress
 from sharegpt4v.project import of_project
 
@@ -38,12 +40,15 @@ class Model:
     """A loaded checkpoint."""
 
     def __init__(self, folder: Path | str, batch_size: int = 16) -> None:
-        """`batch_size`: images that `caption` shows the model at a time."""
+        """`batch_size`: images that `caption` shows the model at a time. One of the miniature says so."""
         from sharegpt4v.generation.local import Generator
 
         root = Path(folder).expanduser()
         finetuned = root / "finetuned"  # where a run keeps a row of its table
-        self._engine = Generator(finetuned if finetuned.is_dir() else root, batch_size)
+        checkpoint = finetuned if finetuned.is_dir() else root
+        if of_miniature(checkpoint):
+            print(NOTICE, file=sys.stderr)
+        self._engine = Generator(checkpoint, batch_size)
 
     def ask(self, image: AnyImage | None, question: str, max_new_tokens: int = 512) -> str:
         """Return the answer to a question about an image, or about none. A `UserError` for one that is broken."""

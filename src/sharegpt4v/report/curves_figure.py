@@ -27,11 +27,12 @@ def curves_figure(csv_path: Path, outs: Sequence[Path], notice: str = "") -> Non
     grouped = grouped_by_panel([name for name in rows[0] if name != "percent"])
     lines = -(-len(grouped) // COLUMNS)
     tuned = [_largest(rows, names) for title, names in grouped if title.startswith(FINETUNING)]
+    below_legend = 0.94 - 0.1 * max(len(names) for _, names in grouped)  # of a panel's height
     with style():
         figure, grid = panels(2.9 * lines, lines, COLUMNS)
         for axes, (title, names) in zip(grid.flat, grouped, strict=False):
             _draw(axes, title, names, rows)
-            axes.set_ylim(0, 1.05 * (max(tuned) if title.startswith(FINETUNING) else _largest(rows, names)))
+            axes.set_ylim(0, (max(tuned) if title.startswith(FINETUNING) else _largest(rows, names)) / below_legend)
         for axes in grid.flat[len(grouped) :]:
             axes.set_axis_off()
         save(figure, outs, TITLE, _alt(rows, grouped), notice, NOTE)

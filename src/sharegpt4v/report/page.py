@@ -58,7 +58,6 @@ def write_report(config: Config, costs: Costs, out: Path) -> None:
         "compared": differences(config, pictures),
         "tables": _data_tables(config),
         "costs": costs,
-        "more": csv_table(layout.MORE_TABLE, title_of(layout.MORE_TABLE.stem)) if config.benchmarks.more else None,
     }
     left_out = _left_out(parts)
     empty = {name for name, part in _shown(parts).items() if not part} | (set() if left_out else {"left-out"})
@@ -72,6 +71,8 @@ def write_report(config: Config, costs: Costs, out: Path) -> None:
         scores=scores_table(scores.cells, COLUMNS),
         models=scores.models,
         rows=scores.rows,
+        more=scores.more,
+        more_title=title_of(layout.MORE_TABLE.stem),
         filled=filled(scores.cells, COLUMNS),
         remarks=_incomplete(scores),
         left_out=left_out,

@@ -11,7 +11,7 @@ from sharegpt4v import layout, lineage
 from sharegpt4v.catalogues.benchmarks import read_catalogue
 from sharegpt4v.config import Config
 from sharegpt4v.evaluation.reading import Row
-from sharegpt4v.evaluation.table import COLUMNS, Cell, cells_of, read_paper, read_scores
+from sharegpt4v.evaluation.table import COLUMNS, MORE_COLUMNS, Cell, cells_of, read_paper, read_scores
 from sharegpt4v.evaluation.table_page import FIELDS
 from sharegpt4v.miniature import is_miniature
 from sharegpt4v.report.tables import read_csv
@@ -47,10 +47,14 @@ class ShownCell:
 
 @dataclass(frozen=True)
 class Scores:
-    """The table: `rows` by column of benchmarks, a cell for each of `models`; `cells` are those with a score."""
+    """The tables: `rows` by column of benchmarks, a cell for each of `models`; `cells` are those with a score.
+
+    `more` are the rows of benchmarks that the paper does not report, none where the config asks none.
+    """
 
     models: Sequence[str]
     rows: Mapping[str, Sequence[ShownCell]]
+    more: Mapping[str, Sequence[ShownCell]]
     cells: Mapping[str, Mapping[str, Cell]]
 
 
@@ -62,8 +66,9 @@ def scores_of(config: Config) -> Scores:
     known = {(row["model"], row["benchmark"]): row for row in read_csv(layout.CELLS)}
     paper = {} if is_miniature(config) else _paper(config)
     rows: dict[str, list[ShownCell]] = {}
-    for number, column in enumerate(COLUMNS):
-        benchmark = next(one.name for one in read_catalogue().values() if column in one.columns)
+    columns = (*COLUMNS, *MORE_COLUMNS) if config.benchmarks.more else COLUMNS
+    for number, column in enumerate(columns):
+        benchmark = _benchmark_of(column)
         values = [cells[name][column].value for name in models if column in cells[name]]
         rows[column] = []
         for place, name in enumerate(models):
@@ -73,7 +78,13 @@ def scores_of(config: Config) -> Scores:
             best = cell is not None and len(models) > 1 and cell.value == max(values) > min(values)
             shown = ShownCell(f"cell-{number}-{place}", name, column, str(cell or ""), best, facts)
             rows[column].append(shown)
-    return Scores(models, rows, cells)
+    more = {column: rows.pop(column) for column in MORE_COLUMNS if column in rows}
+    return Scores(models, rows, more, cells)
+
+
+def _benchmark_of(column: str) -> str:
+    """The benchmark of a column; of gain and leakage the one that answers with images."""
+    return next((one.name for one in read_catalogue().values() if column in one.columns), "mmstar")
 
 
 def _score_file(rows: Sequence[Row], benchmark: str) -> Row | None:

@@ -15,7 +15,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.verbs.options import add_benchmark_data, add_config, config_of
+from sharegpt4v.verbs.options import add_benchmark_data, add_config, config_of, notice_around
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,6 +48,8 @@ def run(options: Namespace) -> None:
         raise UserError("--data: of one benchmark; name it by --benchmark, or leave --data to the config")
     tasks = [(entry, options.data or layout.benchmark_folder(config, entry.name), a, b) for entry, a, b in pairs]
     found = compare_all(tasks, limits_of(config), config.benchmarks.raw_answers)
+    if notice := notice_around(options.a):
+        print(notice)
     print(text_of(found))
     if options.out:
         benchmarks = [asdict(one) for one in found]

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
-from sharegpt4v.verbs.options import add_config, add_path, add_served_model, asked_by, config_of
+from sharegpt4v.verbs.options import add_config, add_path, add_served_model, asked_by, config_of, notice_around
 
 if TYPE_CHECKING:
     from sharegpt4v.caption_quality.outcomes import Preference
@@ -78,7 +78,6 @@ def run(options: Namespace) -> None:
     from sharegpt4v.caption_quality.pairs import choose_pairs, images_in_both
     from sharegpt4v.caption_quality.people import preferences_of_people
     from sharegpt4v.files import write_csv
-    from sharegpt4v.miniature import notice_of
     from sharegpt4v.report.preference_figure import preference_figure
 
     config = config_of(options)
@@ -88,7 +87,9 @@ def run(options: Namespace) -> None:
     common = images_in_both(options.a, options.b)
     pairs = choose_pairs(options.a, options.b, common, options.count, config.seed)
     print(f"{len(common):,} images in both, {len(pairs):,} of them to choose between", file=sys.stderr)
-    names, notice = (str(options.a), str(options.b)), notice_of(config)
+    names, notice = (str(options.a), str(options.b)), notice_around(options.a)
+    if notice:
+        print(notice)
     if options.people:
         _serve(options, pairs, notice)
         return
@@ -131,6 +132,11 @@ def _judge(options: Namespace, endpoint: Endpoint, pairs: list[Pair]) -> list[Pr
 
     prompt, ledger = read_prompt(options.prompt or layout.of_project(PROMPT)), WORK / f"{key_of(endpoint.model)}.jsonl"
     mini = endpoint.base_url == "mini"
+    if mini and not layout.SCENES.is_file():
+        raise UserError(
+            f"{endpoint.model}: the judge of the miniature knows its own scenes alone ({layout.SCENES} is not there); "
+            "name another by --base-url and --model, or ask nobody by --no-judge"
+        )
     with serve(prefer_by_hash(layout.SCENES), model=endpoint.model) if mini else nullcontext(endpoint.base_url) as url:
         settings = endpoint_settings(endpoint, url, temperature=0.0, max_tokens=MAX_TOKENS, image_detail="high")
         return judge_pairs(pairs, options.images, prompt, settings, ledger)

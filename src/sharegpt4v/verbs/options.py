@@ -129,3 +129,14 @@ def config_of(options: Namespace) -> Config:
     from sharegpt4v.config import load
 
     return load(options.config)
+
+
+def notice_around(path: Path) -> str:
+    """Return the notice of the run whose folder a file is in; empty where it is in none, and where images are real."""
+    from sharegpt4v.config import load
+    from sharegpt4v.miniature import notice_of
+
+    for folder in path.resolve().parents:
+        if (folder / layout.RUN_CONFIG).is_file():
+            return notice_of(load(folder / layout.RUN_CONFIG))
+    return ""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sharegpt4v import layout
 from sharegpt4v.errors import UserError
+from sharegpt4v.verbs.options import notice_around
 
 PORT = 8420
 
@@ -55,17 +56,6 @@ def run(options: Namespace) -> None:
     index = open_index(paths, layout.WORK / "review")
     title, secret = ", ".join(map(str, paths)), new_secret()
     with Reviewed(index, options.verdicts.expanduser()) as reviewed, listen_at(options.port) as listener:
-        app = application(index, reviewed, images, title, _notice(paths[0]), secret)
+        app = application(index, reviewed, images, title, notice_around(paths[0]), secret)
         print(f"{len(index):,} captions at http://127.0.0.1:{listener.getsockname()[1]}/{secret}/", flush=True)
         server_of(app).run(sockets=[listener])
-
-
-def _notice(path: Path) -> str:
-    """Return the notice of the run whose folder the captions are in; empty where they are in none."""
-    from sharegpt4v.config import load
-    from sharegpt4v.miniature import notice_of
-
-    for folder in path.resolve().parents:
-        if (folder / layout.RUN_CONFIG).is_file():
-            return notice_of(load(folder / layout.RUN_CONFIG))
-    return ""
