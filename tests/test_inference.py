@@ -116,9 +116,7 @@ def test_pixels_of_a_file_in_memory_are_those_on_disk(images: list[Path], model:
     assert model.ask(file.getvalue(), QUESTION, 12) == model.ask(Image.open(images[2]), QUESTION, 12)
 
 
-def test_a_model_of_the_miniature_says_so(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_of_the_miniature_says_so(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load(folder)
     assert NOTICE not in capsys.readouterr().err
     shutil.copytree(folder, tmp_path / "drawn")
