@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from conftest import BIN, ENVIRONMENT, PROJECT, run
+from conftest import BIN, ENVIRONMENT, PROJECT, copy_of, run
 from sharegpt4v.config import load
+from sharegpt4v.doctor.benchmarks import benchmark_findings
 from sharegpt4v.doctor.models import model_findings, read_retirements
 from sharegpt4v.plan.tables import read_prices
 
@@ -63,3 +64,28 @@ def test_doctor_ends_with_an_error_over_a_retired_judge(tmp_path: Path) -> None:
     ended = run([str(BIN / "s4v"), "doctor", "--config", str(preset)], tmp_path, ENVIRONMENT)
     (line,) = (line for line in ended.stdout.splitlines() if "judge.model" in line)
     assert ended.returncode == 1 and line.startswith("MISSING") and "2026-03-26" in line
+
+
+def test_a_benchmark_that_lacks_a_file_or_an_image_is_named_before_a_model_answers(smoke: Path, tmp_path: Path) -> None:
+    root = copy_of(smoke, tmp_path / "run") / "data/eval"
+
+    def lines() -> dict[str, str]:
+        config = load(PROJECT / "config/paper-7b.yaml", {"benchmarks": {"root": str(root)}})
+        return {finding.what: str(finding) for finding in benchmark_findings(config)}
+
+    whole = lines()
+    assert len(whole) >= 12 and all(line.startswith("ok") for line in whole.values()), whole
+    assert "12 questions (the official split has 12,578), images: all there" in whole["benchmark gqa"]
+    gone = sorted((root / "gqa").rglob("*.jpg"))[0]
+    gone.unlink()
+    (root / "vizwiz/val.json").unlink()
+    table = next((root / "mmbench").glob("*.tsv"))
+    table.write_text("index\tquestion\nno number\tWhat?\n")
+    lacking = {what: line for what, line in lines().items() if line.startswith("MISSING")}
+    assert set(lacking) == {"benchmark gqa", "benchmark vizwiz", "benchmark mmbench"}
+    assert "1 of " in lacking["benchmark gqa"] and f"such as {gone}" in lacking["benchmark gqa"]
+    assert "it comes from " in lacking["benchmark vizwiz"] and table.name in lacking["benchmark mmbench"]
+
+
+def test_of_the_synthetic_world_nothing_has_to_be_there() -> None:
+    assert list(benchmark_findings(load(PROJECT / "config/config.yaml"))) == []

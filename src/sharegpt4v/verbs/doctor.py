@@ -36,6 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Print a line for each thing that was looked at."""
+    from sharegpt4v.doctor.benchmarks import benchmark_findings
     from sharegpt4v.doctor.cluster import cluster_findings
     from sharegpt4v.doctor.machine import machine_findings
     from sharegpt4v.doctor.models import model_findings
@@ -54,6 +55,7 @@ def run(options: Namespace) -> None:
         machine_findings(config, os.environ, slurm),
         version_findings(config) if find_spec("torch") else (),
         model_findings(config, date.today()),
+        benchmark_findings(config),
         cluster_findings(profile, config, options.slurm) if slurm else (),
     ):
         for finding in findings:
