@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sharegpt4v.caption_quality.pairs import Pair
     from sharegpt4v.config import Config
     from sharegpt4v.config.endpoint import Endpoint
+    from sharegpt4v.corpora.caption_files import Row
 
 WORK = layout.WORK / "preferences"
 PROMPT = Path("config/prompts/preference.txt")
@@ -153,12 +155,21 @@ def _measure(options: Namespace, images: set[str]) -> None:
     annotated = read_annotations(options.objects) if options.objects else {}
     phrases = phrases_of(set().union(*annotated.values()), read_words(layout.of_project(WORDS)))
     facts = fact_counter(layout.SCENES, options.images) if layout.SCENES.is_file() else None
-    rows = [
-        row for path in (options.a, options.b)
-        for row in measure(str(path), captions_in(path, images), annotated, phrases, facts)
-    ]  # fmt: skip
+    rows = []
+    for path in (options.a, options.b):
+        captions = _with_progress(captions_in(path, images), path, len(images))
+        rows += measure(str(path), captions, annotated, phrases, facts)
     write_csv(options.out / layout.CAPTION_QUALITY.name, [COLUMNS, *([row[name] for name in COLUMNS] for row in rows)])
     _print(rows)
+
+
+def _with_progress(captions: Iterator[Row], path: Path, count: int) -> Iterator[Row]:
+    from sharegpt4v.progress import Progress
+
+    progress = Progress(f"measures of {path.name}", count, "captions")
+    for row in captions:
+        yield row
+        progress.advance()
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
