@@ -397,8 +397,18 @@ def test_a_folder_or_port_that_cannot_be_taken_is_one_line(
 def test_ctrl_c_ends_it(shard: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     command = [sys.executable, "-m", "sharegpt4v.cli", "review", str(shard), "--port", "0"]
-    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what is started in the background ignores it
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("4 captions at http://127.0.0.1:")
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(10) == 130
+        try:
+            assert process.wait(10) == 130
+        finally:
+            process.kill()
