@@ -105,7 +105,9 @@ def test_captions_are_sent_as_they_are(tmp_path: Path) -> None:
         return "tie"
 
     judged_by(keep, [Pair(pair.image, "", HOSTILE, "$second")], tmp_path)
-    assert f"[Description A]\n{HOSTILE}\n[End" in asked[0] and "[Description B]\n$second\n[End" in asked[0]
+    first, second = sorted(asked, key=lambda prompt: prompt.index(HOSTILE))  # sent side by side, in any order
+    assert f"[Description A]\n{HOSTILE}\n[End" in first and "[Description B]\n$second\n[End" in first
+    assert "[Description A]\n$second\n[End" in second and f"[Description B]\n{HOSTILE}\n[End" in second
     for text in ("$first alone", "both $first $second, and $other", "$first $second 5 $"):
         (tmp_path / "prompt.txt").write_text(text)
         with pytest.raises(UserError, match=r"prompt\.txt: expected \$first and \$second"):
