@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from troublesome_server import serving as in_thread
 
 COMMIT = "4481d270cc22fd5c0f5f8f5f8f5f8f5f8f5f8f5f"
 LARGE = (".bin", ".safetensors", ".model")  # files that are kept outside git, listed with their SHA-256
@@ -99,18 +100,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
-
-
-@contextmanager
-def in_thread(server: ThreadingHTTPServer) -> Iterator[None]:
-    """Serve while the block runs."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
 
 
 @contextmanager

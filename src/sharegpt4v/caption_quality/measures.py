@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +20,6 @@ Facts = Callable[[Row], tuple[int, int, int] | None]
 """Of a caption: facts that it says, how many of them hold, and how many there are; None where the scene is unknown."""
 
 
-@dataclass
-class Measured:
-    """Sums over the captions of one set and source."""
-
-    sums: Counter[str] = field(default_factory=Counter)
-
-    def add(self, row: Row, objects: set[str] | None, phrases: Phrases, facts: tuple[int, int, int] | None) -> None:
-        """Count a caption; `objects` are those of its image, None where nobody annotated it."""
-        words = WORD.findall(row.caption.lower())
-        grams = list(zip(*(words[shift:] for shift in range(GRAM)), strict=False))
-        self.sums.update(captions=1, characters=len(row.caption), words=len(words))
-        self.sums.update(grams=len(grams), repeated=len(grams) - len(set(grams)))
-        if objects is not None:
-            named = objects_named(row.caption, phrases)
-            wrong = len(named - objects)
-            self.sums.update(annotated=1, named=len(named), wrong=wrong, with_wrong=wrong > 0)
-            self.sums.update(there=len(objects), found=len(named & objects))
-        if facts is not None:
-            said, right, true = facts
-            self.sums.update(known=1, said=said, right=right, true=true)
-
-    def row(self, name: str, source: str) -> dict[str, Any]:
-        """Return the row of the table, shares in percent; empty where there is nothing to divide by."""
-        one, count = self.sums, self.sums["captions"]
-        values = (
-            name, source, count, f"{one['characters'] / count:.1f}", f"{one['words'] / count:.1f}",
-            _percent(one["repeated"], one["grams"]), one["annotated"], _percent(one["wrong"], one["named"]),
-            _percent(one["with_wrong"], one["annotated"]), _percent(one["found"], one["there"]),
-            one["known"], _percent(one["right"], one["said"]), _percent(one["right"], one["true"]),
-        )  # fmt: skip
-        return dict(zip(COLUMNS, values, strict=True))
-
-
 def measure(
     name: str,
     captions: Iterable[Row],
@@ -68,14 +34,45 @@ def measure(
     `with_hallucination_percent` CHAIR_s, captions with such an object; `objects_found_percent` annotated objects that
     are named.
     """
-    parts: dict[str, Measured] = defaultdict(Measured)
+    parts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in captions:
         objects = annotated.get(Path(row.image).name) if annotated else None
-        known = facts(row) if facts else None
+        counts = _counts(row.caption, objects, phrases or {}, facts(row) if facts else None)
         for part in ("all", row.source or "-"):
-            parts[part].add(row, objects, phrases or {}, known)
-    whole = [parts.pop("all").row(name, "all")] if parts else []
-    return whole + [parts[source].row(name, source) for source in sorted(parts) if len(parts) > 1]
+            parts[part].update(counts)
+    whole = [_row(name, "all", parts.pop("all"))] if parts else []
+    return whole + [_row(name, source, parts[source]) for source in sorted(parts) if len(parts) > 1]
+
+
+def _counts(
+    caption: str, objects: set[str] | None, phrases: Phrases, facts: tuple[int, int, int] | None
+) -> dict[str, int]:
+    """Count a caption; `objects` are those of its image, None where nobody annotated it."""
+    words = WORD.findall(caption.lower())
+    grams = list(zip(*(words[shift:] for shift in range(GRAM)), strict=False))
+    counts = {"captions": 1, "characters": len(caption), "words": len(words)}
+    counts |= {"grams": len(grams), "repeated": len(grams) - len(set(grams))}
+    if objects is not None:
+        named = objects_named(caption, phrases)
+        wrong = len(named - objects)
+        counts |= {"annotated": 1, "named": len(named), "wrong": wrong, "with_wrong": int(wrong > 0)}
+        counts |= {"there": len(objects), "found": len(named & objects)}
+    if facts is not None:
+        said, right, true = facts
+        counts |= {"known": 1, "said": said, "right": right, "true": true}
+    return counts
+
+
+def _row(name: str, source: str, sums: Counter[str]) -> dict[str, Any]:
+    """Return a row of the table, shares in percent; empty where there is nothing to divide by."""
+    count = sums["captions"]
+    values = (
+        name, source, count, f"{sums['characters'] / count:.1f}", f"{sums['words'] / count:.1f}",
+        _percent(sums["repeated"], sums["grams"]), sums["annotated"], _percent(sums["wrong"], sums["named"]),
+        _percent(sums["with_wrong"], sums["annotated"]), _percent(sums["found"], sums["there"]),
+        sums["known"], _percent(sums["right"], sums["said"]), _percent(sums["right"], sums["true"]),
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _percent(part: int, whole: int) -> str:

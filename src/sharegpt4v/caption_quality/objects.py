@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -20,7 +20,8 @@ WORD = re.compile(r"[a-z0-9]+")
 IRREGULAR = {"person": "people", "man": "men", "woman": "women", "child": "children", "mouse": "mice",
              "knife": "knives", "sheep": "sheep", "scissors": "scissors", "skis": "skis"}  # fmt: skip
 
-Phrases = Mapping[tuple[str, ...], str]
+Phrases = Mapping[str, Sequence[tuple[tuple[str, ...], str]]]
+"""By their first word the phrases that name an object, longest first, each with the object."""
 
 
 def read_annotations(path: Path) -> dict[str, set[str]]:
@@ -52,13 +53,16 @@ def read_words(path: Path) -> dict[str, list[str]]:
 
 def phrases_of(objects: Iterable[str], words: Mapping[str, list[str]]) -> Phrases:
     """Return the words, singular and plural, that name each of the objects: of one without a row, its own name."""
-    phrases = {}
+    names = {}
     for name in objects:
         for phrase in (name, *words.get(name, ())):
             *before, last = phrase.split()
             for form in (last, plural(last)):
-                phrases[(*before, form)] = name
-    return phrases
+                names[(*before, form)] = name
+    phrases: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
+    for words_of_phrase in sorted(names, key=len, reverse=True):
+        phrases[words_of_phrase[0]].append((words_of_phrase, names[words_of_phrase]))
+    return dict(phrases)
 
 
 def plural(word: str) -> str:
@@ -72,15 +76,12 @@ def plural(word: str) -> str:
 
 def objects_named(text: str, phrases: Phrases) -> set[str]:
     """Return the objects that a text names, longest phrases first: a hot dog is no dog."""
-    lengths: dict[str, set[int]] = defaultdict(set)
-    for phrase in phrases:
-        lengths[phrase[0]].add(len(phrase))
     tokens, found, place = WORD.findall(text.lower()), set(), 0
     while place < len(tokens):
-        for length in sorted(lengths.get(tokens[place], ()), reverse=True):
-            if name := phrases.get(tuple(tokens[place : place + length])):
+        for phrase, name in phrases.get(tokens[place], ()):
+            if tuple(tokens[place : place + len(phrase)]) == phrase:
                 found.add(name)
-                place += length
+                place += len(phrase)
                 break
         else:
             place += 1

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharegpt4v.caption_quality.pairs import by_source
-
 FIRST, SECOND = "first", "second"
 A, B, TIE, UNREADABLE = "a", "b", "tie", "unreadable"
 RESAMPLES = 2_000
@@ -51,8 +49,7 @@ def win_rates(
     """
     known = {one.image: one.better for one in others}
     rows = []
-    for source, places in by_source([one.source for one in found]).items():
-        here = [found[place] for place in places]
+    for source, here in _by_source(found).items():
         better = [one.better for one in here]
         counts = [better.count(name) for name in (A, B, TIE, UNREADABLE)]
         won = np.array([{A: 1.0, B: 0.0, TIE: 0.5}[name] for name in better if name != UNREADABLE])
@@ -73,6 +70,14 @@ def agreement(pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:
     ones, others = zip(*both, strict=True)
     chance = sum(ones.count(name) * others.count(name) for name in (A, B, TIE)) / len(both) ** 2
     return f"{100 * equal:.1f}", f"{(equal - chance) / (1 - chance):.2f}" if chance < 1 else ""
+
+
+def _by_source(found: Sequence[Preference]) -> dict[str, Sequence[Preference]]:
+    """Return all as `all`, then those of each source, where there are several."""
+    parts: dict[str, list[Preference]] = {}
+    for one in sorted(found, key=lambda one: one.source):
+        parts.setdefault(one.source or "-", []).append(one)
+    return {"all": found, **(parts if len(parts) > 1 else {})}
 
 
 def _interval(won: NDArray[np.float64]) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +50,3 @@ def choose_pairs(a: Path, b: Path, images: set[str], count: int, seed: int) -> l
     chosen = heapq.nsmallest(count, images, key=lambda image: (hash_fraction(seed, "preference", image), image))
     rows, others = ({row.image: row for row in captions_in(path, set(chosen))} for path in (a, b))
     return [Pair(image, rows[image].source, rows[image].caption, others[image].caption) for image in chosen]
-
-
-def by_source(sources: Sequence[str]) -> dict[str, list[int]]:
-    """Return the places of all rows as `all`, then those of each source, where there are several."""
-    names = sorted(set(sources))
-    parts = {name or "-": [place for place, one in enumerate(sources) if one == name] for name in names}
-    return {"all": list(range(len(sources)))} | (parts if len(names) > 1 else {})

@@ -76,10 +76,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Choose the images, have them judged, and write the tables and the figure."""
-    from sharegpt4v.caption_quality.outcomes import COLUMNS, Preference, win_rates
+    from sharegpt4v.caption_quality.outcomes import Preference, win_rates
     from sharegpt4v.caption_quality.pairs import choose_pairs, images_in_both
     from sharegpt4v.caption_quality.people import preferences_of_people
-    from sharegpt4v.files import write_csv
     from sharegpt4v.report.preference_figure import preference_figure
 
     config = config_of(options)
@@ -105,9 +104,8 @@ def run(options: Namespace) -> None:
         rows += win_rates(PEOPLE, people, names, judged)
     if rows:
         table = options.out / layout.PREFERENCE.name
-        write_csv(table, [COLUMNS, *([row[name] for name in COLUMNS] for row in rows)])
+        _write(table, rows)
         preference_figure(table, [options.out / "figures" / f"preference.{kind}" for kind in ("svg", "png")], notice)
-        _print(rows)
 
 
 def _endpoint(options: Namespace, config: Config) -> Endpoint:
@@ -146,10 +144,9 @@ def _judge(options: Namespace, endpoint: Endpoint, pairs: list[Pair]) -> list[Pr
 
 def _measure(options: Namespace, images: set[str]) -> None:
     """Write what can be measured of both sets, and print it."""
-    from sharegpt4v.caption_quality.measures import COLUMNS, measure
+    from sharegpt4v.caption_quality.measures import measure
     from sharegpt4v.caption_quality.objects import phrases_of, read_annotations, read_words
     from sharegpt4v.caption_quality.pairs import captions_in
-    from sharegpt4v.files import write_csv
     from sharegpt4v.mini.facts import fact_counter
 
     annotated = read_annotations(options.objects) if options.objects else {}
@@ -159,8 +156,7 @@ def _measure(options: Namespace, images: set[str]) -> None:
     for path in (options.a, options.b):
         captions = _with_progress(captions_in(path, images), path, len(images))
         rows += measure(str(path), captions, annotated, phrases, facts)
-    write_csv(options.out / layout.CAPTION_QUALITY.name, [COLUMNS, *([row[name] for name in COLUMNS] for row in rows)])
-    _print(rows)
+    _write(options.out / layout.CAPTION_QUALITY.name, rows)
 
 
 def _with_progress(captions: Iterator[Row], path: Path, count: int) -> Iterator[Row]:
@@ -172,13 +168,15 @@ def _with_progress(captions: Iterator[Row], path: Path, count: int) -> Iterator[
         progress.advance()
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
-    """Print the rows of all sources: a line per column of the table, as names of sets are long."""
-    from tabulate import tabulate
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a table, and print its rows of all sources: a line per column, as names of sets are long."""
+    from sharegpt4v.files import write_csv
+    from sharegpt4v.terminal import plain_table
 
+    write_csv(path, [list(rows[0]), *(list(row.values()) for row in rows)])
     whole = [row for row in rows if row["source"] == "all"]
-    lines = [[name, *(row[name] for row in whole)] for name in whole[0] if any(row[name] != "" for row in whole)]
-    print(tabulate(lines, disable_numparse=True, tablefmt="plain"), end="\n\n")
+    lines = [[name, *(str(row[name]) for row in whole)] for name in whole[0] if any(row[name] != "" for row in whole)]
+    print(plain_table(lines, right=()), end="\n\n")
 
 
 def _serve(options: Namespace, pairs: list[Pair], notice: str) -> None:

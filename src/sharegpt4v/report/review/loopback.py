@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import secrets
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sharegpt4v.errors import UserError, one_line
-from sharegpt4v.loopback import listen
+from sharegpt4v.loopback import HOSTS, listen
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
@@ -37,6 +40,19 @@ def listen_at(port: int) -> socket.socket:
 def new_secret() -> str:
     """Return what the addresses of one start begin with."""
     return secrets.token_urlsafe(16)
+
+
+def behind(secret: str, routes: Sequence[BaseRoute]) -> Starlette:
+    """Return an application that has its routes below `/SECRET/`, for hosts of loopback, with `HEADERS`."""
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.routing import Mount
+
+    return Starlette(
+        routes=[Mount(f"/{secret}", routes=routes)],
+        middleware=[Middleware(Headers), Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
+    )
 
 
 class Headers:

@@ -10,11 +10,10 @@ import orjson
 
 from sharegpt4v.corpora.caption_files import Row
 from sharegpt4v.errors import UserError
-from sharegpt4v.loopback import HOSTS
 from sharegpt4v.report.review.images import image_file
 from sharegpt4v.report.review.index import Index, counted
 from sharegpt4v.report.review.judging import REASONS, Reviewed, can_be_judged
-from sharegpt4v.report.review.loopback import Headers
+from sharegpt4v.report.review.loopback import behind
 from sharegpt4v.report.review.query import VERDICTS, Filter, Query
 
 if TYPE_CHECKING:
@@ -29,10 +28,7 @@ SHOWN_SOURCES = 200
 
 def application(index: Index, reviewed: Reviewed, images: Path, title: str, notice: str, secret: str) -> Starlette:
     """Return the server as an ASGI application; the page is at `/SECRET/`."""
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.routing import Mount, Route
+    from starlette.routing import Route
 
     desk = _Desk(index, reviewed, images, {"title": title, "notice": notice})
     routes = [
@@ -43,10 +39,7 @@ def application(index: Index, reviewed: Reviewed, images: Path, title: str, noti
         Route("/verdict", desk.verdict, methods=["POST"]),
         Route("/undo", desk.undo, methods=["POST"]),
     ]
-    return Starlette(
-        routes=[Mount(f"/{secret}", routes=routes)],
-        middleware=[Middleware(Headers), Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
-    )
+    return behind(secret, routes)
 
 
 class _Desk:

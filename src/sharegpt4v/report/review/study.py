@@ -9,9 +9,8 @@ import orjson
 
 from sharegpt4v.caption_quality.people import CHOICES, Study
 from sharegpt4v.errors import UserError
-from sharegpt4v.loopback import HOSTS
 from sharegpt4v.report.review.images import image_file
-from sharegpt4v.report.review.loopback import Headers
+from sharegpt4v.report.review.loopback import behind
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -24,11 +23,8 @@ PARTS = {"study.js": "text/javascript", "page.css": "text/css"}
 
 def application(study: Study, images: Path, notice: str, secret: str) -> Starlette:
     """Return the server as an ASGI application; the page is at `/SECRET/`."""
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
-    from starlette.routing import Mount, Route
+    from starlette.routing import Route
 
     def state() -> Response:
         number = study.next()
@@ -78,7 +74,4 @@ def application(study: Study, images: Path, notice: str, secret: str) -> Starlet
         Route("/choose", choose, methods=["POST"]),
         Route("/{name}", part),
     ]
-    return Starlette(
-        routes=[Mount(f"/{secret}", routes=routes)],
-        middleware=[Middleware(Headers), Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
-    )
+    return behind(secret, routes)
