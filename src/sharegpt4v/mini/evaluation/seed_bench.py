@@ -9,8 +9,8 @@ from random import Random
 
 from sharegpt4v.evaluation.benchmarks.seed_bench import IMAGES
 from sharegpt4v.mini.describe import COUNTS
-from sharegpt4v.mini.evaluation.asking import json_bytes, jsonl_bytes, lettered, picture, scene_about
-from sharegpt4v.mini.instructions import LETTER
+from sharegpt4v.mini.evaluation.asking import json_bytes, jsonl_bytes, picture, scene_about
+from sharegpt4v.mini.instructions import LETTER, lettered
 from sharegpt4v.mini.packing import Member
 from sharegpt4v.mini.questions import CHOICE, Asked
 from sharegpt4v.mini.scene import BACKGROUNDS, PLACES, SHAPES, Scene, Thing, sample_scene, sample_things
