@@ -28,7 +28,7 @@ CLAIM = "Is this in the image: {}?"
 CHOICE = "Which of these is in the image?"
 ASPECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "scene": ("Which background does the image show?", tuple(BACKGROUNDS)),
-    "count": ("How many objects does the image show?", COUNTS[1:4]),
+    "count": ("How many objects does the image show?", COUNTS[1:]),
     "existence": ("Which shape does the image show?", SHAPES),
     "colour": ("Which color does the image show?", tuple(COLOURS)),
     "size": ("Which size does the image show?", SIZES),
