@@ -2,8 +2,8 @@
 
 A folder for `lmms_eval --include_path`: for each benchmark `s4v_<benchmark>.yaml` and its questions,
 `<benchmark>.jsonl`, and one `utils.py`, which works without this project. Images that are files stay where they are;
-those that a benchmark's own file holds are written to `images/`. Nothing is scored there: `lmms_eval_samples` brings the
-answers back.
+those that a benchmark's own file holds are written to `images/`. Nothing is scored there: `lmms_eval_samples` reads the
+answers.
 """
 
 from __future__ import annotations
