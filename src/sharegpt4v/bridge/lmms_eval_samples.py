@@ -88,7 +88,7 @@ def join(samples: Samples, answers: Path) -> Joined:
     """Join lmms-eval's answers to those of our file `answers`; of several to one question, the last counts."""
     ours = texts_of(answers)
     theirs = {asked_of(row): row["text"] for row in samples.rows}
-    different = [
+    different: list[tuple[str, ...]] = [
         (samples.benchmark, *_shown(asked), what, ours.get(asked, ""), theirs.get(asked, ""))
         for asked, what in _judged(ours, theirs)
     ]
