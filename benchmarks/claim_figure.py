@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NOTE = (
-    "In % of the largest possible score: 2,000 of MME-perception, 800 of MME-cognition, 100 of all others.\nNumbers are "
-    "gains in the score itself: the mean ± two standard errors over the seeds, to which the lines reach."
+    "In % of the largest possible score: 2,000 of MME-perception, 800 of MME-cognition, 100 of all others.\nNumbers "
+    "are gains in the score itself: the mean ± two standard errors over the seeds, to which the lines reach."
 )
 LINE = 0.34  # inches
 

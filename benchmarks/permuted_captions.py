@@ -2,10 +2,10 @@
 
     python benchmarks/permuted_captions.py --run runs/seed-0 --out runs/seed-0-permuted
 
-copies a finished run and gives every seed caption to another image of its source. Then it reruns what the gains of equal
-substitution depend on: the two instruction mixes, the fine-tunings on them, their answers and scores. It prints the
-gain with true and with permuted captions, each with its standard error over the questions. Captions reach a model by no
-other road when the gain with permuted captions is gone. In the miniature this takes about four minutes on two cores; in
+copies a finished run and gives every seed caption to another image of its source. Then it reruns what the gains of
+equal substitution depend on: the instruction mixes of the pairs, the fine-tunings on them, their answers and scores. It
+prints the gain with true and with permuted captions, each with its standard error over the questions. What remains of
+a gain with permuted captions is not owed to what they say of their images. In the miniature this takes about four minutes on two cores; in
 a run of real images it shows the same, at the cost of the fine-tunings.
 """
 

@@ -7,19 +7,19 @@ the file of the scenes is read by the world that writes it and by the teacher al
 from __future__ import annotations
 
 import ast
-import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import permuted_captions
 import pytest
 
-import permuted_captions
 from conftest import ENVIRONMENT, PROJECT, copy_of, planned_jobs, run
 from mini_world import SOURCES
 from sharegpt4v import layout
 from sharegpt4v.code_hash import PACKAGE, modules_of
+from sharegpt4v.config import load
 from sharegpt4v.config.mini import InstructionRows
 from sharegpt4v.config.sources import Sources
 from sharegpt4v.config.training import Recipe
@@ -149,8 +149,8 @@ def test_what_captions_teach_is_gone_when_they_belong_to_other_images(described:
 
 def test_every_caption_goes_to_another_image_of_its_source() -> None:
     sources = {"coco": 50, "sam": 7, "wikiart": 2, "web-celebrity": 1}
-    rows = [
-        {"id": number, "image": f"{source}/{number}.jpg", "conversations": [{"from": "gpt", "value": f"{source} {number}"}]}
+    rows: list[dict[str, Any]] = [
+        {"image": f"{source}/{number}.jpg", "conversations": [{"from": "gpt", "value": f"{source} {number}"}]}
         for source, count in sources.items()
         for number in range(count)
     ]
@@ -159,7 +159,9 @@ def test_every_caption_goes_to_another_image_of_its_source() -> None:
     new = permuted_captions.permuted(mixed, 5)
     assert [row["image"] for row in new] == [row["image"] for row in mixed]
     said = [(row["image"], row["conversations"][0]["value"]) for row in new]
-    assert sorted(text for _, text in said) == sorted(str(row["conversations"][0]["value"]) for row in rows)  # type: ignore[index]
+    assert sorted(text for _, text in said) == sorted(
+        f"{one} {n}" for one, count in sources.items() for n in range(count)
+    )
     for image, text in said:
         source, number = text.split()
         assert image.startswith(f"{source}/")
@@ -185,25 +187,30 @@ def test_permuted_captions_rerun_the_substituted_models_alone(
 
 
 def names_scenes(module: str) -> bool:
-    """Whether the source of a module names the file of the scenes, or the folder that the world is drawn into."""
+    """Whether the source of a module names the file of the scenes."""
     path = PACKAGE / module.replace(".", "/")
     file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
     nodes = list(ast.walk(ast.parse(file.read_text("utf-8"))))
     named = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     named |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     texts = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
-    return bool(named & {"SCENES"}) or any("scenes.jsonl" in text for text in texts)
+    return "SCENES" in named or any("scenes.jsonl" in text for text in texts)
 
 
 def test_only_the_world_and_the_teacher_know_where_the_scenes_are() -> None:
-    found = {stage for stage in STAGES if any(map(names_scenes, modules_of(*roots_of(stage))))}
+    config = load(PROJECT / "config/config.yaml")
+    found = {stage for stage in STAGES if any(map(names_scenes, modules_of(*roots_of(stage, config))))}
     assert found == READ_SCENES
 
 
 def test_without_the_scenes_mix_model_and_answers_come_out_the_same(smoke: Path, tmp_path: Path) -> None:
     folder, model = copy_of(smoke, tmp_path / "run"), "llava-7b+sharegpt4v"
     shutil.rmtree(folder / "data/mini")
-    files = [layout.corpus("llava-158k", "coco"), layout.weights(layout.finetuned(model)), layout.ANSWERS / model / "gqa.jsonl"]
+    files = [
+        layout.corpus("llava-158k", "coco"),
+        layout.weights(layout.finetuned(model)),
+        layout.ANSWERS / model / "gqa.jsonl",
+    ]
     before = [sha256_of(folder / file) for file in files]
     for file in files:
         shutil.rmtree((folder / file).parent) if file != files[0] else (folder / file).unlink()
