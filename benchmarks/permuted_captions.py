@@ -5,8 +5,8 @@
 copies a finished run and gives every seed caption to another image of its source. Then it reruns what the gains of
 equal substitution depend on: the instruction mixes of the pairs, the fine-tunings on them, their answers and scores. It
 prints the gain with true and with permuted captions, each with its standard error over the questions. What remains of
-a gain with permuted captions is not owed to what they say of their images. In the miniature this takes about four minutes on two cores; in
-a run of real images it shows the same, at the cost of the fine-tunings.
+a gain with permuted captions is not owed to what they say of their images. The captioner and pre-training keep what
+they had.
 """
 
 from __future__ import annotations
