@@ -85,8 +85,18 @@ def parts(folder: Path) -> tuple[Path, Path]:
     make_tokenizer(folder / "llm", 600, 0)
     tokenizer = AutoTokenizer.from_pretrained(folder / "llm")
     torch.manual_seed(0)
-    width = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
-    words = {"vocab_size": len(tokenizer), "bos_token_id": tokenizer.bos_token_id, "eos_token_id": 1, "pad_token_id": 0}
+    width: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    words: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+    }
     clip = CLIPConfig(vision_config=width | {"image_size": 48, "patch_size": 12}, text_config=width | words)
     CLIPModel(clip).save_pretrained(folder / "tower")
     LlamaForCausalLM(LlamaConfig(**width, **words, initializer_range=0.1, tie_word_embeddings=True)).save_pretrained(
