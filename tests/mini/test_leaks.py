@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,6 +197,7 @@ def test_permuted_captions_rerun_the_substituted_models_alone(
     assert "expected a finished run of a pair" in capsys.readouterr().err and not (tmp_path / "new").exists()
 
 
+@cache
 def names_scenes(module: str) -> bool:
     """Whether the source of a module names the file of the scenes."""
     path = PACKAGE / module.replace(".", "/")
