@@ -64,7 +64,11 @@ def test_what_the_miniature_shows_says_so_first_and_has_no_number_of_the_paper(s
     for page in ("README.md", "table.md", "substitution.md"):
         lines = (results / page).read_text().splitlines()
         assert lines[:2] == [NOTICE, ""] and "in the paper" not in "".join(lines), page
-    assert "| direction expected |" in (results / "substitution.md").read_text()
+    for page in ("table.md", "substitution.md", "report.html", "tables/table.html", "tables/substitution.html"):
+        assert "Direction expected by the paper’s claim, in every column: " in (results / page).read_text(), page
+    for page in ("substitution.md", "tables/substitution.html", "figures/substitution.svg"):
+        assert "as expected" in (results / page).read_text(), page
+    assert "paper samples" not in (results / "tables/datasets.html").read_text()
     for figure in (results / "figures").rglob("*.svg"):
         assert f"<title>{NOTICE} " in figure.read_text(), figure
     for table in ("substitution.csv", "datasets.csv"):

@@ -94,7 +94,7 @@ STAGES = {
         device="gpu",
     ),
     "submissions": Stage("5.1", "model", code=BENCHMARKS),
-    "table": Stage("5.2", config=("models", "mini"), texts=("config/paper/results.csv",)),
+    "table": Stage("5.2", config=("models", "mini", "substitution"), texts=("config/paper/results.csv",)),
     "cells": Stage("5.2", config=("models",)),
     "substitution": Stage("5.4", config=("substitution", "mini")),
     "mixture": Stage("4.3"),
