@@ -21,7 +21,7 @@ from sharegpt4v.pipeline.targets import (
     card_inputs,
     cards,
     corpora,
-    evaluation_manifest,
+    evaluation_manifests,
     finetuning_inputs,
     llm_inputs,
     manifests,
