@@ -26,7 +26,7 @@ from sharegpt4v.version import __version__
 
 VERBS = (
     "config", "doctor", "plan", "status", "where", "verify", "import", "export", "push", "pack", "caption", "review",
-    "demo", "answer", "judge", "score", "compare", "compare-captions", "submission", "table", "timings", "accept",
+    "demo", "fetch", "answer", "judge", "score", "compare", "compare-captions", "submission", "table", "timings", "accept",
     "pull", "stage",
 )  # fmt: skip
 

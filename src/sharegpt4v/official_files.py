@@ -1,4 +1,4 @@
-"""Which rows of `config/benchmark_files.tsv` a config's benchmarks need, and whether a person has put their files there.
+"""Which rows of the table of official files, `benchmarks.catalogue`, a config's benchmarks need, and whether a person has put their files there.
 
 What a person has put there is checked and listed as it is, and never downloaded.
 """
@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sharegpt4v import layout
-from sharegpt4v.catalogues.benchmark_files import read_benchmark_files
 from sharegpt4v.catalogues.benchmarks import benchmark_named
-from sharegpt4v.catalogues.sources import Source
+from sharegpt4v.catalogues.sources import OFFICIAL_COLUMNS, Source, read_catalogue
 from sharegpt4v.config import Config
 
 PLACED = "placed"
@@ -30,7 +29,7 @@ def official_files(config: Config, names: Collection[str] | None = None) -> dict
         return {}
     wanted = config.benchmarks.names if names is None else names
     found = {}
-    for row in read_benchmark_files().values():
+    for row in read_catalogue(layout.of_project(config.benchmarks.catalogue), OFFICIAL_COLUMNS).values():
         if needed := tuple(name for name in row.benchmarks if name in wanted):
             row = replace(row, benchmarks=needed, gives=_patterns(row, needed))
             placed = row.kind == PLACED or not (is_begun(row) or lacking(row, root))

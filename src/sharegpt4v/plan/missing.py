@@ -13,6 +13,7 @@ from sharegpt4v import layout, lineage
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
+from sharegpt4v.official_files import official_files
 from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.pipeline.start import endpoints
 from sharegpt4v.plan.estimate import Cost
