@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v import layout, lineage
+from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.official_files import official_files
@@ -23,6 +24,12 @@ def evaluation_manifests(config: Config) -> list[str]:
     if layout.is_provided(config, config.benchmarks.root):
         return [layout.file_source(config, config.benchmarks.root)]
     return manifests_of(official_files(config)) if config.benchmarks.missing == "fetch" else []
+
+
+def fetched_sources(config: Config) -> dict[str, Source]:
+    """Return the sources that the results of a run need, by name: those of its corpora, and the official files."""
+    official = official_files(config) if config.benchmarks.missing == "fetch" else {}
+    return official | (layout.sources(config) if lineage.corpora(config) else {})
 
 
 def world(config: Config) -> list[str]:

@@ -13,9 +13,9 @@ from sharegpt4v import layout, lineage
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
-from sharegpt4v.official_files import official_files
 from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.pipeline.start import endpoints
+from sharegpt4v.pipeline.targets import fetched_sources
 from sharegpt4v.plan.estimate import Cost
 
 TAKING = {"language_model", "vision_tower", "alignment", "published_model"}  # stages that may take what is published
@@ -67,9 +67,7 @@ def _budget(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, 
 
 
 def _sources(config: Config) -> Iterator[Missing]:
-    sources = [*layout.sources(config).values()]
-    if config.benchmarks.missing == "fetch":
-        sources += official_files(config).values()
+    sources = fetched_sources(config).values()
     needs: dict[tuple[str, str, bool], list[str]] = {}
     for source in sources:
         if not layout.manifest(source.name).exists():
