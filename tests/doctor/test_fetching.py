@@ -156,10 +156,11 @@ def test_what_only_a_person_can_bring_is_said(world: World, capsys: pytest.Captu
     todo = "ask the authors, get them from https://mme.example/page and put them there"
     assert f"by hand: mme-release: data/eval has no MME/*; {todo}" in said
     assert "ok      benchmark gqa" in said and "MISSING benchmark mme" in said
-    command = [str(BIN / "snakemake"), "--configfile", world.config, "results/table.csv"]
+    command = [str(BIN / "snakemake"), "results/table.csv", "--cores", "1", "--snakefile", str(PROJECT / "Snakefile")]
+    command += ["--configfile", world.config]
     ended = run(command, world.here, ENVIRONMENT | {"OPENAI_API_KEY": "none"})
-    lines = [line for line in ended.stderr.splitlines() if line.startswith("benchmark mme: ")]
-    assert ended.returncode == 1 and len(set(lines)) == 1 and todo in lines[0] and "benchmarks.missing" in lines[0]
+    (line,) = (line for line in ended.stderr.splitlines() if line.startswith("benchmark mme: "))
+    assert ended.returncode == 1 and todo in line and "benchmarks.missing" in line
     assert not (world.here / "checkpoints").exists(), "before anything was downloaded or trained"
     shutil.copytree(world.evaluation / "MME", world.here / "data/eval/MME")
     assert world.fetch() == 0
