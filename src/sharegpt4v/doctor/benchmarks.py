@@ -40,7 +40,11 @@ def _looked_at(entry: Benchmark, folder: Path) -> Finding:
     try:
         questions = module_of(entry).questions(folder)
     except MissingFile as error:
-        return Finding(what, "its files are not there", f"{entry.what_to_get(error)}; `s4v fetch {entry.name}` brings it, or says how")
+        return Finding(
+            what,
+            "its files are not there",
+            f"{entry.what_to_get(error)}; `s4v fetch {entry.name}` brings it, or says how",
+        )
     except UserError as error:
         return Finding(what, "its files cannot be read", str(error))
     images = {question.image for question in questions if isinstance(question.image, Path)}

@@ -58,7 +58,9 @@ def files_of(config: Config, names: Sequence[str]) -> list[File]:
     lack = {name for file in files if file.state == "to fetch" or file.remedy for name in file.row.benchmarks}
     damaged = {name for name in names if name not in lack and benchmark_finding(config, name).remedy}
     return [
-        replace(file, state="to fetch") if file.row.kind != PLACED and damaged.intersection(file.row.benchmarks) else file
+        replace(file, state="to fetch")
+        if file.row.kind != PLACED and damaged.intersection(file.row.benchmarks)
+        else file
         for file in files
     ]
 
