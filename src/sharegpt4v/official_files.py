@@ -1,4 +1,4 @@
-"""Which rows of the table of official files, `benchmarks.catalogue`, a config's benchmarks need, and whether a person has put their files there.
+"""Which rows of the table `benchmarks.catalogue` the benchmarks of a config need, and which files a person has brought.
 
 What a person has put there is checked and listed as it is, and never downloaded.
 """

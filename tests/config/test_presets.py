@@ -23,9 +23,9 @@ CONFIG = PROJECT / "config"
 ONCE = {"vision_tower", "mixture", "datasets", "metrics", "table", "cards", "report", "tracking", "cells", "all"}
 OFFICIAL = 24  # rows of benchmark_files.tsv for the paper's benchmarks
 PAPER = {
-    "source": 15 + OFFICIAL, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1, "instruction_mix": 2,
-    "pretraining": 1, "finetuning": 3, "answers": 3, "judgements": 3, "scores": 3, "submissions": 3, "substitution": 1,
-    "figures": 5, **dict.fromkeys(ONCE, 1),
+    "source": 15 + OFFICIAL, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1,
+    "instruction_mix": 2, "pretraining": 1, "finetuning": 3, "answers": 3, "judgements": 3, "scores": 3,
+    "submissions": 3, "substitution": 1, "figures": 5, **dict.fromkeys(ONCE, 1),
 }  # fmt: skip
 WHOLE = ("paper-7b", "paper-13b", "released-captions")  # presets of the whole paper
 PLANNED = {

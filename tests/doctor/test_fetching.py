@@ -1,4 +1,4 @@
-"""`s4v fetch`: the miniature's benchmarks, in the archives and under the names of the real ones, from loopback servers."""
+"""`s4v fetch`: the miniature's benchmarks, in archives and under the names of the real ones, from loopback servers."""
 
 from __future__ import annotations
 

@@ -29,7 +29,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Print a line for each thing that is known."""
     from sharegpt4v.catalogues.sources import read_catalogue
-
     from sharegpt4v.official_files import official_files
 
     config = config_of(options)
