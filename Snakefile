@@ -15,13 +15,18 @@ from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.pipeline.job_list import write_job_list
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.pipeline.stages import STAGES
-from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
+from sharegpt4v.pipeline.start import (
+    begin,
+    prepare_environment,
+    read_config,
+    require_official_files,
+)
 from sharegpt4v.pipeline.targets import (
     alignment_inputs,
     card_inputs,
     cards,
     corpora,
-    evaluation_manifest,
+    evaluation_manifests,
     finetuning_inputs,
     llm_inputs,
     manifests,
@@ -68,6 +73,7 @@ resources_of = StageResources(
 
 
 onstart:
+    require_official_files(run, workflow.dag)
     begin(run)
     write_job_list(workflow.dag, log)
 

@@ -17,7 +17,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.models.llava_flops import llm_weights, tower_weights
-from sharegpt4v.pipeline.targets import expected_images, shards
+from sharegpt4v.pipeline.targets import expected_images, fetched_sources, shards
 from sharegpt4v.plan.generation import reply_rate
 from sharegpt4v.plan.tables import device_named, read_assumptions, read_prices
 
@@ -50,7 +50,7 @@ class Estimate:
         sizes = lineage.sizes(config)
         captioned = sum(expected_images(config, name) for name in config.captions.sources)
         seeds = sum(config.teacher.captions.values())
-        costs = {"source": self._sources()} if lineage.corpora(config) else {}
+        costs = {"source": self._sources()} if fetched_sources(config) else {}
         if lineage.uses_seed_captions(config) and not layout.is_provided(config, layout.SEED_CAPTIONS):
             costs["seed_captions"] = self._seed_captions(seeds)
         vocabulary = self.models.tokenizer.vocabulary
@@ -79,7 +79,7 @@ class Estimate:
         return costs
 
     def _sources(self) -> Cost:
-        sources = layout.sources(self.config).values()
+        sources = fetched_sources(self.config).values()
         factor = self.assumed["unpacked_factor"] if self.config.sources.keep_archives else 1
         size = sum(kind_of_source(source).bytes_on_disk(source, factor) for source in sources)
         return Cost(len(sources), gigabytes=size / 1e9)
