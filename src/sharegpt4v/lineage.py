@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharegpt4v import layout
+from sharegpt4v import ablations, layout
 from sharegpt4v.errors import UserError
 
 TEXT_ONLY = "mmstar-text"
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def model_named(config: Config, name: str) -> TrainedModel:
-    """Return a row of the config's `models`; a `UserError` lists the known ones."""
-    known = {model.name: model for model in config.models}
+    """Return a row of the config's `models`, or a model of its ablations; a `UserError` lists the known ones."""
+    known = {model.name: model for model in config.models} | ablations.models(config)
     if name not in known:
         raise UserError(f"model {name!r} is not in the config; expected one of {', '.join(known)}")
     return known[name]
@@ -42,8 +42,9 @@ def start_of(config: Config, model: TrainedModel) -> Path:
     assert model.size is not None
     if model.pretraining == "none":
         return layout.aligned(model.size)
+    name = model.pretrained if isinstance(model, ablations.AblatedModel) else model.size
     taken = config.base_models.llm[model.size].pretrained
-    return layout.published(taken) if taken else layout.pretrained(model.size)
+    return layout.published(taken) if taken and name == model.size else layout.pretrained(name)
 
 
 def rows_of(config: Config, model: TrainedModel) -> Path:
@@ -51,7 +52,15 @@ def rows_of(config: Config, model: TrainedModel) -> Path:
     assert model.mix is not None
     if model.substitution == "none":
         return layout.DATA / config.corpora.instruction_mixes[model.mix]
-    return layout.corpus(model.mix, model.substitution)
+    corpus = layout.corpus(model.mix, model.substitution)
+    if isinstance(model, ablations.AblatedModel) and model.author == "captioner":
+        return layout.ablation_corpus(ablations.rewritten(corpus))
+    return corpus
+
+
+def benchmarks_of(config: Config, name: str) -> list[str]:
+    """Return the benchmarks that a model answers: all of the run, or those of the ablations."""
+    return [*(config.ablations.benchmarks if name in ablations.models(config) else config.benchmarks.names)]
 
 
 def captioner(config: Config) -> Path | None:
