@@ -1,4 +1,4 @@
-"""What each part of the method adds (paper section 5.5, tables 4 to 6, figure 6): `snakemake ablations`, no part of a run.
+"""What each part of the method adds (paper section 5.4, tables 4 to 6, figure 6): `snakemake ablations`, no part of a run.
 
 Pre-trainings and fine-tunings are those of lmm.smk; answers and scores those of benchmarks.smk, for fewer benchmarks.
 """

@@ -1,4 +1,4 @@
-"""Section ``ablations``: studies of what each part of the method adds (paper §5.5, tables 4 to 6, figure 6).
+"""Section ``ablations``: studies of what each part of the method adds (paper §5.4, tables 4 to 6, figure 6).
 
 Nothing of it is part of a run: `snakemake ablations` makes what the section names.
 """
@@ -19,7 +19,7 @@ saw no image (detail captions), or people and BLIP (COCO's first captions, LLaVA
 
 RecipeKey = Annotated[
     str,
-    Field(pattern=r"^[a-z][a-z0-9_]*$", json_schema_extra={"patternErrorMessage": "a key of the section `pretraining`"}),
+    Field(pattern=r"^[a-z][a-z0-9_]*$", json_schema_extra={"patternErrorMessage": "a key of `pretraining`"}),
 ]
 
 
@@ -42,7 +42,7 @@ class PretrainingCaptions(Section):
         default=1.0,
         gt=0,
         le=1,
-        description="Share of the captions, chosen by the seed; a larger share contains a smaller one (paper figure 6).",
+        description="Share of the captions, chosen by the seed; a larger one contains a smaller one (paper figure 6).",
     )
 
 
@@ -84,9 +84,7 @@ class Ablation(Section):
     draw: Literal["rows", "curve"] = Field(
         default="rows", description="`curve`: over the number of captions of pre-training (paper figure 6)."
     )
-    memory: bool = Field(
-        default=False, description="Whether the peak memory of pre-training is shown (paper table 6)."
-    )
+    memory: bool = Field(default=False, description="Whether the peak memory of pre-training is shown (paper table 6).")
     variants: tuple[Variant, ...] = Field(min_length=1, description="Its models, the one to compare with first.")
 
 
@@ -96,7 +94,7 @@ class Ablations(Section):
     benchmarks: tuple[BenchmarkName, ...] = Field(
         default=("mme", "mmbench", "seed"),
         min_length=1,
-        description="Benchmarks that the variants answer, each a name in `benchmarks.names` (paper: MME, MMBench, SEED).",
+        description="Benchmarks that the variants answer, each of `benchmarks.names` (paper: MME, MMBench, SEED).",
     )
     columns: tuple[Text, ...] = Field(
         default=("MME-perception", "MMBench", "SEED-image"),

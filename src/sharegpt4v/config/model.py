@@ -83,7 +83,7 @@ class Config(Section):
         description="Pairs of models that are compared before and after substitution (paper figure 2).",
     )
     ablations: Ablations = Field(
-        default=Ablations(), description="What each part of the method adds (paper §5.5, tables 4 to 6, figure 6)."
+        default=Ablations(), description="What each part of the method adds (paper §5.4, tables 4 to 6, figure 6)."
     )
     benchmarks: Benchmarks = Field(default=Benchmarks(), description="The columns of the results table (paper §5.1).")
     judge: Judge = Field(

@@ -127,7 +127,9 @@ def _page(config: Config, lines: Sequence[Line]) -> str:
         parts.append(f"## {in_markdown(study.title)}\n")
         parts.append(f"| variant | captions | {' | '.join(columns)} |\n|---|---:|{'---:|' * len(columns)}")
         for variant in study.variants:
-            own = {line["column"]: line for line in lines if (line["ablation"], line["variant"]) == (name, variant.name)}
+            own = {
+                line["column"]: line for line in lines if (line["ablation"], line["variant"]) == (name, variant.name)
+            }
             captions = next((line["captions"] for line in own.values()), "")
             cells = [_cell(own[column]) if column in own else "" for column in columns]
             parts.append(f"| {in_markdown(variant.name)} | {captions} | {' | '.join(cells)} |")
