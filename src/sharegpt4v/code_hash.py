@@ -19,9 +19,9 @@ NAME = PACKAGE.name
 # training.
 WITHOUT_EFFECT = (
     "ablations", "code_hash", "config", "errors", "files", "follower", "job_record", "layout", "ledger", "lifetime",
-    "lineage", "llava_format", "locking", "models.llava_flops", "models.qwen_vl.cost", "pipeline", "plan", "progress", "project",
-    "provenance", "record", "terminal", "tracking", "training.launch", "training.meter", "training.saved_states",
-    "training.state", "training.zero_state", "verbs.options",
+    "lineage", "llava_format", "locking", "models.llava_flops", "models.qwen_vl.cost", "pipeline", "plan", "progress",
+    "project", "provenance", "record", "terminal", "tracking", "training.launch", "training.meter",
+    "training.saved_states", "training.state", "training.zero_state", "verbs.options",
 )  # fmt: skip
 
 

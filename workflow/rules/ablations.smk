@@ -14,9 +14,9 @@ rule ablation_captions:
         layout.log_of("ablation_captions", "{captions}"),
     benchmark:
         layout.timing_of("ablation_captions", "{captions}")
-    priority: 65
     wildcard_constraints:
         captions=one_of(ablations.caption_sets(run)),
+    priority: 65
     resources:
         **resources_of("ablation_captions"),
     params:
@@ -35,9 +35,9 @@ rule ablation_mix:
         layout.log_of("ablation_mix", "{rewritten}"),
     benchmark:
         layout.timing_of("ablation_mix", "{rewritten}")
-    priority: 60
     wildcard_constraints:
         rewritten=one_of(ablations.mixes(run)),
+    priority: 60
     resources:
         **resources_of("ablation_mix"),
     params:

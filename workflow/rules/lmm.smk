@@ -31,9 +31,9 @@ rule finetuning:
         layout.log_of("finetuning", "{model}"),
     benchmark:
         layout.timing_of("finetuning", "{model}")
-    priority: 50
     wildcard_constraints:
         model=f"({layout.ABLATIONS}/)?[^/]+",
+    priority: 50
     resources:
         **resources_of("finetuning"),
     params:

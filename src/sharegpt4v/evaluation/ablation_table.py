@@ -22,6 +22,9 @@ MEMORY_FIELDS = ["ablation", "variant", "model", "peak_memory_gb", "paper"]
 MEMORY = "memory in GB"
 """What the paper's table calls the peak memory of pre-training."""
 
+OF_PAPER = "In brackets is the paper's score."
+EXPECTED = "In brackets is the direction expected, from the first row."
+
 Paper = Mapping[tuple[str, str, str], str]
 """The paper's number by ablation, setting and quantity."""
 
@@ -44,7 +47,7 @@ def write_ablations(config: Config, paper_csv: Path, out: Path, memory_out: Path
             line["paper"] = ""
     write_csv(out, [FIELDS, *([line[field] for field in FIELDS] for line in lines)])
     write_csv(memory_out, [MEMORY_FIELDS, *([line[field] for field in MEMORY_FIELDS] for line in memory)])
-    page = _page(config, lines)
+    page = _page(config, lines, EXPECTED if notice else OF_PAPER)
     write_text(out.with_suffix(".md"), f"{notice}\n\n{page}" if notice else page)
 
 
@@ -121,7 +124,7 @@ def _captions(config: Config, model: TrainedModel) -> str:
     return str(rows["read"] - sum(rows["left_out"].values())) if rows else ""
 
 
-def _page(config: Config, lines: Sequence[Line]) -> str:
+def _page(config: Config, lines: Sequence[Line], brackets: str) -> str:
     columns, parts = config.ablations.columns, list[str]()
     for name, study in config.ablations.studies.items():
         parts.append(f"## {in_markdown(study.title)}\n")
@@ -134,8 +137,8 @@ def _page(config: Config, lines: Sequence[Line]) -> str:
             cells = [_cell(own[column]) if column in own else "" for column in columns]
             parts.append(f"| {in_markdown(variant.name)} | {captions} | {' | '.join(cells)} |")
         parts.append("")
-    note = "Each score is followed by its standard error. `captions` are those of pre-training. In brackets is the"
-    return "\n".join([*parts, f"{note} paper's score, or the direction of it from the first row.", ""])
+    note = "Each score is followed by its standard error. `captions` are those of pre-training."
+    return "\n".join([*parts, f"{note} {brackets}", ""])
 
 
 def _cell(line: Line) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TITLE = "Ablations: what each part of the method adds"
 ERRORS = "Lines reach two standard errors to each side, those of the questions."
 NOTE = "Scales differ from panel to panel. The thin line is the score of the first row."
-EXPECTED = "An arrow is the direction of the paper's score from that of the first row."
+EXPECTED = "An arrow is the direction expected, from the first row: the paper's."
 ARROWS = {"up": "↑ ", "down": "↓ ", "": ""}
 LINE, LABEL_LINE, AROUND, CURVE = 0.3, 0.16, 1.15, 3.0  # inches: a row, a second line of it, around rows, a curve
 LINE_END = "\n"
@@ -65,7 +65,7 @@ def ablations_figure(
                 if rows is None:
                     axes.set_axis_off()
                 elif study.draw == "curve" and all(row["captions"] for row in rows):
-                    _draw_curve(axes, rows, legend=number == 0)
+                    _draw_curve(axes, sorted(rows, key=lambda row: float(row["captions"])), legend=number == 0)
                     axes.set_ylabel(column)
                 else:  # the number of captions may be unknown
                     names = [_label(row, memory.get((name, row["variant"]))) for row in rows]
