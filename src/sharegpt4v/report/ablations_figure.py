@@ -22,6 +22,7 @@ from sharegpt4v.report.drawing import (
     save,
     style,
 )
+from sharegpt4v.report.tables import read_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,14 +44,14 @@ Lines = Mapping[tuple[str, str], Sequence[Row]]
 def ablations_figure(
     studies: Mapping[str, Ablation],
     csv_path: Path,
-    memory_csv: Path,
+    memory_csv: Path | None,
     outs: Sequence[Path],
     notice: str = "",
     errors: str = ERRORS,
 ) -> None:
     """Draw the studies that the table has, each as a line of panels, one per column; `outs` end in .svg or .png.
 
-    The paper's scores are drawn where the table has them, and the peak memory where `memory_csv` has it. `errors` says
+    The paper's scores are drawn where the table has them, and the peak memory where `memory_csv`, if given, has it. `errors` says
     below what the error lines are.
     """
     lines, columns = _read(csv_path)
@@ -85,13 +86,9 @@ def _read(csv_path: Path) -> tuple[Lines, list[str]]:
     return found, list(dict.fromkeys(column for _, column in found))
 
 
-def _memory(memory_csv: Path) -> dict[tuple[str, str], Row]:
-    import csv
-
-    if not memory_csv.exists():
-        return {}
-    with memory_csv.open(encoding="utf-8", newline="") as file:
-        return {(row["ablation"], row["variant"]): row for row in csv.DictReader(file)}
+def _memory(memory_csv: Path | None) -> dict[tuple[str, str], Row]:
+    rows = read_csv(memory_csv) if memory_csv else []
+    return {(row["ablation"], row["variant"]): row for row in rows}
 
 
 def _height(study: Ablation, lines: Lines, name: str, columns: Sequence[str]) -> float:
