@@ -51,8 +51,8 @@ def ablations_figure(
 ) -> None:
     """Draw the studies that the table has, each as a line of panels, one per column; `outs` end in .svg or .png.
 
-    The paper's scores are drawn where the table has them, and the peak memory where `memory_csv`, if given, has it. `errors` says
-    below what the error lines are.
+    The paper's scores are drawn where the table has them, and the peak memory where `memory_csv`, if given, has it.
+    `errors` says below what the error lines are.
     """
     lines, columns = _read(csv_path)
     drawn = {name: study for name, study in studies.items() if any(name == study_name for study_name, _ in lines)}
