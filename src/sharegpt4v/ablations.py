@@ -96,12 +96,7 @@ def mixes(config: Config) -> dict[str, Path]:
     """Return the mixes whose captions the captioner writes anew, by the name of the file that this makes."""
     found = [model for model in models(config).values() if model.author == "captioner" and model.mix]
     before = [layout.corpus(model.mix, model.substitution) for model in found if model.mix]
-    return {rewritten(mix): mix for mix in before}
-
-
-def rewritten(mix: Path) -> str:
-    """Return the name of the mix in which the captioner's captions replace the teacher's."""
-    return f"{mix.stem}_captioner"
+    return {layout.rewritten(mix).stem: mix for mix in before}
 
 
 def _model(config: Config, study: Ablation, variant: Variant) -> TrainedModel:

@@ -152,6 +152,11 @@ def ablation_corpus(name: str) -> Path:
     return DATA / "sharegpt4v" / ABLATIONS / f"{name}.json"
 
 
+def rewritten(mix: Path) -> Path:
+    """An instruction mix in which the captioner's captions replace the teacher's, for ablations."""
+    return ablation_corpus(f"{mix.stem}_captioner")
+
+
 def substituted(config: Config) -> dict[str, tuple[str, str]]:
     """Return mix and substitution of what can be made by substitution, by the name of its file, without .json."""
     made = [(mix, substitution) for mix in config.corpora.instruction_mixes for substitution in ("coco", "all")]

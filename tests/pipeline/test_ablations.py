@@ -64,7 +64,7 @@ def test_a_model_of_an_ablation_differs_in_what_its_variant_says() -> None:
     config = load(PROJECT / "config/ablations.yaml")
     model = lineage.model_named(config, "ablations/7b+llava-665k+all-captioner")
     assert lineage.start_of(config, model) == layout.pretrained("7b")
-    assert lineage.rows_of(config, model) == layout.ablation_corpus(ablations.rewritten(layout.FINETUNING_MIX))
+    assert lineage.rows_of(config, model) == layout.rewritten(layout.FINETUNING_MIX)
     assert lineage.benchmarks_of(config, model.name) == ["mme", "mmbench", "seed"]
     frozen = ablations.pretraining_named(config, "7b_tune_vit_from_layer-null")
     assert frozen.recipe == config.pretraining.model_copy(update={"tune_vit_from_layer": None})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharegpt4v import ablations, layout
+from sharegpt4v import layout
 from sharegpt4v.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def run(config: Config, captions: str) -> None:
     """Write data/sharegpt4v/ablations/CAPTIONS.json."""
+    from sharegpt4v import ablations
     from sharegpt4v.corpora.caption_choice import write_choice
     from sharegpt4v.corpora.rows import read_questions
 

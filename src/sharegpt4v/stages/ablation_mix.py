@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharegpt4v import ablations, layout
+from sharegpt4v import layout
 from sharegpt4v.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def run(config: Config, rewritten: str) -> None:
     """Write data/sharegpt4v/ablations/REWRITTEN.json."""
+    from sharegpt4v import ablations
     from sharegpt4v.corpora.caption_choice import rewrite_mix
 
     known = ablations.mixes(config)

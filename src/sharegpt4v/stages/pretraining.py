@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharegpt4v import ablations, layout
+from sharegpt4v import layout
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def run(config: Config, pretrained: str) -> None:
     """Start from the aligned model of its size and write checkpoints/pretrained/PRETRAINED."""
+    from sharegpt4v import ablations
     from sharegpt4v.training.stages import train_here
 
     made = ablations.pretraining_named(config, pretrained)
