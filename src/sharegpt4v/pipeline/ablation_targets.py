@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharegpt4v import ablations, layout
@@ -29,7 +30,7 @@ def pretraining_inputs(config: Config) -> Callable[[Wildcards], dict[str, Any]]:
 
 def choice_inputs(config: Config) -> Callable[[Wildcards], list[str]]:
     """Return the function from the name of a set of captions to all captions that it is chosen from and by."""
-    files = {
+    files: dict[str, list[str | Path]] = {
         "captioner": [layout.file_source(config, layout.PRETRAINING_CORPUS)],
         "teacher": [layout.file_source(config, layout.SEED_CAPTIONS)],
         "blind": [layout.manifest("llava-detail23k")],

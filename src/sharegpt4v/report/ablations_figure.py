@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sharegpt4v.config.ablations import Ablation
 from sharegpt4v.report.drawing import (
@@ -33,6 +33,7 @@ NOTE = "Scales differ from panel to panel. The thin line is the score of the fir
 EXPECTED = "An arrow is the direction expected, from the first row: the paper's."
 ARROWS = {"up": "↑ ", "down": "↓ ", "": ""}
 LINE, LABEL_LINE, AROUND, CURVE = 0.3, 0.16, 1.15, 3.0  # inches: a row, a second line of it, around rows, a curve
+BETWEEN = 0.12  # inches above and below each panel
 LINE_END = "\n"
 THOUSANDS = 20_000
 """With more captions, an axis counts them in thousands."""
@@ -73,7 +74,8 @@ def ablations_figure(
                     _draw_rows(axes, rows, [] if number else names, legend=number == 0)
                     axes.set_xlabel(column)
             axes_of_study[0].set_title(study.title, pad=24 if axes_of_study[0].get_legend() else 8)
-        figure.get_layout_engine().set(h_pad=0.12)
+        engine: Any = figure.get_layout_engine()
+        engine.set(h_pad=BETWEEN)
         note = f"{errors} {NOTE}\n{EXPECTED}" if notice else f"{errors} {NOTE}"
         save(figure, outs, TITLE, _alt(drawn, lines, memory), notice, note)
 
