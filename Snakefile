@@ -9,8 +9,15 @@ from re import escape
 
 from snakemake.utils import min_version
 
-from sharegpt4v import layout, lineage
+from sharegpt4v import ablations, layout, lineage
 from sharegpt4v.miniature import notice_of
+from sharegpt4v.pipeline.ablation_targets import (
+    choice_inputs,
+    one_of,
+    pretraining_inputs,
+    rewritten_inputs,
+    scores_of_ablations,
+)
 from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.pipeline.job_list import write_job_list
 from sharegpt4v.pipeline.rerun import stage_params
@@ -85,6 +92,7 @@ onerror:
 wildcard_constraints:
     source="[^/]+",
     size="[^/]+",
+    pretrained="[^/]+",
     model="[^/]+",
     published="[^/]+",
     shard=r"\d+-of-\d+",
@@ -98,6 +106,7 @@ localrules:
     substitution,
     mixture,
     figures,
+    ablations,
     report,
     metrics,
     tracking,
@@ -129,6 +138,7 @@ if not layout.is_provided(run, layout.PRETRAINING_CORPUS):
 include: "workflow/rules/corpora.smk"
 include: "workflow/rules/lmm.smk"
 include: "workflow/rules/benchmarks.smk"
+include: "workflow/rules/ablations.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tracking.smk"
 

@@ -42,8 +42,7 @@ PLANNED = {
         "judgements": 1,
     }
     | {"scores": 1, "submissions": 1, "figures": 4},
-    "ablation-stages-7b": PAPER | {"language_model": 1, "alignment": 1, "instruction_mix": 1}
-    | dict.fromkeys(("finetuning", "answers", "judgements", "scores", "submissions"), 4),
+    "ablations-7b": PAPER | {"language_model": 1, "alignment": 1},  # a run; ablations are no part of it
     "substitution-llava": dict.fromkeys(ONCE - {"datasets"}, 1)
     | {"source": 6 + OFFICIAL, "language_model": 1, "alignment": 1, "instruction_mix": 1, "finetuning": 2, "answers": 2}
     | {"judgements": 2, "scores": 2, "submissions": 2, "substitution": 1, "figures": 2},

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v import layout, lineage
+from sharegpt4v import ablations, layout, lineage
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.code_hash import code_of, names_in
 from sharegpt4v.config import Config
@@ -63,6 +63,11 @@ def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[s
         found |= texts
         if name == "published_model":
             found["model"] = lineage.published_models(config)[named["published"]].model_dump(mode="json")
+        if name == "pretraining":
+            recipe = ablations.pretraining_named(config, named["pretrained"]).recipe
+            found["pretraining"] = _without_runtime_only(recipe.model_dump(mode="json"))
+        if name == "ablation_captions":
+            found["captions"] = ablations.caption_sets(config)[named["captions"]].model_dump(mode="json")
         if name == "source":
             found["source"] = _source(config, named["source"])
         if name in EVALUATION and (unlisted := _unlisted_benchmarks(config)):
