@@ -58,7 +58,7 @@ use rule answers as ablation_answers with:
 use rule scores as ablation_scores with:
     input:
         answers=per_benchmark(layout.ANSWERS, run.ablations.benchmarks, "jsonl"),
-        questions=evaluation_manifest(run),
+        questions=evaluation_manifests(run),
     output:
         per_benchmark(layout.SCORES, run.ablations.benchmarks, "json"),
     wildcard_constraints:
