@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and \
 	"Python 3.11 is needed, this is " + sys.version.split()[0] + "; name one by make PYTHON=/path/to/python3.11")'
 
-.PHONY: help setup table report test docs lint attack audit browse demo demo-environment vllm
+.PHONY: help setup table report test docs lint attack audit browse demo demo-environment vllm lmms-eval
 
 help:
 	@echo "make table    everything from images to results/table.csv, on the mini preset (or CONFIG=FILE)"
@@ -34,6 +34,7 @@ help:
 	@echo "make browse   MLflow in the browser: the models with their scores, curves, figures (by the config in RUN=FOLDER)"
 	@echo "make demo     a page to converse with a model about an image (MODEL=FOLDER, of a run in another folder: RUN=FOLDER)"
 	@echo "make setup    only the environments .venv and .venv-img2dataset; GPU=1 adds what NVIDIA GPUs need"
+	@echo "make lmms-eval the environment .venv-lmms-eval, for benchmarks/lmms_eval_equal.py and s4v bridge lmms-eval"
 	@echo "make vllm     the environment .venv-vllm: vLLM's CPU build for benchmarks/engines_equal.py, its CUDA build by GPU=1"
 
 setup: .venv/installed $(if $(WITH_GPU),.venv/installed-gpu) .venv-img2dataset/installed
@@ -87,6 +88,18 @@ vllm: .venv-vllm/installed$(if $(WITH_GPU),-gpu)
 	.venv-vllm/bin/python -m pip install --quiet --no-deps --require-hashes -r envs/vllm.lock
 	cp envs/torchvision_operators.py .venv-vllm/lib/python3.11/site-packages
 	echo "import torchvision_operators" > .venv-vllm/lib/python3.11/site-packages/torchvision_operators.pth
+	@touch $@
+
+lmms-eval: .venv-lmms-eval/installed
+
+# --no-deps, as lmms-eval asks for dozens of packages that asking a checkpoint does not take.
+.venv-lmms-eval/installed: envs/lmms-eval.lock envs/lmms-eval-needs.lock
+	$(CHECK_PYTHON)
+	test -x .venv-lmms-eval/bin/pip || $(PYTHON) -m venv .venv-lmms-eval
+	@echo "installing lmms-eval into .venv-lmms-eval; this takes a minute, once"
+	.venv-lmms-eval/bin/python -m pip install --quiet torch==2.13.0
+	.venv-lmms-eval/bin/python -m pip install --quiet --no-deps --require-hashes \
+		-r envs/lmms-eval-needs.lock -r envs/lmms-eval.lock
 	@touch $@
 
 table: setup

@@ -9,19 +9,31 @@ from re import escape
 
 from snakemake.utils import min_version
 
-from sharegpt4v import layout, lineage
+from sharegpt4v import ablations, layout, lineage
 from sharegpt4v.miniature import notice_of
+from sharegpt4v.pipeline.ablation_targets import (
+    choice_inputs,
+    one_of,
+    pretraining_inputs,
+    rewritten_inputs,
+    scores_of_ablations,
+)
 from sharegpt4v.pipeline.failures import tell_failures
 from sharegpt4v.pipeline.job_list import write_job_list
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.pipeline.stages import STAGES
-from sharegpt4v.pipeline.start import begin, prepare_environment, read_config
+from sharegpt4v.pipeline.start import (
+    begin,
+    prepare_environment,
+    read_config,
+    require_official_files,
+)
 from sharegpt4v.pipeline.targets import (
     alignment_inputs,
     card_inputs,
     cards,
     corpora,
-    evaluation_manifest,
+    evaluation_manifests,
     finetuning_inputs,
     llm_inputs,
     manifests,
@@ -68,6 +80,7 @@ resources_of = StageResources(
 
 
 onstart:
+    require_official_files(run, workflow.dag)
     begin(run)
     write_job_list(workflow.dag, log)
 
@@ -79,6 +92,7 @@ onerror:
 wildcard_constraints:
     source="[^/]+",
     size="[^/]+",
+    pretrained="[^/]+",
     model="[^/]+",
     published="[^/]+",
     shard=r"\d+-of-\d+",
@@ -92,6 +106,7 @@ localrules:
     substitution,
     mixture,
     figures,
+    ablations,
     report,
     metrics,
     tracking,
@@ -123,6 +138,7 @@ if not layout.is_provided(run, layout.PRETRAINING_CORPUS):
 include: "workflow/rules/corpora.smk"
 include: "workflow/rules/lmm.smk"
 include: "workflow/rules/benchmarks.smk"
+include: "workflow/rules/ablations.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tracking.smk"
 

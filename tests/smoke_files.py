@@ -27,6 +27,8 @@ MAY_DIFFER = {
     "checkpoints/*/*/README.md": "likewise",
     "results/mlflow_runs.json": "MLflow draws the ids of its runs at random",
 }
+NOT_RUN = {"published_model", "ablation_captions", "ablation_mix", "ablations"}
+"""Stages that the smoke preset has no jobs of: it takes no published model, and has no ablations."""
 GOLDEN = Path(__file__).parent / "golden" / "smoke_hashes.txt"
 HEAD = """\
 # What the smoke preset makes without any training, by hash: with the packages of envs/core.lock, the same anywhere.

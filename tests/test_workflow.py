@@ -18,7 +18,7 @@ from sharegpt4v.images.manifest import read_manifest
 from sharegpt4v.miniature import NOTICE, of_miniature
 from sharegpt4v.pipeline.stages import STAGES
 from sharegpt4v.report.results_page import FILES
-from smoke_files import GOLDEN, HEAD, anywhere
+from smoke_files import GOLDEN, HEAD, NOT_RUN, anywhere
 
 S4V = str(BIN / "s4v")
 PHOTOGRAPHS = Path(sklearn.datasets.__file__).parent / "images"
@@ -64,7 +64,11 @@ def test_what_the_miniature_shows_says_so_first_and_has_no_number_of_the_paper(s
     for page in ("README.md", "table.md", "substitution.md"):
         lines = (results / page).read_text().splitlines()
         assert lines[:2] == [NOTICE, ""] and "in the paper" not in "".join(lines), page
-    assert "| direction expected |" in (results / "substitution.md").read_text()
+    for page in ("table.md", "substitution.md", "report.html", "tables/table.html", "tables/substitution.html"):
+        assert "Direction expected by the paper’s claim, in every column: " in (results / page).read_text(), page
+    for page in ("substitution.md", "tables/substitution.html", "figures/substitution.svg"):
+        assert "as expected" in (results / page).read_text(), page
+    assert "paper samples" not in (results / "tables/datasets.html").read_text()
     for figure in (results / "figures").rglob("*.svg"):
         assert f"<title>{NOTICE} " in figure.read_text(), figure
     for table in ("substitution.csv", "datasets.csv"):
@@ -86,7 +90,7 @@ def test_every_job_is_timed_and_none_needs_three_gigabytes(smoke: Path) -> None:
     assert ended.returncode == 0
     with open(smoke / "timings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["stage"] for row in rows} == set(STAGES) - {"published_model"}  # the smoke preset takes none
+    assert {row["stage"] for row in rows} == set(STAGES) - NOT_RUN
     assert max(float(row["max_rss_mb"] or 0) for row in rows) < 3000
 
 

@@ -26,8 +26,8 @@ from sharegpt4v.version import __version__
 
 VERBS = (
     "config", "doctor", "plan", "status", "where", "verify", "import", "export", "push", "pack", "caption", "review",
-    "demo", "answer", "judge", "score", "compare", "compare-captions", "submission", "table", "timings", "accept",
-    "pull", "stage",
+    "demo", "fetch", "answer", "judge", "score", "compare", "compare-captions", "bridge", "submission", "table",
+    "timings", "accept", "pull", "stage",
 )  # fmt: skip
 
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # the verbs show progress

@@ -18,10 +18,10 @@ NAME = PACKAGE.name
 # These read, say, show, keep or place things and decide nothing about them. A change in them must not cost a day of
 # training.
 WITHOUT_EFFECT = (
-    "code_hash", "config", "errors", "files", "follower", "job_record", "layout", "ledger", "lifetime", "lineage",
-    "llava_format", "locking", "models.llava_flops", "models.qwen_vl.cost", "pipeline", "plan", "progress", "project",
-    "provenance", "record", "terminal", "tracking", "training.launch", "training.meter", "training.saved_states",
-    "training.state", "training.zero_state", "verbs.options",
+    "ablations", "code_hash", "config", "errors", "files", "follower", "job_record", "layout", "ledger", "lifetime",
+    "lineage", "llava_format", "locking", "models.llava_flops", "models.qwen_vl.cost", "pipeline", "plan", "progress",
+    "project", "provenance", "record", "terminal", "tracking", "training.launch", "training.meter",
+    "training.saved_states", "training.state", "training.zero_state", "verbs.options",
 )  # fmt: skip
 
 

@@ -51,11 +51,14 @@ LOGS = Path("logs")
 JOBS = LOGS / "jobs"
 TIMINGS = LOGS / "benchmarks"  # of Snakemake: seconds and memory of each job
 RESULTS = Path("results")
+ABLATIONS = "ablations"  # the folder of what only these have: below checkpoints/, answers, scores
 ABOUT_RESULTS = RESULTS / "README.md"
 TABLE = RESULTS / "table.csv"
 MORE_TABLE = RESULTS / "table_more.csv"
 SUBSTITUTION = RESULTS / "substitution.csv"
 SUBSTITUTION_ERRORS = RESULTS / "substitution_errors.csv"
+ABLATION_TABLE = RESULTS / "ablations.csv"
+ABLATION_MEMORY = RESULTS / "ablations_memory.csv"  # differs from run to run
 DATASETS = RESULTS / "datasets.csv"
 PREFERENCE = RESULTS / "preference.csv"
 CAPTION_QUALITY = RESULTS / "caption_quality.csv"
@@ -112,9 +115,9 @@ def aligned(size: str) -> Path:
     return Path("checkpoints/aligned") / size
 
 
-def pretrained(size: str) -> Path:
-    """The multi-modal model of a size after pre-training on the captioner's captions; models share it."""
-    return Path("checkpoints/pretrained") / size
+def pretrained(name: str) -> Path:
+    """A multi-modal model after pre-training on captions, which models share; `name` is a size, or an ablation's."""
+    return Path("checkpoints/pretrained") / name
 
 
 def finetuned(model: str) -> Path:
@@ -142,6 +145,16 @@ def corpus(mix: str, substitution: str) -> Path:
 def corpus_named(name: str) -> Path:
     """A corpus by the name of its file, without .json."""
     return DATA / "sharegpt4v" / f"{name}.json"
+
+
+def ablation_corpus(name: str) -> Path:
+    """Captions, or an instruction mix, that only ablations learn from."""
+    return DATA / "sharegpt4v" / ABLATIONS / f"{name}.json"
+
+
+def rewritten(mix: Path) -> Path:
+    """An instruction mix in which the captioner's captions replace the teacher's, for ablations."""
+    return ablation_corpus(f"{mix.stem}_captioner")
 
 
 def substituted(config: Config) -> dict[str, tuple[str, str]]:

@@ -12,14 +12,17 @@ TEXT_ONLY = "mmstar-text"
 """The benchmark that is asked without images."""
 
 if TYPE_CHECKING:
+    from sharegpt4v.ablations import AblatedModel
     from sharegpt4v.config import Config
     from sharegpt4v.config.base_models import PublishedModel
     from sharegpt4v.config.models import TrainedModel
 
 
 def model_named(config: Config, name: str) -> TrainedModel:
-    """Return a row of the config's `models`; a `UserError` lists the known ones."""
-    known = {model.name: model for model in config.models}
+    """Return a row of the config's `models`, or a model of its ablations; a `UserError` lists the known ones."""
+    from sharegpt4v import ablations
+
+    known = {model.name: model for model in config.models} | ablations.models(config)
     if name not in known:
         raise UserError(f"model {name!r} is not in the config; expected one of {', '.join(known)}")
     return known[name]
@@ -42,8 +45,10 @@ def start_of(config: Config, model: TrainedModel) -> Path:
     assert model.size is not None
     if model.pretraining == "none":
         return layout.aligned(model.size)
+    ablated = _ablated(model)
+    name = ablated.pretrained if ablated else model.size
     taken = config.base_models.llm[model.size].pretrained
-    return layout.published(taken) if taken else layout.pretrained(model.size)
+    return layout.published(taken) if taken and name == model.size else layout.pretrained(name)
 
 
 def rows_of(config: Config, model: TrainedModel) -> Path:
@@ -51,7 +56,22 @@ def rows_of(config: Config, model: TrainedModel) -> Path:
     assert model.mix is not None
     if model.substitution == "none":
         return layout.DATA / config.corpora.instruction_mixes[model.mix]
-    return layout.corpus(model.mix, model.substitution)
+    corpus = layout.corpus(model.mix, model.substitution)
+    ablated = _ablated(model)
+    return layout.rewritten(corpus) if ablated and ablated.author == "captioner" else corpus
+
+
+def _ablated(model: TrainedModel) -> AblatedModel | None:
+    from sharegpt4v.ablations import AblatedModel
+
+    return model if isinstance(model, AblatedModel) else None
+
+
+def benchmarks_of(config: Config, name: str) -> list[str]:
+    """Return the benchmarks that a model answers: all of the run, or those of the ablations."""
+    from sharegpt4v import ablations
+
+    return [*(config.ablations.benchmarks if name in ablations.models(config) else config.benchmarks.names)]
 
 
 def captioner(config: Config) -> Path | None:

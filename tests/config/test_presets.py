@@ -21,10 +21,11 @@ from sharegpt4v.layout import sources
 
 CONFIG = PROJECT / "config"
 ONCE = {"vision_tower", "mixture", "datasets", "metrics", "table", "cards", "report", "tracking", "cells", "all"}
+OFFICIAL = 24  # rows of benchmark_files.tsv for the paper's benchmarks
 PAPER = {
-    "source": 15, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1, "instruction_mix": 2,
-    "pretraining": 1, "finetuning": 3, "answers": 3, "judgements": 3, "scores": 3, "submissions": 3, "substitution": 1,
-    "figures": 5, **dict.fromkeys(ONCE, 1),
+    "source": 15 + OFFICIAL, "seed_captions": 1, "captioner": 1, "captions": 125, "pretraining_corpus": 1,
+    "instruction_mix": 2, "pretraining": 1, "finetuning": 3, "answers": 3, "judgements": 3, "scores": 3,
+    "submissions": 3, "substitution": 1, "figures": 5, **dict.fromkeys(ONCE, 1),
 }  # fmt: skip
 WHOLE = ("paper-7b", "paper-13b", "released-captions")  # presets of the whole paper
 PLANNED = {
@@ -32,7 +33,7 @@ PLANNED = {
     "paper-13b": PAPER | {"language_model": 2, "alignment": 2},  # the captioner is a 7B
     "released-captions": dict.fromkeys(ONCE, 1)
     | {
-        "source": 17,
+        "source": 17 + OFFICIAL,
         "language_model": 1,
         "alignment": 1,
         "pretraining": 1,
@@ -41,13 +42,12 @@ PLANNED = {
         "judgements": 1,
     }
     | {"scores": 1, "submissions": 1, "figures": 4},
-    "ablation-stages-7b": PAPER | {"language_model": 1, "alignment": 1, "instruction_mix": 1}
-    | dict.fromkeys(("finetuning", "answers", "judgements", "scores", "submissions"), 4),
+    "ablations-7b": PAPER | {"language_model": 1, "alignment": 1},  # a run; ablations are no part of it
     "substitution-llava": dict.fromkeys(ONCE - {"datasets"}, 1)
-    | {"source": 6, "language_model": 1, "alignment": 1, "instruction_mix": 1, "finetuning": 2, "answers": 2}
+    | {"source": 6 + OFFICIAL, "language_model": 1, "alignment": 1, "instruction_mix": 1, "finetuning": 2, "answers": 2}
     | {"judgements": 2, "scores": 2, "submissions": 2, "substitution": 1, "figures": 2},
     "released": {
-        "published_model": 2, "answers": 2, "judgements": 2, "scores": 2, "submissions": 2,
+        "source": OFFICIAL, "published_model": 2, "answers": 2, "judgements": 2, "scores": 2, "submissions": 2,
         **dict.fromkeys(("metrics", "table", "cards", "report", "tracking", "cells", "all"), 1),
     },
 }  # fmt: skip

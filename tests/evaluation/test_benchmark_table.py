@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from conftest import PROJECT
 from sharegpt4v.catalogues.benchmarks import CATALOGUE, read_catalogue
+from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.benchmarks import mme
+from sharegpt4v.evaluation.expected import expected_of
 from sharegpt4v.evaluation.gains import Pair, gain_errors, write_substitution
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.reading import Row
@@ -102,19 +105,42 @@ def test_a_page_of_the_miniature_begins_with_the_notice_and_has_no_number_of_the
 ) -> None:
     paper, out = tmp_path / "paper.csv", tmp_path / "table.md"
     paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\n")
-    write_page({"base": "B-7B"}, scores, paper, out, "A toy.")
+    write_page({"base": "B-7B"}, scores, paper, out, "A toy.", expected="Up, in <every> column.")
     page = out.read_text()
-    assert page.startswith("A toy.\n\n| model |") and "| base |" in page
+    assert page.startswith("A toy.\n\nUp, in &lt;every&gt; column.\n\n| model |") and "| base |" in page
     assert "67.2" not in page and "difference" not in page and "**" not in page
 
     table = tmp_path / "substitution.csv"
     pairs = [Pair("LLaVA-1.5-7B", "base", "better, longer"), Pair("mini", "base", "base")]
-    write_substitution(pairs, scores, PAPER / "substitution.csv", table, "A toy.")
+    pairs.append(Pair("back", "better, longer", "base"))
+    write_substitution(pairs, scores, PAPER / "substitution.csv", table, "A toy.", "Up, in every column.")
     assert table.read_text().splitlines()[1] == "LLaVA-1.5-7B,MMBench,64.3,66.8,2.5,,,"
     lines = table.with_suffix(".md").read_text().splitlines()
-    assert lines[:3] == ["A toy.", "", "| model | column | before | after | gain | direction expected |"]
-    assert lines[4] == "| LLaVA-1.5-7B | MMBench | 64.3 | 66.8 | +2.5 ± 25.0 | up |"
-    assert lines[7] == "| mini | MMBench | 64.3 | 64.3 | +0.0 ± 0.0 |  |"
+    assert lines[:4] == ["A toy.", "", "Up, in every column.", ""]
+    assert lines[4] == "| model | column | before | after | gain | direction |"
+    assert lines[6] == "| LLaVA-1.5-7B | MMBench | 64.3 | 66.8 | +2.5 ± 25.0 | ▲ as expected |"
+    assert lines[9] == "| mini | MMBench | 64.3 | 64.3 | +0.0 ± 0.0 | = no change |"
+    assert lines[10] == "| back | MMBench | 66.8 | 64.3 | -2.5 ± 25.0 | ▼ not as expected |"
+
+
+def test_pages_of_real_images_have_the_papers_numbers_and_no_marks(scores: Path, tmp_path: Path) -> None:
+    paper, out = tmp_path / "paper.csv", tmp_path / "table.md"
+    paper.write_text("model,benchmark,value,source\nB-7B,MMBench,67.2,zoo\n")
+    write_page({"base": "B-7B"}, scores, paper, out, expected="Up.")
+    assert "67.2" in out.read_text() and "| difference |" in out.read_text() and "Up." not in out.read_text()
+    write_substitution([Pair("LLaVA-1.5-7B", "base", "better, longer")], scores, PAPER / "substitution.csv",
+                       tmp_path / "gains.csv", expected="Up.")  # fmt: skip
+    page = (tmp_path / "gains.md").read_text()
+    assert "| MMBench | 64.3 | 66.8 | +2.5 ± 25.0 | +1.0 |" in page
+    assert "gain in the paper" in page and "expected" not in page and "▲" not in page and "Up." not in page
+
+
+def test_the_direction_is_expected_of_the_pairs_of_the_miniature_alone() -> None:
+    mini, real = (load(PROJECT / f"config/{name}.yaml") for name in ("config", "substitution-llava"))
+    line = expected_of(mini)
+    assert all(f"{pair.after} above {pair.before}" in line for pair in mini.substitution) and mini.substitution
+    assert real.substitution and expected_of(real) == ""
+    assert expected_of(mini.model_copy(update={"substitution": []})) == ""
 
 
 def test_terminal_table_has_a_line_per_column(scores: Path) -> None:

@@ -20,6 +20,7 @@ from sharegpt4v.pipeline.rerun import roots_of
 from sharegpt4v.pipeline.stages import JUDGED, STAGES, Stage
 from sharegpt4v.plan.estimate import Estimate
 from sharegpt4v.plan.resources import StageResources, described_cluster
+from smoke_files import NOT_RUN
 
 RULES = "\n".join(file.read_text("utf-8") for file in sorted((PROJECT / "workflow/rules").glob("*.smk")))
 NO_STAGES = {"endpoints"}  # what stages have in common
@@ -63,7 +64,7 @@ def test_the_stages_of_dvc_are_files_of_rules_that_share_all_stages_out() -> Non
     assert sorted(name for file in files for name in file.rules) == sorted(STAGES)
     recorded = yaml.safe_load((PROJECT / "dvc.yaml").read_text("utf-8"))["stages"]
     for file in files:
-        for name in set(file.rules) - {"published_model", "text_baseline"}:  # the miniature has none
+        for name in set(file.rules) - {*NOT_RUN, "text_baseline"}:  # the miniature has none
             assert f"src/sharegpt4v/stages/{name}.py" in recorded[file.name]["deps"]
 
 
@@ -84,7 +85,7 @@ def test_the_rows_of_a_plan_are_stages_in_their_order(preset: str) -> None:
 
 def test_the_jobs_that_mlflow_shows_are_stages(smoke: Path) -> None:
     logs = {path.relative_to(smoke / "logs").parts[0].removesuffix(".log") for path in (smoke / "logs").rglob("*.log")}
-    assert logs == set(STAGES) - {"published_model"}  # the smoke preset takes none
+    assert logs == set(STAGES) - NOT_RUN
 
 
 def test_a_judge_grades_the_benchmarks_whose_code_its_stage_depends_on() -> None:

@@ -111,7 +111,10 @@ def test_what_is_missing_comes_with_a_remedy(tmp_path: Path, monkeypatch: pytest
     assert lacks["key of teacher"].remedy == "put the key of https://api.openai.com/v1 into OPENAI_API_KEY"
     assert "raise teacher.budget.limit_usd" in lacks["money"].remedy
     assert "accept Meta's terms" in lacks["links of sam"].remedy and lacks["links of sam"].stops
-    assert "room" in lacks and "key of judge" not in lacks and lacks["benchmarks: all"].stops
+    assert "room" in lacks and "key of judge" not in lacks and lacks["files of mme"].stops
+    assert "data/eval has no MME/MME_Benchmark_release*" in lacks["files of mme"].remedy
+    reported = load(CONFIG / "paper-7b.yaml", {"benchmarks": {"missing": "report"}})
+    assert "benchmarks: all" in {one.what for one in missing(reported, pending, costs)}
     (tmp_path / "data/eval/MME").mkdir(parents=True)
     monkeypatch.setenv("OPENAI_API_KEY", "set")
     lacks = {one.what: one for one in missing(config, pending, costs)}

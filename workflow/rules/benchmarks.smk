@@ -5,7 +5,7 @@ rule answers:
     """A model answers all benchmarks."""
     input:
         model=model_weights(run),
-        questions=evaluation_manifest(run),
+        questions=evaluation_manifests(run),
     output:
         per_benchmark(layout.ANSWERS, run.benchmarks.names, "jsonl", "provenance.json"),
     log:
@@ -25,7 +25,7 @@ rule judgements:
     """A judge's replies to the answers of a model, where a judge grades them."""
     input:
         answers=per_benchmark(layout.ANSWERS, run.benchmarks.judged, "jsonl"),
-        questions=evaluation_manifest(run),
+        questions=evaluation_manifests(run),
     output:
         per_benchmark(layout.JUDGED, run.benchmarks.judged, "json", "provenance.json"),
     log:
@@ -46,7 +46,7 @@ rule scores:
     input:
         answers=per_benchmark(layout.ANSWERS, run.benchmarks.scored, "jsonl"),
         replies=per_benchmark(layout.JUDGED, run.benchmarks.judged, "json"),
-        questions=evaluation_manifest(run),
+        questions=evaluation_manifests(run),
     output:
         per_benchmark(layout.SCORES, run.benchmarks.scored, "json"),
     log:
@@ -66,7 +66,7 @@ rule text_baseline:
     """A language model before any multi-modal training answers what is asked without images."""
     input:
         model=layout.weights(layout.aligned("{size}")),
-        questions=evaluation_manifest(run),
+        questions=evaluation_manifests(run),
     output:
         text_baseline_files("{size}"),
     log:
@@ -86,7 +86,7 @@ rule submissions:
     """The files that the evaluation servers take."""
     input:
         answers=per_benchmark(layout.ANSWERS, run.benchmarks.submissions, "jsonl"),
-        questions=evaluation_manifest(run),
+        questions=evaluation_manifests(run),
     output:
         directory(layout.SUBMISSIONS / "{model}"),
     log:

@@ -2,23 +2,23 @@
 
 
 rule pretraining:
-    """Upper half of the tower, projector and language model learn from the captioner's captions."""
+    """Upper half of the tower, projector and language model learn from the captioner's captions; of ablations, as these
+    say."""
     input:
-        start=layout.weights(layout.aligned("{size}")),
-        captions=layout.file_source(run, layout.PRETRAINING_CORPUS),
+        unpack(pretraining_inputs(run)),
     output:
-        layout.weights(layout.pretrained("{size}")),
+        layout.weights(layout.pretrained("{pretrained}")),
     log:
-        layout.log_of("pretraining", "{size}"),
+        layout.log_of("pretraining", "{pretrained}"),
     benchmark:
-        layout.timing_of("pretraining", "{size}")
+        layout.timing_of("pretraining", "{pretrained}")
     priority: 60
     resources:
         **resources_of("pretraining"),
     params:
         **stage_params(run, "pretraining"),
     shell:
-        "s4v stage pretraining {wildcards.size:q} 2>&1 | tee -i {log:q}"
+        "s4v stage pretraining {wildcards.pretrained:q} 2>&1 | tee -i {log:q}"
 
 
 rule finetuning:
@@ -31,6 +31,8 @@ rule finetuning:
         layout.log_of("finetuning", "{model}"),
     benchmark:
         layout.timing_of("finetuning", "{model}")
+    wildcard_constraints:
+        model=f"({layout.ABLATIONS}/)?[^/]+",
     priority: 50
     resources:
         **resources_of("finetuning"),

@@ -2,6 +2,7 @@
 
 A catalogue is a tab-separated table, ``config/sources.tsv`` for the paper and ``config/sources.mini.tsv`` for the
 synthetic world. Its rows are the download page of the paper's data, as data: address, size, hash, licence, login.
+``config/benchmark_files.tsv`` says the same of the benchmarks' official files.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sharegpt4v.image_paths import plain_name, problem_in
 COLUMNS = (
     "name", "kind", "folder", "address", "strip_prefix", "images", "bytes", "sha256", "licence", "login", "about",
 )  # fmt: skip
+OFFICIAL_COLUMNS = ("name", "benchmarks", "gives", *COLUMNS[1:])
 KINDS = tuple(name.replace("_", "-") for name in names_in("images.kinds"))
 DIGESTS = {64: "sha256", 32: "md5"}  # hashes by their number of hexadecimal digits
 MINI = "mini:"
@@ -61,6 +63,9 @@ class Source:
     ``data/``. `strip_prefix` is taken off the names of archive members that begin with it; ``*/`` is all
     their folders. `images` is how many images the source should hold: None when unknown, 0 when its files are not
     images. `login` says what a person must do first; empty when nothing.
+
+    Of a row of official files, `benchmarks` are those that need it, and `gives` the patterns, below the folder of all
+    benchmarks, of what is there when it is.
     """
 
     name: str
@@ -72,18 +77,20 @@ class Source:
     licence: str = ""
     login: str = ""
     about: str = ""
+    benchmarks: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
 
 
-def read_catalogue(path: Path | str) -> dict[str, Source]:
+def read_catalogue(path: Path | str, columns: tuple[str, ...] = COLUMNS) -> dict[str, Source]:
     """Read a catalogue into sources by name, in file order; empty lines and lines beginning with # are skipped.
 
     Anything out of order is a `UserError` with the file and the line.
     """
-    return dict(_parsed(read_text(path, "a catalogue of image sources"), path))
+    return dict(_parsed(read_text(path, "a catalogue of image sources"), path, columns))
 
 
 @lru_cache
-def _parsed(text: str, path: Path | str) -> dict[str, Source]:
+def _parsed(text: str, path: Path | str, columns: tuple[str, ...]) -> dict[str, Source]:
     lines = text.splitlines()
     sources: dict[str, Source] = {}
     header_seen = False
@@ -93,16 +100,16 @@ def _parsed(text: str, path: Path | str) -> dict[str, Source]:
         cells = [cell.strip() for cell in line.split("\t")]
         try:
             if not header_seen:
-                _expect(tuple(cells) == COLUMNS, f"expected the tab-separated columns {' '.join(COLUMNS)}")
+                _expect(tuple(cells) == columns, f"expected the tab-separated columns {' '.join(columns)}")
                 header_seen = True
                 continue
-            source = _source(cells)
+            source = _source(cells, columns)
             _expect(source.name not in sources, f"source {source.name!r} is listed twice; give each a name of its own")
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
         sources[source.name] = source
     if not sources:
-        raise UserError(f"{path}: no sources in it; expected the columns {' '.join(COLUMNS)} and a row per source")
+        raise UserError(f"{path}: no sources in it; expected the columns {' '.join(columns)} and a row per source")
     return sources
 
 
@@ -115,10 +122,10 @@ def resolve(address: str, mini_base_url: str | None = None) -> str:
     return f"{mini_base_url.rstrip('/')}/{address.removeprefix(MINI)}"
 
 
-def _source(cells: list[str]) -> Source:
+def _source(cells: list[str], columns: tuple[str, ...]) -> Source:
     """Check the cells of one row and make a source of them; a ValueError says what is wrong."""
-    _expect(len(cells) == len(COLUMNS), f"{len(cells)} columns, expected {len(COLUMNS)} separated by tabs")
-    row = dict(zip(COLUMNS, cells, strict=True))
+    _expect(len(cells) == len(columns), f"{len(cells)} columns, expected {len(columns)} separated by tabs")
+    row = dict(zip(columns, cells, strict=True))
     name, kind = row["name"], row["kind"]
     _expect(not problem_in(name) and "/" not in name and name[0] != ".", f"{name!r} is no name for a source")
     _expect(kind in KINDS, f"kind {kind!r}; expected one of {', '.join(KINDS)}")
@@ -135,6 +142,8 @@ def _source(cells: list[str]) -> Source:
         licence=row["licence"],
         login=row["login"],
         about=row["about"],
+        benchmarks=tuple(row.get("benchmarks", "").split()),
+        gives=tuple(row.get("gives", "").split()),
     )
 
 

@@ -23,6 +23,17 @@ class Benchmarks(Generation):
     root: Path = Field(
         default=Path("data/eval"), description="Path of the folder that holds a folder of official files per benchmark."
     )
+    catalogue: Path = Field(
+        default=Path("config/benchmark_files.tsv"),
+        description="Path of the table of official files (TSV): which benchmarks need each, address, bytes, hash, "
+        "licence.",
+    )
+    missing: Literal["fetch", "report"] = Field(
+        default="fetch",
+        description="What official files that are not in `root` do. fetch: they are downloaded, and a run for which a "
+        "person must bring one stops before it starts anything. report: nothing is downloaded; the columns that lack "
+        "files stay empty.",
+    )
     names: tuple[BenchmarkName, ...] = Field(
         default=tuple(name for name, benchmark in read_catalogue().items() if benchmark.table == "paper"),
         min_length=1,

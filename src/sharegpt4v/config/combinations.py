@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from sharegpt4v.code_hash import names_in
+from sharegpt4v.config.ablation_checks import impossible_ablations
 from sharegpt4v.config.base_models import PublishedModel, Transformer
 from sharegpt4v.config.model import Config
 from sharegpt4v.config.models import TrainedModel
@@ -14,7 +15,7 @@ from sharegpt4v.config.tree import Location
 from sharegpt4v.config.wording import suggestion
 
 Complaint = tuple[Location, str]
-OTHER_CHECKPOINTS = ("base", "aligned", "captioner", "pretrained", "published")
+OTHER_CHECKPOINTS = ("ablations", "base", "aligned", "captioner", "pretrained", "published")
 """Folders below `checkpoints/`, beside those that have the names of models."""
 
 
@@ -28,6 +29,7 @@ def impossible_combinations(config: Config) -> Iterator[Complaint]:
     yield from _families(config)
     yield from _models(config)
     yield from _substitution(config)
+    yield from impossible_ablations(config)
 
 
 def _sources(config: Config) -> Iterator[Complaint]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from sharegpt4v.config.ablations import Ablations
 from sharegpt4v.config.base_models import BaseModels
 from sharegpt4v.config.benchmarks import Benchmarks
 from sharegpt4v.config.captions import Captions
@@ -80,6 +81,9 @@ class Config(Section):
     substitution: tuple[SubstitutionPair, ...] = Field(
         default=(SubstitutionPair(before=LLAVA.name, after=LLAVA_SUBSTITUTED.name, paper=LLAVA.paper),),
         description="Pairs of models that are compared before and after substitution (paper figure 2).",
+    )
+    ablations: Ablations = Field(
+        default=Ablations(), description="What each part of the method adds (paper §5.4, tables 4 to 6, figure 6)."
     )
     benchmarks: Benchmarks = Field(default=Benchmarks(), description="The columns of the results table (paper §5.1).")
     judge: Judge = Field(

@@ -20,7 +20,7 @@ PAGE = PROJECT / "docs/reference/config.md"
 COMMAND = "python -m sharegpt4v.config.reference"
 
 # Parts in lists. A list replaces the one below it, so they have to be whole even in a partial preset.
-WHOLE = {"TrainedModel", "SubstitutionPair"}
+WHOLE = {"TrainedModel", "SubstitutionPair", "Variant"}
 
 INTRODUCTION = f"""# Config
 

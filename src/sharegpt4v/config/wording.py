@@ -105,4 +105,6 @@ def _bounds(node: Schema) -> str:
         return f" between {lowest} and {highest}"
     if lowest is not None:
         return f" of at least {lowest}"
+    if above is not None and highest is not None:
+        return f" above {above}, at most {highest}"
     return f" above {above}" if above is not None else ""

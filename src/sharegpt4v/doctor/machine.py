@@ -15,6 +15,7 @@ from sharegpt4v.config import Config, missing_keys
 from sharegpt4v.doctor.finding import Finding
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.start import endpoints
+from sharegpt4v.pipeline.targets import fetched_sources
 
 PYTHON = (3, 11)
 PACKAGES = ("torch", "transformers", "snakemake", "mlflow")
@@ -28,7 +29,7 @@ def machine_findings(config: Config, environ: Mapping[str, str], slurm: bool) ->
     packages = [*PACKAGES, *(["deepspeed"] if config.compute.processes > 1 else [])]
     for package in [*packages, *(["snakemake-executor-plugin-slurm"] if slurm else [])]:
         yield _package(package, _locked())
-    if any(kind_of_source(source).needs_img2dataset for source in layout.sources(config).values()):
+    if any(kind_of_source(source).needs_img2dataset for source in fetched_sources(config).values()):
         yield _img2dataset(config)
     yield _disk(config)
     if not slurm and find_spec("torch"):
@@ -64,7 +65,7 @@ def _img2dataset(config: Config) -> Finding:
 
 
 def _disk(config: Config) -> Finding:
-    downloads = [download for source in layout.sources(config).values() for download in source.downloads]
+    downloads = [download for source in fetched_sources(config).values() for download in source.downloads]
     wanted = SPARE_BYTES + UNPACKED * sum(download.bytes or 0 for download in downloads)
     free = shutil.disk_usage(Path.cwd()).free
     found = f"{free / 1e9:,.0f} GB free here, {wanted / 1e9:,.0f} GB wanted"

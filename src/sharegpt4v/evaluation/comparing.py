@@ -98,7 +98,7 @@ def compare(entry: Benchmark, data: Path, a: Path, b: Path, limits: Limits, raw:
     `MissingFile` when one of them is empty because the benchmark's files were not at hand.
     """
     about = [provenance_of(file, "answers") for file in (a, b)]
-    first, second = _texts(a), _texts(b)
+    first, second = texts_of(a), texts_of(b)
     _refuse_other_questions(first, second, a, b)
     equal = sum(text == second[asked] for asked, text in first.items())
     columns: dict[str, Difference] = {}
@@ -110,15 +110,16 @@ def compare(entry: Benchmark, data: Path, a: Path, b: Path, limits: Limits, raw:
     return Comparison(entry.name, about[0], about[1], len(first), equal, columns, note)
 
 
-def _texts(path: Path) -> dict[tuple[str, ...], str]:
+def texts_of(path: Path) -> dict[tuple[str, ...], str]:
     """Return the texts by what identifies the question, the last of several."""
     rows = [Row(row, f"{path}, row {number}") for number, row in enumerate(answer_file(path), start=1)]
     if not rows:
         raise UserError(f"{path}: no answers; expected one for each question")
-    return {_asked(row.values): row.text("response" if "response" in row.values else "text") for row in rows}
+    return {asked_of(row.values): row.text("response" if "response" in row.values else "text") for row in rows}
 
 
-def _asked(row: Answer) -> tuple[str, ...]:
+def asked_of(row: Answer) -> tuple[str, ...]:
+    """Return what identifies the question that a row answers."""
     return tuple(str(row.get(name, "")) for name in ASKED)
 
 

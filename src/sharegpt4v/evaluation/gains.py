@@ -14,6 +14,7 @@ from typing import Any
 
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.evaluation.base import Contributions, Item, error_of
+from sharegpt4v.evaluation.expected import direction
 from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.reading import Row
 from sharegpt4v.evaluation.table import COLUMNS, cells_of, read_paper, read_scores
@@ -33,19 +34,20 @@ class Pair:
     after: str
 
 
-def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out_csv: Path, notice: str = "") -> None:
+def write_substitution(
+    pairs: Sequence[Pair], scores: Path, paper_csv: Path, out_csv: Path, notice: str = "", expected: str = ""
+) -> None:
     """Write before, after and gain of every column that both models of a pair have, with the paper's numbers.
 
     `paper_csv` is long: model, benchmark, before, after; what it does not give stays empty. Gains are differences of
     the printed numbers, so that every row adds up. Beside `out_csv` the standard errors of the gains go into
     `..._errors.csv`, and all of it as a page to read into `....md`. With a `notice`, the first line of that page, no
-    number of the paper is written, and the page says only in which direction the paper's gain is.
+    number of the paper is written: the page says in its next line which direction is `expected`, and marks each gain.
     """
     rows = read_paper(paper_csv, ["model", "benchmark", "before", "after"])
     paper = {(row["model"], row["benchmark"]): (row["before"], row["after"]) for row in rows}
     lines: list[list[str]] = []
     errors: list[list[str]] = []
-    directions: list[str] = []
     for pair in pairs:
         scores_before, scores_after = read_scores(scores, pair.before), read_scores(scores, pair.after)
         before, after = cells_of(scores_before), cells_of(scores_after)
@@ -54,13 +56,13 @@ def write_substitution(pairs: Sequence[Pair], scores: Path, paper_csv: Path, out
             if column in before and column in after:
                 ours = _with_gain(f"{before[column].value:.1f}", f"{after[column].value:.1f}")
                 theirs = _with_gain(*paper.get((pair.model, column), ("", "")))
-                directions.append("up" if theirs[-1] and float(theirs[-1]) > 0 else "")
                 lines.append([pair.model, column, *ours, *(("", "", "") if notice else theirs)])
                 errors.append([pair.model, column, f"{found[column]:.1f}" if column in found else ""])
     write_csv(out_csv, [FIELDS, *lines])
     write_csv(errors_file(out_csv), [["model", "benchmark", "gain_stderr"], *errors])
-    page = _page(lines, [error for _, _, error in errors], directions if notice else None)
-    write_text(out_csv.with_suffix(".md"), f"{notice}\n\n{page}" if notice else page)
+    page = _page(lines, [error for _, _, error in errors], marked=bool(notice))
+    head = [line for line in (notice, in_markdown(expected) if notice else "") if line]
+    write_text(out_csv.with_suffix(".md"), "\n\n".join([*head, page]))
 
 
 def percent_of_largest(column: str) -> float:
@@ -77,15 +79,15 @@ def _with_gain(before: str, after: str) -> list[str]:
     return [before, after, f"{Decimal(after) - Decimal(before):.1f}" if before and after else ""]
 
 
-def _page(lines: Sequence[Sequence[str]], errors: Sequence[str], directions: Sequence[str] | None) -> str:
-    """The table to read; its last column is the paper's gain, or the direction expected after it."""
-    last = "gain in the paper" if directions is None else "direction expected"
+def _page(lines: Sequence[Sequence[str]], errors: Sequence[str], marked: bool) -> str:
+    """The table to read; its last column is the paper's gain, or whether ours has the direction that is expected."""
+    last = "direction" if marked else "gain in the paper"
     table = [f"| model | column | before | after | gain | {last} |", "|---|---|---:|---:|---:|---:|"]
-    expected = directions or [f"{float(gain):+.1f}" if gain else "" for *_, gain in lines]
-    for (model, column, before, after, gain, *_), error, theirs in zip(lines, errors, expected, strict=True):
+    for (model, column, before, after, gain, *_, theirs), error in zip(lines, errors, strict=True):
         shown = f"{float(gain):+.1f}" + (f" ± {error}" if error else "")
         shown = f"**{shown}**" if error and abs(float(gain)) > 2 * float(error) else shown
-        table.append(f"| {in_markdown(model)} | {column} | {before} | {after} | {shown} | {theirs} |")
+        compared = direction(float(gain)) if marked else f"{float(theirs):+.1f}" if theirs else ""
+        table.append(f"| {in_markdown(model)} | {column} | {before} | {after} | {shown} | {compared} |")
     note = "Each gain is followed by its standard error, taken over the differences question by question; a **gain** in"
     return "\n".join([*table, "", f"{note} bold is outside two of them.", ""])
 

@@ -30,12 +30,13 @@ def write_page(
     notice: str = "",
     table: str = "paper",
     also: Cells = NO_CELLS,
+    expected: str = "",
 ) -> None:
     """Write a row per model of `models`, and two more for a model that `models` gives a name in the paper's tables.
 
     `paper_csv` is long: model, benchmark, value, source. A difference outside two standard errors is bold. With a
-    `notice`, the first line of the page, no number of the paper is shown. The columns are those of `table`; `also`
-    holds cells that are in no score file.
+    `notice`, the first line of the page, no number of the paper is shown; the next line is what is `expected`. The
+    columns are those of `table`; `also` holds cells that are in no score file.
     """
     columns = COLUMNS_OF[table]
     rows = read_paper(paper_csv, FIELDS)
@@ -56,7 +57,8 @@ def write_page(
             )
             lines.append(["difference", *(_difference(cells.get(n), numbers.get(n)) for n in columns)])
     grid = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    first, note = f"{notice}\n\n" if notice else "", NOTE + (BOLD if compared else "")
+    first = "".join(f"{line}\n\n" for line in (notice, in_markdown(expected) if notice else "") if line)
+    note = NOTE + (BOLD if compared else "")
     write_text(out, f"{first}{grid}\n{note}\n{_splits(read, columns)}{_judges(read)}{_missing(read)}")
 
 

@@ -57,9 +57,11 @@ def write_job_list(dag: Any, snakemake_logs: str | Sequence[str]) -> None:
 
 def _listed(dag: Any) -> Iterable[ListedJob]:
     for job in dag.jobs:
-        if (stage := STAGES.get(job.rule.name)) is not None:
+        # answers and scores of ablations have rules of their own, and are jobs of the same stages
+        name = job.rule.name if job.rule.name in STAGES else job.rule.name.removeprefix("ablation_")
+        if (stage := STAGES.get(name)) is not None:
             item = str(job.wildcards_dict[stage.item]) if stage.item else ""
-            yield ListedJob(job.rule.name, item, str(job.log[0]), bool(dag.needrun(job)))
+            yield ListedJob(name, item, str(job.log[0]), bool(dag.needrun(job)))
 
 
 def read_job_list(root: Path) -> JobList:

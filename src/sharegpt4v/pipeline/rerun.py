@@ -6,19 +6,19 @@ Its inputs are for Snakemake to compare.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sharegpt4v import layout, lineage
+from sharegpt4v import ablations, layout, lineage
 from sharegpt4v.catalogues.benchmarks import benchmark_named
 from sharegpt4v.code_hash import code_of, names_in
 from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.ledger import key_of, key_of_files
+from sharegpt4v.official_files import PLACED, official_files
 from sharegpt4v.pipeline.stages import STAGES
-from sharegpt4v.pipeline.targets import evaluation_manifest
 
 # Settings of how a stage works; none of them changes what comes out.
 RUNTIME_ONLY = {"checkpoint_minutes", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_seconds"}
@@ -63,10 +63,15 @@ def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[s
         found |= texts
         if name == "published_model":
             found["model"] = lineage.published_models(config)[named["published"]].model_dump(mode="json")
+        if name == "pretraining":
+            recipe = ablations.pretraining_named(config, named["pretrained"]).recipe
+            found["pretraining"] = _without_runtime_only(recipe.model_dump(mode="json"))
+        if name == "ablation_captions":
+            found["captions"] = ablations.caption_sets(config)[named["captions"]].model_dump(mode="json")
         if name == "source":
             found["source"] = _source(config, named["source"])
-        if name in EVALUATION and not evaluation_manifest(config):
-            found["official files"] = _official_files(config)
+        if name in EVALUATION and (unlisted := _unlisted_benchmarks(config)):
+            found["official files"] = _official_files(config, unlisted)
         return found
 
     return settings
@@ -103,13 +108,25 @@ def _hash_of_texts(name: str | None) -> str | None:
 
 def _source(config: Config, name: str) -> dict[str, Any]:
     """A source's row of the catalogue, and a key of what it holds now where its kind has one."""
-    source = layout.sources(config)[name]
+    source = (official_files(config) | layout.sources(config))[name]
     row, holds = asdict(source), kind_of_source(source).state(source)
+    of_benchmarks = {key: row.pop(key) for key in ("benchmarks", "gives")}
+    if source.kind == PLACED:
+        row |= {key: value for key, value in of_benchmarks.items() if value}
     return row | {"holds": holds} if holds else row
 
 
-def _official_files(config: Config) -> str:
+def _unlisted_benchmarks(config: Config) -> list[str]:
+    """The benchmarks whose official files no manifest lists."""
+    if layout.is_provided(config, config.benchmarks.root):
+        return []
+    rows = official_files(config).values() if config.benchmarks.missing == "fetch" else ()
+    listed = {name for row in rows for name in row.benchmarks}
+    return [name for name in config.benchmarks.names if name not in listed]
+
+
+def _official_files(config: Config, names: Iterable[str]) -> str:
     """A hash of what benchmark files the user has put in place, images aside: a new one lets a column be filled."""
-    folders = {config.benchmarks.root / benchmark_named(name).folder for name in config.benchmarks.names}
+    folders = {config.benchmarks.root / benchmark_named(name).folder for name in names}
     files = (path for folder in folders for depth in ("*", "*/*") for path in folder.glob(depth))
     return key_of_files(path for path in files if path.suffix in OFFICIAL_FILES)

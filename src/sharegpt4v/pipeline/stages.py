@@ -74,7 +74,9 @@ STAGES = {
     "instruction_mix": Stage(
         "4.3, 5.4", "corpus", config=("seed", "corpora"), texts=("config/prompts/detail_questions.txt",)
     ),
-    "pretraining": Stage("4.2", "size", config=("seed", "pretraining"), code=FAMILY, device="training"),
+    "ablation_captions": Stage("5.4", "captions", config=("seed",), texts=("teacher.prompts",)),
+    "ablation_mix": Stage("5.4", "rewritten"),
+    "pretraining": Stage("4.2", "pretrained", config=("seed", "pretraining"), code=FAMILY, device="training"),
     "finetuning": Stage("4.3", "model", config=("seed", "finetuning"), code=FAMILY, device="training"),
     "answers": Stage("5.1", "model", code=(*BENCHMARKS, *ENGINE), device="gpu"),
     "judgements": Stage(
@@ -94,9 +96,10 @@ STAGES = {
         device="gpu",
     ),
     "submissions": Stage("5.1", "model", code=BENCHMARKS),
-    "table": Stage("5.2", config=("models", "mini"), texts=("config/paper/results.csv",)),
+    "table": Stage("5.2", config=("models", "mini", "substitution"), texts=("config/paper/results.csv",)),
     "cells": Stage("5.2", config=("models",)),
     "substitution": Stage("5.4", config=("substitution", "mini")),
+    "ablations": Stage("5.4", config=("ablations", "mini"), texts=("config/paper/ablations.csv",)),
     "mixture": Stage("4.3"),
     "datasets": Stage("3.1", config=("mini",), texts=("config/paper/datasets.csv",), processes=2),
     "figures": Stage("5.4", "name", config=("mini",)),

@@ -15,8 +15,10 @@ from sharegpt4v.config import Config, load, missing_keys
 from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import read_json, write_json
+from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.job_record import FOLDER_VARIABLE
 from sharegpt4v.lifetime import end_others_with_this
+from sharegpt4v.official_files import official_files
 from sharegpt4v.pipeline.leftovers import end_leftovers, remove_leftovers
 from sharegpt4v.pipeline.slurm import end_leftover_jobs, keep_asking, pass_on_warnings
 
@@ -58,6 +60,24 @@ def read_config(config_files: list[Path], overrides: Mapping[str, Any], dry_run:
     except UserError as error:
         sys.exit(str(error))  # Snakemake would put a traceback around an exception
     return config
+
+
+def require_official_files(config: Config, dag: Any) -> None:
+    """End the program where the jobs of Snakemake's graph need a benchmark's file that only a person can bring.
+
+    A line for each says how, before anything is trained or asked.
+    """
+    rows = official_files(config)
+    wanted = {job.wildcards_dict["source"] for job in dag.jobs if job.rule.name == "source" and dag.needrun(job)}
+    lines = [
+        f"benchmark {need.whom}: {need.remedy}, or set benchmarks.missing to report: its column stays empty then"
+        for name, row in rows.items()
+        if name in wanted
+        for need in kind_of_source(row).needs(row, config)
+        if need.stops
+    ]
+    if lines:
+        sys.exit("\n".join(lines))
 
 
 def begin(config: Config) -> None:

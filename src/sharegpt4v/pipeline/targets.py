@@ -7,17 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from sharegpt4v import layout, lineage
+from sharegpt4v.catalogues.sources import Source
 from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
+from sharegpt4v.official_files import official_files
 
 CAPTIONS = (layout.SEED_CAPTIONS, layout.PRETRAINING_CORPUS)  # whose statistics are compared
 _TOKENIZER = str(layout.TOKENIZER / "tokenizer.json")
 
 
-def evaluation_manifest(config: Config) -> list[str]:
-    """Return the manifest of the source that brings the benchmarks; none where the user has put them in place."""
-    found = layout.file_source(config, config.benchmarks.root)
-    return [found] if found != str(config.benchmarks.root) else []
+def evaluation_manifests(config: Config) -> list[str]:
+    """Return the manifests of what brings the benchmarks' official files, one source or a row for each file.
+
+    Nothing where what the user has not put in place is only reported.
+    """
+    if layout.is_provided(config, config.benchmarks.root):
+        return [layout.file_source(config, config.benchmarks.root)]
+    return manifests_of(official_files(config)) if config.benchmarks.missing == "fetch" else []
+
+
+def fetched_sources(config: Config) -> dict[str, Source]:
+    """Return the sources that the results of a run need, by name: those of its corpora, and the official files."""
+    official = official_files(config) if config.benchmarks.missing == "fetch" else {}
+    return official | (layout.sources(config) if lineage.corpora(config) else {})
 
 
 def world(config: Config) -> list[str]:

@@ -17,7 +17,7 @@ from sharegpt4v.config.training import Recipe
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.models.family import DEFAULT, family_named
 from sharegpt4v.models.llava_flops import llm_weights, tower_weights
-from sharegpt4v.pipeline.targets import expected_images, shards
+from sharegpt4v.pipeline.targets import expected_images, fetched_sources, shards
 from sharegpt4v.plan.generation import reply_rate
 from sharegpt4v.plan.tables import device_named, read_assumptions, read_prices
 
@@ -50,7 +50,7 @@ class Estimate:
         sizes = lineage.sizes(config)
         captioned = sum(expected_images(config, name) for name in config.captions.sources)
         seeds = sum(config.teacher.captions.values())
-        costs = {"source": self._sources()} if lineage.corpora(config) else {}
+        costs = {"source": self._sources()} if fetched_sources(config) else {}
         if lineage.uses_seed_captions(config) and not layout.is_provided(config, layout.SEED_CAPTIONS):
             costs["seed_captions"] = self._seed_captions(seeds)
         vocabulary = self.models.tokenizer.vocabulary
@@ -69,8 +69,8 @@ class Estimate:
         costs["pretraining"] = self._training(
             "pretraining", lineage.pretrained_sizes(config), config.pretraining, captioned, "caption_tokens"
         )
-        costs["finetuning"] = self._fine_tuning()
-        costs["answers"] = self._answers()
+        costs["finetuning"] = self.finetuning_of(lineage.finetuned_models(config))
+        costs["answers"] = self.answers_of([model.size for model in config.models], self.questions())
         if config.benchmarks.judged:
             costs["judgements"] = self._judge()
         if alone := lineage.text_baselines(config):
@@ -79,7 +79,7 @@ class Estimate:
         return costs
 
     def _sources(self) -> Cost:
-        sources = layout.sources(self.config).values()
+        sources = fetched_sources(self.config).values()
         factor = self.assumed["unpacked_factor"] if self.config.sources.keep_archives else 1
         size = sum(kind_of_source(source).bytes_on_disk(source, factor) for source in sources)
         return Cost(len(sources), gigabytes=size / 1e9)
@@ -105,7 +105,8 @@ class Estimate:
         usd = price.usd(prompt_tokens, reply_tokens)
         return usd, usd * price.batch_factor if price.batch_factor is not None else None
 
-    def _hours(self, flops: float, mfu: str) -> float:
+    def hours(self, flops: float, mfu: str) -> float:
+        """Return the GPU-hours of so many operations, at the share of the peak that a stage reaches."""
         return flops / (self.device.flops * self.assumed[f"mfu_{mfu}"]) / 3600
 
     def _gigabytes(self, weights: float) -> float:
@@ -115,7 +116,7 @@ class Estimate:
         hours, gigabytes = [0.0], 0.0
         for size in sizes:
             flops = self.family.training_flops(self.models, size, recipe, self.assumed[text]) * rows * recipe.epochs
-            hours.append(self._hours(flops, stage))
+            hours.append(self.hours(flops, stage))
             gigabytes += self._gigabytes(self.family.weights(self.models, size)) + self._state(size, recipe)
         return Cost(len(sizes), sum(hours), gigabytes=gigabytes, longest_gpu_hours=max(hours))
 
@@ -169,17 +170,17 @@ class Estimate:
         rate = reply_rate(self.family, self.models, size, section, tokens, self.device, self.assumed)
         return None if rate is None else section.devices * (replies * rate.seconds + jobs * rate.start) / 3600
 
-    def _fine_tuning(self) -> Cost:
+    def finetuning_of(self, models: Sequence[TrainedModel]) -> Cost:
+        """Return what the fine-tuning of models costs."""
         recipe, hours, gigabytes = self.config.finetuning, [0.0], 0.0
         unknown = False
-        models = lineage.finetuned_models(self.config)
         for model in models:
             rows = self.mix_rows(model)
             unknown |= rows is None or model.size is None
             if model.size is None:
                 continue
             flops = self.family.training_flops(self.models, model.size, recipe, self.assumed["instruction_tokens"])
-            hours.append(self._hours(flops * (rows or 0) * recipe.epochs, "finetuning"))
+            hours.append(self.hours(flops * (rows or 0) * recipe.epochs, "finetuning"))
             gigabytes += self._gigabytes(self.family.weights(self.models, model.size)) + self._state(model.size, recipe)
         total, longest = (None, None) if unknown else (sum(hours), max(hours))
         return Cost(len(models), total, gigabytes=gigabytes, longest_gpu_hours=longest)
@@ -195,9 +196,9 @@ class Estimate:
             known = self.assumed.get(f"rows_{self.config.corpora.instruction_mixes[model.mix].name}")
         return None if known is None else int(known)
 
-    def _answers(self) -> Cost:
-        sizes = [model.size for model in self.config.models]
-        return self._generated(self.config.benchmarks, sizes, self.questions(), "answer_tokens", jobs=1)
+    def answers_of(self, sizes: Sequence[str | None], questions: int) -> Cost:
+        """Return what it costs that models of these sizes answer so many questions each."""
+        return self._generated(self.config.benchmarks, sizes, questions, "answer_tokens", jobs=1)
 
     def questions(self, names: Sequence[str] | None = None) -> int:
         """Return how many questions one model is asked, of all benchmarks of the run or of some."""

@@ -15,7 +15,7 @@ from sharegpt4v.config import Config
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.snakemake import Pending
 from sharegpt4v.pipeline.start import endpoints
-from sharegpt4v.pipeline.targets import evaluation_manifest
+from sharegpt4v.pipeline.targets import fetched_sources
 from sharegpt4v.plan.estimate import Cost
 
 TAKING = {"language_model", "vision_tower", "alignment", "published_model"}  # stages that may take what is published
@@ -67,7 +67,7 @@ def _budget(config: Config, pending: Mapping[str, Pending], costs: Mapping[str, 
 
 
 def _sources(config: Config) -> Iterator[Missing]:
-    sources = layout.sources(config).values()
+    sources = fetched_sources(config).values()
     needs: dict[tuple[str, str, bool], list[str]] = {}
     for source in sources:
         if not layout.manifest(source.name).exists():
@@ -93,12 +93,12 @@ def _base_models(config: Config) -> Iterator[Missing]:
 
 
 def _benchmarks(config: Config) -> Iterator[Missing]:
-    if evaluation_manifest(config):
-        return
+    if layout.is_provided(config, config.benchmarks.root) or config.benchmarks.missing == "fetch":
+        return  # what a person must bring is among the sources
     absent = [name for name in config.benchmarks.names if not layout.benchmark_folder(config, name).is_dir()]
     if absent:
         where = f"{config.benchmarks.root}/{benchmark_named(absent[0]).folder} and so on"
-        remedy = f"put their files into {where}, see config/benchmarks.tsv; their cells stay empty until then"
+        remedy = f"put their files into {where}, as `s4v fetch` does; their cells stay empty until then"
         every = len(absent) == len(config.benchmarks.names)
         yield Missing(f"benchmarks: {'all' if every else ', '.join(absent)}", remedy, stops=every)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharegpt4v import layout, lineage
+from sharegpt4v import lineage
 from sharegpt4v.catalogues.checkpoints import read_checkpoints
 from sharegpt4v.config import Config
 from sharegpt4v.config.base_models import Published
@@ -10,6 +10,7 @@ from sharegpt4v.config.endpoint import Endpoint
 from sharegpt4v.config.generation import Generation
 from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.pipeline.targets import fetched_sources
 from sharegpt4v.plan.tables import read_assumptions
 
 
@@ -49,7 +50,7 @@ def needs_internet(config: Config, stage: str) -> bool:
 def downloaded_bytes(config: Config, stage: str) -> float | None:
     """Return the size of the largest download of a stage's jobs; None where none is known."""
     if stage == "source":
-        sources = layout.sources(config).values()
+        sources = fetched_sources(config).values()
         factor = read_assumptions()["unpacked_factor"]
         known = [kind_of_source(source).bytes_on_disk(source, factor) for source in sources]
     else:

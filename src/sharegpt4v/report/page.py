@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sharegpt4v import layout
 from sharegpt4v.config import Config
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.expected import expected_of
 from sharegpt4v.evaluation.table import COLUMNS
 from sharegpt4v.files import write_bytes
 from sharegpt4v.miniature import is_miniature, notice_of
@@ -24,7 +25,7 @@ from sharegpt4v.report.gallery import gallery_of
 from sharegpt4v.report.headline import filled, findings
 from sharegpt4v.report.pictures import Picture, Pictures
 from sharegpt4v.report.scores import Scores, scores_of
-from sharegpt4v.report.tables import Table, csv_table, gains_table, scores_table, title_of, turned
+from sharegpt4v.report.tables import Table, csv_table, gains_table, scores_table, title_of, turned, without
 from sharegpt4v.version import __version__
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def write_report(config: Config, costs: Costs, out: Path) -> None:
         run=config.name,
         version=__version__,
         sections=[(name, title) for name, title in SECTIONS.items() if name not in empty],
+        expected=expected_of(config),
         scores=scores_table(scores.cells, COLUMNS),
         models=scores.models,
         rows=scores.rows,
@@ -89,9 +91,11 @@ def write_table_page(config: Config, name: str, out: Path) -> None:
     """Write the table `name` of the results as a page, for Snakemake's own report."""
     path = layout.RESULTS / f"{name}.csv"
     if path == layout.TABLE:
-        table = scores_table(scores_of(config).cells, COLUMNS)
+        table = scores_table(scores_of(config).cells, COLUMNS, expected_of(config))
+    elif path == layout.SUBSTITUTION:
+        table = gains_table(path, expected_of(config))
     else:
-        table = gains_table(path) if path == layout.SUBSTITUTION else csv_table(path, title_of(name))
+        table = _as_it_is(config, path, name)
     write_bytes(out, _render("table.html", table.title, notice=notice_of(config), table=table))
 
 
@@ -132,11 +136,16 @@ def _data_tables(config: Config) -> list[Table]:
     tables = []
     names = tables_of(config)
     if layout.DATASETS.stem in names:
-        without = "paper" if is_miniature(config) else ""
-        tables.append(turned(csv_table(layout.DATASETS, title_of(layout.DATASETS.stem)), without))
+        tables.append(turned(_as_it_is(config, layout.DATASETS, layout.DATASETS.stem)))
     if layout.MIXTURE.stem in names:
         tables.append(csv_table(layout.MIXTURE, title_of(layout.MIXTURE.stem)))
     return tables
+
+
+def _as_it_is(config: Config, path: Path, name: str) -> Table:
+    """A CSV table; in the miniature without the columns of the paper's numbers, which are empty there."""
+    table = csv_table(path, title_of(name))
+    return without(table, "paper") if is_miniature(config) else table
 
 
 def _figures(folder: Path) -> list[Picture]:

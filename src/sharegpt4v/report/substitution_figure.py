@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sharegpt4v.evaluation.expected import direction
 from sharegpt4v.evaluation.gains import errors_file, percent_of_largest
 from sharegpt4v.report.drawing import (
     AFTER,
@@ -33,6 +34,9 @@ NOTE = (
 )
 BAR = 0.38
 LINE = 0.42  # inches
+EXPECTED = (
+    "\nDirection expected by the paper’s claim: up in every column. ▲ marks the gains that are, ▼ those that are not."
+)
 PAIRS = 2  # beside each other
 
 Pairs = Mapping[str, Mapping[str, Row]]
@@ -41,8 +45,8 @@ Pairs = Mapping[str, Mapping[str, Row]]
 def substitution_figure(csv_path: Path, outs: Sequence[Path], notice: str = "") -> None:
     """Draw the table: per pair of models a panel of scores and one of gains.
 
-    The paper's gains are drawn where the table has them. Standard errors are read from the file beside. `outs` end in
-    .svg or .png.
+    The paper's gains are drawn where the table has them; with a `notice` of the miniature, each gain has a mark of its
+    direction instead. Standard errors are read from the file beside. `outs` end in .svg or .png.
     """
     pairs, benchmarks = _read(csv_path)
     lines = -(-len(pairs) // PAIRS)
@@ -56,13 +60,13 @@ def substitution_figure(csv_path: Path, outs: Sequence[Path], notice: str = "") 
         places = grid.reshape(-1, 2)
         for number, ((scores, gains), (model, rows)) in enumerate(zip(places, pairs.items(), strict=False)):
             _draw_scores(scores, rows, benchmarks)
-            _draw_gains(gains, rows, benchmarks, scale)
+            _draw_gains(gains, rows, benchmarks, scale, marked=bool(notice))
             scores.set_title(model, pad=26)
             name_rows(scores, ["" if number % PAIRS else name for name in benchmarks])
             name_rows(gains, [""] * len(benchmarks))
         for unused in places[len(pairs) :].flat:
             unused.set_axis_off()
-        save(figure, outs, TITLE, _alt(pairs), notice, NOTE)
+        save(figure, outs, TITLE, _alt(pairs, bool(notice)), notice, NOTE + (EXPECTED if notice else ""))
 
 
 def _read(csv_path: Path) -> tuple[Pairs, list[str]]:
@@ -92,7 +96,9 @@ def _draw_scores(axes: Axes, rows: Mapping[str, Row], benchmarks: Sequence[str])
     legend_above(axes, 2)
 
 
-def _draw_gains(axes: Axes, rows: Mapping[str, Row], benchmarks: Sequence[str], scale: tuple[float, float]) -> None:
+def _draw_gains(
+    axes: Axes, rows: Mapping[str, Row], benchmarks: Sequence[str], scale: tuple[float, float], marked: bool
+) -> None:
     """Ours as a disc on its error line, the paper's as a diamond, around a line at zero; the gains at the right."""
     places = [benchmarks.index(name) for name in rows]
     ours = [float(row["gain"]) * _percent(row) for row in rows.values()]
@@ -109,8 +115,9 @@ def _draw_gains(axes: Axes, rows: Mapping[str, Row], benchmarks: Sequence[str], 
         )  # fmt: skip
     for place, row in zip(places, rows.values(), strict=True):
         axes.text(
-            1.02, place, _gain(row), transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL, color=TEXT
-        )
+            1.02, place, _sign(row) * marked + _gain(row), transform=axes.get_yaxis_transform(), va="center",
+            fontsize=SMALL, color=TEXT,
+        )  # fmt: skip
     axes.set_xlim(scale)
     axes.set_xlabel("gain, % of the largest score")
     legend_above(axes, 2)
@@ -135,12 +142,18 @@ def _gain(row: Row) -> str:
     return f"{gain} ± {row['gain_stderr']}" if float(row["gain_stderr"] or 0) else gain
 
 
-def _alt(pairs: Pairs) -> str:
+def _sign(row: Row) -> str:
+    """The sign of a gain's direction, as `direction` has it in words beside."""
+    return f"{direction(float(row['gain']))[0]} "
+
+
+def _alt(pairs: Pairs, marked: bool) -> str:
     """All numbers of the figure in words."""
     told = []
     for model, rows in pairs.items():
         gains = (
             f"{name} {row['before']} to {row['after']} ({_gain(row)}"
+            + (f", {direction(float(row['gain']))[2:]}" if marked else "")
             + (f"; in the paper {float(row['paper_gain']):+.1f})" if row["paper_gain"] else ")")
             for name, row in rows.items()
         )

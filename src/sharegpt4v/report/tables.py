@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sharegpt4v.errors import UserError
+from sharegpt4v.evaluation.expected import direction
 from sharegpt4v.evaluation.gains import errors_file
 
 TITLES = {
@@ -60,22 +61,24 @@ def csv_table(path: Path, title: str, note: str = "") -> Table:
     return Table(title, [name.replace("_", " ") for name in names], [list(row.values()) for row in rows], note)
 
 
-def scores_table(cells: Mapping[str, Mapping[str, object]], columns: Sequence[str]) -> Table:
-    """Return the results table: a row per column of benchmarks, a column per model."""
+def scores_table(cells: Mapping[str, Mapping[str, object]], columns: Sequence[str], expected: str = "") -> Table:
+    """Return the results table: a row per column of benchmarks, a column per model; with what is `expected` of it."""
     rows = [[column, *(str(row.get(column, "")) for row in cells.values())] for column in columns]
-    return Table(TITLES["table"], ["benchmark", *cells], rows, ERRORS)
+    return Table(TITLES["table"], ["benchmark", *cells], rows, f"{expected} {ERRORS}".strip())
 
 
-def gains_table(substitution: Path) -> Table:
-    """Return the table of gains, each with its standard error."""
+def gains_table(substitution: Path, expected: str = "") -> Table:
+    """Return the table of gains, each with its standard error; where a direction is `expected`, with its mark."""
     errors = {(row["model"], row["benchmark"]): row["gain_stderr"] for row in read_csv(errors_file(substitution))}
     rows = []
     for row in read_csv(substitution):
         error = errors.get((row["model"], row["benchmark"]), "")
         gain = f"{float(row['gain']):+.1f}" + (f" ± {error}" if error else "")
-        rows.append([row["model"], row["benchmark"], row["before"], row["after"], gain])
-    head = ["model", "benchmark", "before", "after", "gain"]
-    return Table(TITLES["substitution"], head, rows, "Standard errors are over the differences question by question.")
+        mark = [direction(float(row["gain"]))] if expected else []
+        rows.append([row["model"], row["benchmark"], row["before"], row["after"], gain, *mark])
+    head = ["model", "benchmark", "before", "after", "gain", *(["direction"] if expected else [])]
+    note = f"{expected} Standard errors are over the differences question by question.".strip()
+    return Table(TITLES["substitution"], head, rows, note)
 
 
 def title_of(name: str) -> str:
@@ -84,11 +87,17 @@ def title_of(name: str) -> str:
     return f"The {folder} of the set “{item}” by source" if folder else TITLES.get(name, name)
 
 
-def turned(table: Table, without: str = "") -> Table:
-    """Return a table whose columns are the rows of another, without the columns whose names begin with `without`."""
+def turned(table: Table) -> Table:
+    """Return a table whose columns are the rows of another."""
     head, *lines = zip(table.head, *table.rows, strict=True)
-    kept = [line for line in lines if not without or not line[0].startswith(without)]
-    return Table(table.title, head, kept, table.note)
+    return Table(table.title, head, lines, table.note)
+
+
+def without(table: Table, start: str) -> Table:
+    """Return a table without the columns whose names begin with `start`."""
+    kept = [place for place, name in enumerate(table.head) if not name.startswith(start)]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    return Table(table.title, [table.head[place] for place in kept], rows, table.note)
 
 
 def _is_number(text: str) -> bool:

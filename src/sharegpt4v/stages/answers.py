@@ -28,7 +28,7 @@ def run(config: Config, model: str) -> None:
         checkpoint, generation = None, generation.model_copy(update={"endpoint": endpoint})
     tasks = [
         (name, layout.benchmark_folder(config, name), layout.ANSWERS / model / f"{name}.jsonl")
-        for name in config.benchmarks.names
+        for name in lineage.benchmarks_of(config, model)
     ]
     answer_tasks(tasks, checkpoint, model, generation, without_missing=True)
 

@@ -1,6 +1,7 @@
-"""Pre-train a multi-modal model on the captioner's captions (paper section 4.2).
+"""Pre-train a multi-modal model on the captioner's captions (paper section 4.2), or as a variant of an ablation says.
 
-Example:  s4v stage pretraining 7b
+Examples:  s4v stage pretraining 7b
+           s4v stage pretraining 7b_captioner_share-0.5
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from sharegpt4v.config import Config
 
 
-def run(config: Config, size: str) -> None:
-    """Start from checkpoints/aligned/SIZE and write checkpoints/pretrained/SIZE."""
+def run(config: Config, pretrained: str) -> None:
+    """Start from the aligned model of its size and write checkpoints/pretrained/PRETRAINED."""
+    from sharegpt4v import ablations
     from sharegpt4v.training.stages import train_here
 
-    start, out = layout.aligned(size), layout.pretrained(size)
-    train_here(config, "pretraining", config.pretraining, start, layout.PRETRAINING_CORPUS, out)
+    made = ablations.pretraining_named(config, pretrained)
+    start, out = layout.aligned(made.size), layout.pretrained(made.name)
+    train_here(config, "pretraining", made.recipe, start, made.corpus, out)

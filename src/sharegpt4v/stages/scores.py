@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharegpt4v import layout
+from sharegpt4v import layout, lineage
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
@@ -20,7 +20,9 @@ def run(config: Config, model: str) -> None:
     """Write results/scores/MODEL/; a benchmark whose files are not at hand is reported and gets an empty file."""
     from sharegpt4v.evaluation.tasks import tasks_in
 
-    tasks = tasks_in(config, config.benchmarks.scored, layout.ANSWERS / model, layout.SCORES / model)
+    asked = lineage.benchmarks_of(config, model)
+    scored = [name for name in config.benchmarks.scored if name in asked]
+    tasks = tasks_in(config, scored, layout.ANSWERS / model, layout.SCORES / model)
     score_tasks(config, with_replies(config, tasks, layout.JUDGED / model), without_missing=True)
 
 

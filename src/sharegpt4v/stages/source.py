@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 def run(config: Config, source: str) -> None:
     """Bring a source below data/ and write data/manifests/SOURCE.parquet, and SOURCE.csv for a person to read.
 
-    `source` is a name in sources.use or sources.folder_sources of the config.
+    `source` is a name in sources.use or sources.folder_sources of the config, or a row of the benchmarks' files.
     """
     from sharegpt4v.images.stage import fetch_source
     from sharegpt4v.mini.files_server import serve_folder
+    from sharegpt4v.official_files import official_files
 
-    sources = layout.sources(config)
+    sources = official_files(config) | layout.sources(config)
     if source not in sources:
         raise UserError(f"source {source!r} is not in the config; expected one of {', '.join(sources)}")
     with serve_folder(layout.WORLD) if config.mini else nullcontext() as base_url:

@@ -20,8 +20,10 @@ PAPER = Path("config/paper/substitution.csv")
 
 def run(config: Config) -> None:
     """Write results/substitution.csv, one row per pair of models and benchmark."""
+    from sharegpt4v.evaluation.expected import expected_of
     from sharegpt4v.evaluation.gains import Pair, write_substitution
     from sharegpt4v.miniature import notice_of
 
     pairs = [Pair(pair.paper or pair.before, pair.before, pair.after) for pair in config.substitution]
-    write_substitution(pairs, layout.SCORES, layout.of_project(PAPER), layout.SUBSTITUTION, notice_of(config))
+    paper, out = layout.of_project(PAPER), layout.SUBSTITUTION
+    write_substitution(pairs, layout.SCORES, paper, out, notice_of(config), expected_of(config))

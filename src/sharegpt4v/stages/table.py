@@ -33,6 +33,7 @@ def write_tables(config: Config, scores: Path, out: Path) -> None:
     Page and print begin with the notice of the miniature where the config is one. Where the config has benchmarks of
     the other table, that goes to `..._more.csv` beside `out`.
     """
+    from sharegpt4v.evaluation.expected import expected_of
     from sharegpt4v.evaluation.leakage import image_cells
     from sharegpt4v.evaluation.table import terminal_text, write_table
     from sharegpt4v.evaluation.table_page import write_page
@@ -40,7 +41,7 @@ def write_tables(config: Config, scores: Path, out: Path) -> None:
     published = {model.name: model.paper for model in config.models}
     write_table(list(published), scores, out)
     paper = layout.of_project(Path("config/paper/results.csv"))
-    write_page(published, scores, paper, out.with_suffix(".md"), notice_of(config))
+    write_page(published, scores, paper, out.with_suffix(".md"), notice_of(config), expected=expected_of(config))
     print(begins_with_notice(config, terminal_text(list(published), scores)))
     if config.benchmarks.more:
         more = out.with_name(f"{out.stem}_more.csv")

@@ -45,6 +45,7 @@ def run(options: Namespace) -> int:
     from sharegpt4v.config import load
     from sharegpt4v.files import read_json, write_text
     from sharegpt4v.pipeline.snakemake import changes_of, pending_stages
+    from sharegpt4v.plan.ablations import ablation_lines
     from sharegpt4v.plan.estimate import Estimate
     from sharegpt4v.plan.fitting import fitting_lines
     from sharegpt4v.plan.generation import generation_lines
@@ -78,5 +79,6 @@ def run(options: Namespace) -> int:
     title = f"{config.name}, in {Path.cwd()}, on devices {options.device}"
     told = fitting_lines(config, options.device, pending)
     told += generation_lines(config, estimate.family, pending, options.device, estimate.device, estimate.assumed)
+    told += ablation_lines(estimate)
     print(plan_text(title, pending, costs, lacks, provided, seconds_per_job(timings), told))
     return 1 if any(one.stops for one in lacks) else 0

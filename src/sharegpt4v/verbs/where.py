@@ -29,13 +29,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Print a line for each thing that is known."""
     from sharegpt4v.catalogues.sources import read_catalogue
+    from sharegpt4v.official_files import official_files
 
     config = config_of(options)
-    sources = read_catalogue(layout.of_project(config.sources.catalogue)) | layout.sources(config)
+    used = official_files(config) | layout.sources(config)
+    sources = read_catalogue(layout.of_project(config.sources.catalogue)) | used
     if options.source not in sources:
         raise UserError(f"source {options.source!r} is not known; expected one of {', '.join(sources)}")
     source = sources[options.source]
-    known = _known(source, options.source in layout.sources(config))
+    known = _known(source, options.source in used)
     for name, value in (*known, *_to_do(source, config)):
         print(f"{name:10} {value}")
 
