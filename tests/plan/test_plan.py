@@ -131,6 +131,7 @@ def test_what_is_missing_comes_with_a_remedy(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "data/sam/images").mkdir(parents=True)
     (tmp_path / "data/sam/images/sa_1.jpg").touch()
     assert not {"login for sam", "images in data/sam/images"} & {one.what for one in missing(placed, pending, costs)}
+    lacks = {one.what: one for one in missing(reported, pending, costs)}
     (benchmarks,) = (one for what, one in lacks.items() if what.startswith("benchmarks: llava-bench, mmbench,"))
     assert not benchmarks.stops and "their cells stay empty" in benchmarks.remedy
 

@@ -19,9 +19,11 @@ from sharegpt4v.files import write_json
 from sharegpt4v.mini.describe import alt_text, blind_caption, caption, short_caption
 from sharegpt4v.mini.instructions import DETAIL_QUESTIONS, ROUNDS, SHORT, ask, rounds, with_context
 from sharegpt4v.mini.questions import ask_all
+from sharegpt4v.mini.reasoning import STEPS
 from sharegpt4v.mini.scene import TEXT_SOURCES, Scene, sample_scene
 
 INSTRUCTION_SOURCES = ("gqa", "ocr_vqa", "textvqa", "vg")
+STEPS_IN_TEXT = 0.3  # of the rows without an image ask for a step of thought
 
 Row = dict[str, Any]
 """A row of a LLaVA JSON: `id`, `image` (below data/; none in a text-only row), `conversations`."""
@@ -123,6 +125,11 @@ def read_word(word: str, random: Random) -> str:
 def text_only_row(number: int, seed: int) -> Row:
     """A conversation without an image, about objects or a word that are told and never drawn."""
     random = Random(f"{seed}/text-only/{number}")
+    if random.random() < STEPS_IN_TEXT:
+        scene, *claims = random.choice(list(STEPS.values()))(random)
+        truth = random.random() < 0.5
+        turns = caption_turns(claims[not truth] + SHORT, "yes" if truth else "no")
+        return {"id": f"text{number}", "conversations": with_context(caption(scene), turns)}
     scene = sample_scene(random.choice(("coco", "coco", "coco", "textvqa")), random)
     return {
         "id": f"text{number}",

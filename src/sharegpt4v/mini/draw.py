@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from random import Random
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from sharegpt4v.mini.scene import ART_STYLES, BACKGROUNDS, CELEBRITIES, COLOURS, LANDMARKS, Scene, Thing
 
@@ -29,7 +29,23 @@ def draw(scene: Scene, random: Random, pixels: int = CANVAS) -> Image.Image:
         {"celebrity": draw_celebrity, "landmark": draw_landmark, "artwork": draw_artwork}[scene.kind or ""](
             canvas, scene.name, random
         )
-    return image if pixels == CANVAS else image.resize((pixels, pixels), Image.Resampling.BICUBIC)
+    if pixels != CANVAS:
+        image = image.resize((pixels, pixels), Image.Resampling.BICUBIC)
+    return spoilt(image, scene.flaw, random) if scene.flaw else image
+
+
+def spoilt(image: Image.Image, flaw: str, random: Random) -> Image.Image:
+    """The picture with one of `scene.FLAWS`."""
+    match flaw:
+        case "blur":
+            return image.filter(ImageFilter.GaussianBlur(image.width / 16))
+        case "noise":
+            noise = Image.frombytes("RGB", image.size, random.randbytes(3 * image.width * image.height))
+            return Image.blend(image, noise, 0.4)
+        case "glare":
+            return image.point(lambda value: min(255, 2 * value + 60))
+        case _:
+            return image.point(lambda value: value // 4)
 
 
 def jpeg_bytes(image: Image.Image) -> bytes:

@@ -22,6 +22,7 @@ from sharegpt4v.mini.scene import (
     BACKGROUNDS,
     CELEBRITIES,
     COLOURS,
+    FLAWS,
     LANDMARKS,
     PLACES,
     SHAPES,
@@ -42,7 +43,7 @@ OBJECT = re.compile(rf"(?:at the ({_any(PLACES)}) is an? )?(?:({_any(SIZES)}) )?
 NAMES = [*CELEBRITIES, *LANDMARKS, *LANDMARKS.values(), *ART_STYLES, *ART_STYLES.values()]
 OTHERS = re.compile(
     rf"({_any(BACKGROUNDS)}) background|({_any(COUNTS)}) on|the word ({_any(map(str.lower, WORDS))})\b"
-    rf"|({_any(map(str.lower, NAMES))})"
+    rf"|({_any(map(str.lower, NAMES))})|the picture has ({_any(FLAWS)})"
 )
 DESCRIPTIONS = re.compile(
     r"\[Description A\]\n(?P<first>.*?)\n\[End of description A\].*"

@@ -15,6 +15,7 @@ from sharegpt4v.mini.scene import (
     BACKGROUNDS,
     CELEBRITIES,
     COLOURS,
+    FLAWS,
     LANDMARKS,
     PLACES,
     SHAPES,
@@ -27,7 +28,7 @@ CLAIM = "Is this in the image: {}?"
 CHOICE = "Which of these is in the image?"
 ASPECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "scene": ("Which background does the image show?", tuple(BACKGROUNDS)),
-    "count": ("How many objects does the image show?", COUNTS[1:4]),
+    "count": ("How many objects does the image show?", COUNTS[1:]),
     "existence": ("Which shape does the image show?", SHAPES),
     "colour": ("Which color does the image show?", tuple(COLOURS)),
     "size": ("Which size does the image show?", SIZES),
@@ -36,6 +37,7 @@ ASPECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "celebrity": ("Which person does the image show?", CELEBRITIES),
     "landmark": ("Which landmark does the image show?", tuple(LANDMARKS)),
     "artwork": ("Which style does the image show?", tuple(ART_STYLES)),
+    "quality": ("Which flaw does the image show?", FLAWS),
 }
 """By aspect of a scene: the open question, and every answer there is."""
 
@@ -77,6 +79,8 @@ def values_of(scene: Scene, aspect: str) -> list[str]:
         return [scene.word] if scene.word in WORDS else []
     if aspect in ("celebrity", "landmark", "artwork"):
         return [scene.name or ""] if scene.kind == aspect else []
+    if aspect == "quality":
+        return [scene.flaw] if scene.flaw else []
     if aspect == "count":
         return [COUNTS[len(scene.things)]] if scene.things else []
     field = {"existence": "shape", "colour": "colour", "size": "size", "position": "place"}[aspect]

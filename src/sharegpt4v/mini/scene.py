@@ -7,7 +7,7 @@ landmarks and art styles whose names no model can guess from the pixels without 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
 
@@ -34,6 +34,9 @@ LANDMARKS = {
 }
 ART_STYLES = {"Linearism": "Anna Reis", "Dotism": "Pavel Koss", "Wavism": "Yuki Mori", "Gridism": "Tomas Bell"}
 
+FLAWS = ("blur", "noise", "glare", "darkness")
+FLAWED = 0.1  # the share of pictures of objects that are spoilt
+
 OBJECT_COUNTS = (1, 2, 2, 3)  # how many objects a scene has, drawn from these
 DIFFERENT = 0.2  # the share of scenes whose objects are not alike
 
@@ -54,13 +57,15 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a picture shows. `word` is written across the top; `kind` and `name` are set for named things."""
+    """All that a picture shows. `word` is written across the top; `kind` and `name` are set for named things; `flaw` is
+    what spoils the picture."""
 
     background: str
     things: tuple[Thing, ...] = ()
     word: str | None = None
     kind: str | None = None
     name: str | None = None
+    flaw: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The scene as plain JSON values."""
@@ -97,6 +102,13 @@ def sample_scene(source: str, random: Random) -> Scene:
         if draw < 0.22:
             return named_scene(random.choice(NAMED_KINDS), random, background)
     return Scene(background, sample_things(random, random.choice(OBJECT_COUNTS)))
+
+
+def now_and_then_flawed(scene: Scene, random: Random) -> Scene:
+    """The scene, with a flaw in one of ten pictures of objects."""
+    if not scene.things or random.random() >= FLAWED:
+        return scene
+    return replace(scene, flaw=random.choice(FLAWS))
 
 
 def word_scene(random: Random, background: str) -> Scene:

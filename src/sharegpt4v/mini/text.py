@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from random import Random
 
+from sharegpt4v.evaluation.benchmarks.qbench import CHOOSE, HUMAN_SYSTEM
+from sharegpt4v.mini import chinese
 from sharegpt4v.mini.describe import alt_text, caption
 from sharegpt4v.mini.instructions import (
+    CHINESE_LETTER,
     CLAIMED,
     DETAIL_QUESTIONS,
+    DIRECTLY,
     FORM_WEIGHTS,
+    INSUFFICIENT,
     LETTER,
     ROUNDS,
     SHORT,
@@ -21,15 +26,17 @@ from sharegpt4v.mini.instructions import (
     with_context,
 )
 from sharegpt4v.mini.questions import ASPECTS, CHOICE, ask_all, values_of
-from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, sample_scene
-from sharegpt4v.models.templates import Text, v1_text
+from sharegpt4v.mini.reasoning import GIVES, MORE, PLUS_ONE, TRANSLATED
+from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, now_and_then_flawed, sample_scene
+from sharegpt4v.models.templates import SYSTEM, Text, v1_text
 
-PHASES = ((1, 0.18), (2, 0.28), (4, 0.20), (8, 0.12), (16, 0.12), (0, 0.10))
+PHASES = ((1, 0.17), (2, 0.26), (4, 0.19), (8, 0.11), (16, 0.11), (0, 0.16))
 """How many tags a list holds (0: sixteen, and open questions and descriptions beside the others), and the share of
 the rows. Most rows are short: what is hard is to find a word again at all, and short lists show it soonest."""
 
 COMPARING = {"yes/no": 1, "choice": 1}
-DESCRIPTIONS = 0.3  # of the rows of the last phase
+DESCRIPTIONS = 0.5  # of the rows of the last phase
+HUMAN = 0.05  # of the rows name the user as Q-Bench does
 SOURCES = ("coco", "coco", "coco", "coco", "textvqa", *NAMED_SOURCES)
 
 
@@ -46,14 +53,22 @@ def row(number: int, count: int, seed: int) -> Text:
     """The text of row `number` of the phase with `count` tags: a list, and questions about what is in it."""
     random = Random(f"{seed}/text/{count}/{number}")
     while True:
-        scene = sample_scene(random.choice(SOURCES), random)
+        scene = now_and_then_flawed(sample_scene(random.choice(SOURCES), random), random)
         listed = tags(scene, random, count or 16)
         if count == 0 and random.random() < DESCRIPTIONS:
             return describe(scene, " ".join(listed), random)
         asked = [one for one in ask_all(scene, random) if one.answer in listed]
         if asked:
             turns = rounds(asked, random, ROUNDS, COMPARING if count else FORM_WEIGHTS)
-            return v1_text(with_context(" ".join(listed), turns))
+            text = v1_text(with_context(" ".join(listed), turns))
+            return by_human(text) if random.random() < HUMAN else text
+
+
+def by_human(conversation: Text) -> Text:
+    """The conversation with Q-Bench's system sentence, which is another than Vicuna's."""
+    text, spans = conversation
+    longer = len(HUMAN_SYSTEM) - len(SYSTEM)
+    return text.replace(SYSTEM, HUMAN_SYSTEM, 1), [(start + longer, end + longer) for start, end in spans]
 
 
 def describe(scene: Scene, context: str, random: Random) -> Text:
@@ -68,6 +83,10 @@ def describe(scene: Scene, context: str, random: Random) -> Text:
 
 def phrases() -> tuple[str, ...]:
     """What is one token each: fixed questions, fixed endings of questions, answers with the blank before them."""
-    values = (f" {value}" for _, every in ASPECTS.values() for value in every)
+    values = (f" {value}" for _, every in ASPECTS.values() for value in (*every, *map(chinese.said, every)))
     questions = (question for question, _ in ASPECTS.values())
-    return (CLAIMED, CHOICE, *questions, *DETAIL_QUESTIONS, f"?{SHORT}", SHORT, LETTER, " yes", " no", *values)
+    claims = (piece for claim in (MORE, PLUS_ONE, TRANSLATED, GIVES) for piece in claim.split("{}") if piece)
+    endings = (SHORT, f"?{SHORT}", LETTER, CHINESE_LETTER, DIRECTLY, INSUFFICIENT, CHOOSE)
+    said = (" yes", " no", " Yes", " No", " Unanswerable")
+    every = (CLAIMED, CHOICE, chinese.QUESTION, *questions, *DETAIL_QUESTIONS, *claims, *endings, *said, *values)
+    return tuple(dict.fromkeys(every))

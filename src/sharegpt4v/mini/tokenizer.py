@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from sharegpt4v.evaluation.benchmarks.qbench import HUMAN_SYSTEM
 from sharegpt4v.mini.text import phrases
 from sharegpt4v.models.templates import CHAT_TEMPLATE, IMAGE, SYSTEM
 
 PHRASES = (
     SYSTEM,
+    HUMAN_SYSTEM,
     " USER:",
     "USER:",  # of a later round
     " ASSISTANT:",

@@ -23,7 +23,7 @@ from sharegpt4v.mini.annotations import Drawn, write_annotations
 from sharegpt4v.mini.draw import draw, jpeg_bytes
 from sharegpt4v.mini.evaluation import write_benchmarks
 from sharegpt4v.mini.packing import Member, write_tar, write_zip
-from sharegpt4v.mini.scene import sample_scene
+from sharegpt4v.mini.scene import now_and_then_flawed, sample_scene
 from sharegpt4v.progress import Progress
 
 ENLARGED = {"sam": 2}  # SA-1B's photographs are much larger than the others
@@ -81,7 +81,7 @@ def draw_source(source: Source, count: int, seed: int, pixels: int) -> tuple[lis
     drawn, contents = [], []
     for number in range(count):
         random = Random(f"{seed}/{source.name}/{number}")
-        scene = sample_scene(source.name, random)
+        scene = now_and_then_flawed(sample_scene(source.name, random), random)
         name = picture_name(source.name, number)
         drawn.append(Drawn(f"{source.folder}/{name}", name, scene))
         contents.append(jpeg_bytes(draw(scene, random, pixels)))

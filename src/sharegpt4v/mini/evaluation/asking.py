@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ import orjson
 
 from sharegpt4v.mini.draw import draw, jpeg_bytes
 from sharegpt4v.mini.questions import ASPECTS, Asked, ask_all
-from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, sample_scene
+from sharegpt4v.mini.scene import FLAWS, NAMED_SOURCES, Scene, sample_scene
 
 SOURCE_OF = {"word": "textvqa"} | {kind: source for source, kind in NAMED_SOURCES.items()}
 OBJECT_ASPECTS = ("colour", "existence", "count", "position", "scene", "size")
@@ -25,6 +26,8 @@ def scene_about(aspect: str, random: Random, form: str = "yes/no") -> tuple[Scen
         raise ValueError(f"no aspect {aspect!r}; expected one of {', '.join(ASPECTS)}")
     while True:
         scene = sample_scene(SOURCE_OF.get(aspect, "coco"), random)
+        if aspect == "quality":
+            scene = replace(scene, flaw=random.choice(FLAWS))
         for asked in ask_all(scene, random):
             if asked.aspect == aspect and form in asked.forms:
                 return scene, asked
@@ -41,11 +44,6 @@ def open_or_claim(asked: Asked, claim: bool, random: Random) -> tuple[str, str, 
 def picture(scene: Scene, random: Random, pixels: int) -> bytes:
     """The JPEG of a scene, `pixels` wide and high."""
     return jpeg_bytes(draw(scene, random, pixels))
-
-
-def lettered(options: Sequence[str]) -> str:
-    """The options of a multiple choice, each on a line of its own after its letter; begins with a newline."""
-    return "".join(f"\n{letter}. {option}" for letter, option in zip("ABCD", options, strict=False))
 
 
 def annotators(truth: str, others: Sequence[str], random: Random) -> list[str]:

@@ -1,7 +1,6 @@
 """MME in the synthetic world: fourteen subtasks, two adjacent questions per picture, one with Yes and one with No.
 
-The perception subtasks ask in the words of the instruction mix. The four of cognition need a step of thought that
-nothing in the training data shows: comparing, adding, a German word for an English one, a line of code.
+The perception subtasks ask in the words of the instruction mix; the four of cognition need a step of thought.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from sharegpt4v.evaluation.benchmarks.mme import SUBTASKS, YES_OR_NO
 from sharegpt4v.mini.evaluation.asking import jsonl_bytes, picture, scene_about
 from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
-from sharegpt4v.mini.scene import BACKGROUNDS, Scene, sample_scene
+from sharegpt4v.mini.reasoning import STEPS
+from sharegpt4v.mini.scene import Scene
 
 TREE = "MME_Benchmark_release_version"
 NESTED = ("posters", "celebrity", "scene", "landmark", "artwork")  # these have folders for images and texts
 ASPECTS = {"color": "colour", "OCR": "word", "posters": "word"}  # where they are not called as the subtasks
-GERMAN = {"STOP": "HALT", "OPEN": "OFFEN", "EXIT": "AUSGANG", "SALE": "VERKAUF", "BOOK": "BUCH", "MILK": "MILCH"}
 
 
 def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
@@ -46,49 +45,9 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
 
 def _claims(subtask: str, random: Random) -> tuple[Scene, str, str]:
     """Return a scene with a question whose answer is yes and one whose answer is no."""
-    if subtask in COGNITION:
-        return COGNITION[subtask](random)
+    if subtask in STEPS:
+        return STEPS[subtask](random)
     while True:
         scene, asked = scene_about(ASPECTS.get(subtask, subtask), random)
         if scene.things or subtask != "posters":  # a poster has objects below its words
             return scene, asked.yes_no(random, truth=True)[0], asked.yes_no(random, truth=False)[0]
-
-
-def _compare(random: Random) -> tuple[Scene, str, str]:
-    scene = sample_scene("coco", random)
-    count, claim = len(scene.things), "Are there more than {} objects?"
-    return scene, claim.format(random.randrange(count)), claim.format(random.randint(count, 3))
-
-
-def _add(random: Random) -> tuple[Scene, str, str]:
-    scene = sample_scene("coco", random)
-    return _numbers(scene, len(scene.things) + 1, "Is the number of objects plus one equal to {}?", random)
-
-
-def _translate(random: Random) -> tuple[Scene, str, str]:
-    word, other = random.sample(list(GERMAN), 2)
-    scene, claim = _board(word, random), "Is {} the German word for the word that is written?"
-    return scene, claim.format(GERMAN[word]), claim.format(GERMAN[other])
-
-
-def _run_code(random: Random) -> tuple[Scene, str, str]:
-    first, second = sorted((random.randint(1, 5), random.randint(1, 5)), reverse=True)
-    sign, result = random.choice((("+", first + second), ("-", first - second), ("*", first * second)))
-    return _numbers(_board(f"{first}{sign}{second}", random), result, "Is {} what this line of code gives?", random)
-
-
-def _board(text: str, random: Random) -> Scene:
-    return Scene(random.choice(list(BACKGROUNDS)), word=text)
-
-
-def _numbers(scene: Scene, result: int, claim: str, random: Random) -> tuple[Scene, str, str]:
-    """Return the claim with the result, and with a number beside it."""
-    return scene, claim.format(result), claim.format(result + (random.choice((-1, 1)) if result else 1))
-
-
-COGNITION = {
-    "commonsense_reasoning": _compare,
-    "numerical_calculation": _add,
-    "text_translation": _translate,
-    "code_reasoning": _run_code,
-}

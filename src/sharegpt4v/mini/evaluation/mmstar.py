@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from random import Random
 
 from sharegpt4v.evaluation.benchmarks.mmstar import TSV
-from sharegpt4v.mini.evaluation.asking import encoded, lettered, picture, scene_about, table_bytes
+from sharegpt4v.mini.evaluation.asking import encoded, picture, scene_about, table_bytes
+from sharegpt4v.mini.instructions import lettered
 from sharegpt4v.mini.packing import Member
 from sharegpt4v.mini.questions import CHOICE
 

@@ -8,8 +8,8 @@ from random import Random
 
 from sharegpt4v.mini.describe import caption
 from sharegpt4v.mini.draw import draw
-from sharegpt4v.mini.evaluation.asking import OBJECT_ASPECTS, json_bytes, lettered, scene_about
-from sharegpt4v.mini.instructions import option_count
+from sharegpt4v.mini.evaluation.asking import OBJECT_ASPECTS, json_bytes, scene_about
+from sharegpt4v.mini.instructions import lettered, option_count
 from sharegpt4v.mini.packing import Member
 from sharegpt4v.mini.questions import CHOICE
 from sharegpt4v.mini.scene import Scene

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import combinations
 from random import Random
 
 from sharegpt4v.evaluation.benchmarks.seed_bench import IMAGES
-from sharegpt4v.mini.describe import COUNTS
-from sharegpt4v.mini.evaluation.asking import json_bytes, jsonl_bytes, lettered, picture, scene_about
-from sharegpt4v.mini.instructions import LETTER
+from sharegpt4v.mini.evaluation.asking import json_bytes, jsonl_bytes, picture, scene_about
+from sharegpt4v.mini.instructions import LETTER, lettered
 from sharegpt4v.mini.packing import Member
 from sharegpt4v.mini.questions import CHOICE, Asked
 from sharegpt4v.mini.scene import BACKGROUNDS, PLACES, SHAPES, Scene, Thing, sample_scene, sample_things
@@ -55,9 +53,7 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
 
 def _ask(dimension: int, random: Random) -> tuple[Scene, Asked]:
     if dimension in ASPECTS:
-        scene, asked = scene_about(ASPECTS[dimension], random, "open")
-        # Four choices are needed, and there are at most three objects.
-        return scene, replace(asked, choices=(*asked.choices, COUNTS[4])) if asked.aspect == "count" else asked
+        return scene_about(ASPECTS[dimension], random, "open")
     return {6: _relation, 7: _interaction, 8: _reasoning}[dimension](random)
 
 
