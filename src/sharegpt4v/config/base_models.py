@@ -28,8 +28,8 @@ class TextTraining(Section):
     """A training run on text, counted in rows."""
 
     rows: Count = Field(default=16_000, description="Rows of text, each seen once.")
-    batch_size: Count = Field(default=3, description="Packed rows of 256 tokens per step.")
-    learning_rate: Positive = Field(default=1e-3, description="Peak learning rate.")
+    batch_size: Count = Field(default=2, description="Packed rows of 256 tokens per step.")
+    learning_rate: Positive = Field(default=7e-4, description="Peak learning rate.")
 
 
 class Published(Section):
