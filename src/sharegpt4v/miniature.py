@@ -11,7 +11,7 @@ from sharegpt4v.files import read_json
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
 
-NOTICE = "Miniature: half-million-parameter models on drawn images; not comparable with the paper."
+NOTICE = "Miniature: models of a million parameters on drawn images; not comparable with the paper."
 RECORD = {"miniature": True}
 """What ``provenance.json`` of a checkpoint has more when the synthetic world is all that it, or its start, was trained
 on."""
