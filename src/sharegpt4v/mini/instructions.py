@@ -15,7 +15,8 @@ from sharegpt4v.evaluation.benchmarks.mmstar import DIRECTLY as DIRECT
 from sharegpt4v.evaluation.benchmarks.qbench import CHOOSE
 from sharegpt4v.evaluation.benchmarks.vizwiz import UNANSWERABLE_PROMPT
 from sharegpt4v.mini import chinese
-from sharegpt4v.mini.questions import ASPECTS, CHOICE, CLAIM, COUNTS, Asked
+from sharegpt4v.mini.describe import COUNTS
+from sharegpt4v.mini.questions import ASPECTS, CHOICE, CLAIM, Asked
 from sharegpt4v.mini.reasoning import steps
 from sharegpt4v.mini.scene import NAMED_KINDS
 
