@@ -26,7 +26,7 @@ def write_tower_and_llm(folder: Path, tied: bool = False, width: int = 32) -> tu
 
     from sharegpt4v.mini.tokenizer import train_tokenizer
 
-    torch.manual_seed(1)
+    torch.manual_seed(3)  # with these weights some captions end by themselves, and others are cut off
     questions = [f"Is there a {colour} {shape} in the image?" for colour in COLOURS for shape in SHAPES]
     tokenizer = train_tokenizer([f"{prompt_text(question, False)} yes no" for question in questions * 4], 1000)
     vision = {

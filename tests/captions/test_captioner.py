@@ -104,8 +104,8 @@ def test_what_people_say_of_captions_changes_a_shard_and_captions_nothing(
     model, images, data = world
     caption_shard(model, images, data, tmp_path / "0.jsonl", SETTINGS, tmp_path / "work", ANYTHING)
     rows = list(read_jsonl(tmp_path / "0.jsonl"))
-    written = [row for row in rows if row["caption"].strip()]
-    accepted, rejected = written[0], next(row for row in written[1:] if row["status"] == "rejected")
+    accepted = next(row for row in rows if row["status"] == "accepted" and row["caption"].strip())
+    rejected = next(row for row in rows if row["reason"] == "cut off")
     with Ledger(tmp_path / "reviewed.jsonl") as ledger:
         for row, verdict in ((accepted, "rejected"), (rejected, "accepted")):
             said = row["image"], row["caption"]
