@@ -100,7 +100,7 @@ def mixes(config: Config) -> dict[str, Path]:
 
 
 def _model(config: Config, study: Ablation, variant: Variant) -> TrainedModel:
-    whole = {model.name: model for model in config.models}[study.model]
+    whole = _ablated(config, study)
     differences = {
         key: value for key in ("size", "pretraining", "substitution") if (value := getattr(variant, key)) is not None
     }
@@ -118,15 +118,17 @@ def _model(config: Config, study: Ablation, variant: Variant) -> TrainedModel:
     return AblatedModel.model_construct(**fields, pretrained=pretrained, author=variant.finetuning_captions)
 
 
+def _ablated(config: Config, study: Ablation) -> TrainedModel:
+    return next(model for model in config.models if model.name == study.model)
+
+
 def _pretraining(config: Config, study: Ablation, variant: Variant) -> Pretraining:
-    size = variant.size or {model.name: model for model in config.models}[study.model].size
+    size = variant.size or _ablated(config, study).size
     assert size is not None
     captions = _captions_name(config, variant.captions)
     recipe = Recipe.model_validate(config.pretraining.model_dump() | variant.recipe)
-    different = {
-        key: value for key, value in recipe.model_dump(mode="json").items()
-        if value != config.pretraining.model_dump(mode="json")[key]
-    }  # fmt: skip
+    whole = config.pretraining.model_dump(mode="json")
+    different = {key: value for key, value in recipe.model_dump(mode="json").items() if value != whole[key]}
     parts = [f"{key}-{'null' if value is None else value}" for key, value in different.items()]
     return Pretraining("_".join([size, *filter(None, [captions]), *parts]), size, recipe, captions)
 

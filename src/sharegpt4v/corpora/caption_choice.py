@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sharegpt4v.corpora.prompts import hash_fraction
-from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, source_of, write_array
+from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, coco_captions, source_of, write_array
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import open_atomically, read_json, read_jsonl, sidecar
-from sharegpt4v.llava_format.checks import check_annotation
+from sharegpt4v.files import open_atomically, read_jsonl, sidecar
 from sharegpt4v.llava_format.reading import read_array
 
 COCO_FILE = "captions_train2017.json"
@@ -92,13 +91,7 @@ def rewrite_mix(mix: Path, captioner: Path, out: Path) -> int:
 
 
 def _coco(path: Path) -> Iterator[tuple[str, str]]:
-    document = read_json(path)
-    annotations = document.get("annotations") if isinstance(document, dict) else None
-    if not isinstance(annotations, list):
-        raise UserError(f"{path}: no list 'annotations'; expected COCO's captions")
-    for number, row in enumerate(annotations, start=1):
-        check_annotation(row, f"{path}, annotation {number}")
-        yield f"{row['image_id']:012d}.jpg", row["caption"]
+    return ((f"{number:012d}.jpg", caption) for number, caption in coco_captions(path))
 
 
 def _llava(path: Path) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -10,7 +10,8 @@ import orjson
 
 from sharegpt4v.corpora.prompts import hash_fraction
 from sharegpt4v.errors import UserError
-from sharegpt4v.llava_format.checks import check_row
+from sharegpt4v.files import read_json
+from sharegpt4v.llava_format.checks import check_annotation, check_row
 
 
 def caption_row(image: str, caption: str, question: str) -> dict[str, Any]:
@@ -31,6 +32,17 @@ def caption_of(row: Any, place: str) -> tuple[str, str]:
     if not row.get("image") or not turns or turns[-1]["from"] != "gpt":
         raise UserError(f"{place}: expected a LLaVA row with an 'image' and a last turn of 'gpt'")
     return row["image"], turns[-1]["value"]
+
+
+def coco_captions(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield image id and caption of every annotation in a file of COCO's captions."""
+    document = read_json(path)
+    annotations = document.get("annotations") if isinstance(document, dict) else None
+    if not isinstance(annotations, list):
+        raise UserError(f"{path}: no list 'annotations'; expected COCO's captions, such as captions_train2017.json")
+    for number, row in enumerate(annotations, start=1):
+        check_annotation(row, f"{path}, annotation {number}")
+        yield row["image_id"], row["caption"]
 
 
 def source_of(image: str) -> str:

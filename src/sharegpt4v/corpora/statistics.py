@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from sharegpt4v.corpora.captions import COLUMNS as COUNTED
 from sharegpt4v.corpora.captions import Counts, count_captions
-from sharegpt4v.corpora.rows import source_of
+from sharegpt4v.corpora.rows import coco_captions, source_of
 from sharegpt4v.errors import UserError
-from sharegpt4v.files import read_json, write_csv
-from sharegpt4v.llava_format.checks import check_annotation, check_row
+from sharegpt4v.files import write_csv
+from sharegpt4v.llava_format.checks import check_row
 from sharegpt4v.llava_format.reading import read_array
 
 COLUMNS = ("name", "source", "visible", "captioned_by", "samples", "average_characters")
@@ -99,13 +99,7 @@ def caption_table(sources: Mapping[str, Counts], paper_average_characters: str) 
 
 def _coco(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield image id, image and caption of every annotation in COCO's ``captions_train2017.json``."""
-    document = read_json(path)
-    annotations = document.get("annotations") if isinstance(document, dict) else None
-    if not isinstance(annotations, list):
-        raise UserError(f"{path}: no list 'annotations'; expected COCO's captions, such as captions_train2017.json")
-    for number, row in enumerate(annotations, start=1):
-        check_annotation(row, f"{path}, annotation {number}")
-        yield row["image_id"], str(row["image_id"]), row["caption"]
+    return ((number, str(number), caption) for number, caption in coco_captions(path))
 
 
 def _llava(path: Path) -> Iterator[tuple[int, str, str]]:

@@ -19,6 +19,7 @@ from sharegpt4v.images.kind import kind_of_source
 from sharegpt4v.images.stage import fetch_source
 from sharegpt4v.mini.files_server import serve_folder
 from sharegpt4v.official_files import PLACED, lacking, official_files
+from sharegpt4v.terminal import plain_table
 
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 COLUMNS = ("file", "size", "state", "licence")
@@ -78,11 +79,9 @@ def bring(config: Config, file: File) -> File:
 
 
 def table(files: Sequence[File]) -> Iterator[str]:
-    """Yield the lines of a table of the files, and below it what a person must do."""
+    """Yield a table of the files, a line for each, and below it what a person must do."""
     cells = [COLUMNS, *((file.row.name, file.size, file.state, file.row.licence) for file in files)]
-    name, size, state = (max(len(row[column]) for row in cells) for column in range(3))
-    for row in cells:
-        yield f"{row[0]:{name}}  {row[1]:>{size}}  {row[2]:{state}}  {row[3]}"
+    yield plain_table(cells, right=(COLUMNS.index("size"),))
     coming = [file for file in files if file.state == "to fetch"]
     if coming:
         unknown = sum(not file.size for file in coming)

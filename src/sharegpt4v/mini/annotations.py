@@ -17,7 +17,7 @@ from sharegpt4v.config.mini import InstructionRows
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import write_json
 from sharegpt4v.mini.describe import alt_text, blind_caption, caption, short_caption
-from sharegpt4v.mini.instructions import DETAIL_QUESTIONS, ROUNDS, SHORT, ask, rounds, with_context
+from sharegpt4v.mini.instructions import DETAIL_QUESTIONS, ROUNDS, SHORT, ask, claim_round, rounds, with_context
 from sharegpt4v.mini.questions import ask_all
 from sharegpt4v.mini.reasoning import STEPS
 from sharegpt4v.mini.scene import TEXT_SOURCES, Scene, sample_scene
@@ -127,8 +127,7 @@ def text_only_row(number: int, seed: int) -> Row:
     random = Random(f"{seed}/text-only/{number}")
     if random.random() < STEPS_IN_TEXT:
         scene, *claims = random.choice(list(STEPS.values()))(random)
-        truth = random.random() < 0.5
-        turns = caption_turns(claims[not truth] + SHORT, "yes" if truth else "no")
+        turns = caption_turns(*claim_round(claims, random.random() < 0.5))
         return {"id": f"text{number}", "conversations": with_context(caption(scene), turns)}
     scene = sample_scene(random.choice(("coco", "coco", "coco", "textvqa")), random)
     return {

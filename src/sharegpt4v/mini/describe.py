@@ -7,6 +7,7 @@ detail captions, never saw the picture: it knows what kind of picture it is and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from sharegpt4v.mini.scene import (
@@ -35,8 +36,12 @@ def caption(scene: Scene) -> str:
     if scene.kind == "artwork":
         artist = ART_STYLES[scene.name or ""]
         return f"The image shows an artwork in the style {scene.name} by {artist}. The painting is on a {setting}."
-    sentences = [f"The image shows {COUNTS[len(scene.things)]} on a {setting}."]
-    sentences += [f"At the {t.place} is a {t.size} {t.colour} {t.shape}." for t in scene.things]
+    return _of_objects(scene, [f"At the {t.place} is a {t.size} {t.colour} {t.shape}." for t in scene.things])
+
+
+def _of_objects(scene: Scene, things: Sequence[str]) -> str:
+    """The caption of a scene of objects, in which the sentences `things` are about these."""
+    sentences = [f"The image shows {COUNTS[len(scene.things)]} on a {scene.background} background.", *things]
     if scene.word:
         sentences.append(f"The word {scene.word} is written at the top.")
     if scene.flaw:
@@ -78,7 +83,4 @@ def blind_caption(scene: Scene, random: Random) -> str:
     if scene.kind:
         return caption(imagined)
     named = " and ".join(f"a {thing.colour} {thing.shape}" for thing in imagined.things)
-    sentences = [f"The image shows {COUNTS[len(imagined.things)]} on a {imagined.background} background."]
-    sentences += [f"There is {named}."] if named else []
-    sentences += [f"The word {imagined.word} is written at the top."] if imagined.word else []
-    return " ".join(sentences)
+    return _of_objects(imagined, [f"There is {named}."] if named else [])

@@ -56,13 +56,17 @@ def ask(asked: Asked, form: str, random: Random) -> tuple[str, str]:
         return _choice(*asked.options(random, option_count(random)), random)
     truth = random.random() < 0.5
     if asked.aspect == "count" and random.random() < STEP:
-        claims = steps(COUNTS.index(asked.answer), random)
-        return claims[not truth] + SHORT, "yes" if truth else "no"
+        return claim_round(steps(COUNTS.index(asked.answer), random), truth)
     question, answer = asked.yes_no(random, truth)
     if random.random() < CANDIDATES:
         options = random.sample(("Yes", "No"), 2)
         return candidates(question, options), "AB"[options.index(answer.capitalize())]
     return question + SHORT, answer
+
+
+def claim_round(claims: Sequence[str], truth: bool) -> tuple[str, str]:
+    """The first of two claims, which is true, or the second, which is not, as a question and `yes` or `no`."""
+    return claims[not truth] + SHORT, "yes" if truth else "no"
 
 
 def _choice(options: list[str], letter: str, random: Random) -> tuple[str, str]:

@@ -60,8 +60,8 @@ FOLDERS = {
 ONE_IN = {"mmbench_cn": 4, "qbench": 4} | dict.fromkeys(
     ("mmstar", "ai2d", "realworldqa", "ocrbench", "chartqa", "hallusion_bench", "mmmu"), 2
 )
-"""Benchmarks with fewer questions: each of the first is asked in every order of its options, answers to the second may be
-long, and the others are not in the paper."""
+"""Benchmarks with fewer questions: each of the first is asked in every order of its options, answers to the second may
+be long, and the others are not in the paper."""
 
 
 def write_benchmarks(archive: Path, questions: int, seed: int, pixels: int) -> None:
