@@ -42,7 +42,7 @@ READ_SCENES = {"synthetic_world", "seed_captions"}
 
 
 class World(NamedTuple):
-    """A drawn world with what the teacher says of each image of COCO, and the images that no row is about."""
+    """A drawn world with the teacher's caption of each image of COCO, and the images that have no row."""
 
     data: Path
     said: dict[str, str]
