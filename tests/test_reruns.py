@@ -20,6 +20,7 @@ from sharegpt4v.config import load
 from sharegpt4v.files import read_jsonl
 from sharegpt4v.pipeline.rerun import code_of_stage, roots_of, stage_params
 from sharegpt4v.pipeline.stages import STAGES
+from sharegpt4v.pipeline.targets import evaluation_manifests
 from sharegpt4v.provenance import hash_of
 
 Rules = set[str]
@@ -229,7 +230,8 @@ def test_a_folder_of_ones_own_reruns_only_what_uses_it(smoke: Path, tmp_path: Pa
 @pytest.mark.parametrize("stage", ["answers", "scores"])
 def test_a_benchmarks_file_that_the_user_puts_in_place(tmp_path: Path, stage: str) -> None:
     (tmp_path / "gqa/images").mkdir(parents=True)
-    config = load(PROJECT / "config/smoke.yaml", {"benchmarks": {"root": str(tmp_path), "names": ["gqa"]}})
+    reported = {"root": str(tmp_path), "names": ["gqa"], "missing": "report"}
+    config = load(PROJECT / "config/smoke.yaml", {"benchmarks": reported})
 
     def settings() -> object:
         return stage_params(config, stage)["settings"]({})
@@ -239,6 +241,24 @@ def test_a_benchmarks_file_that_the_user_puts_in_place(tmp_path: Path, stage: st
     assert settings() == before
     (tmp_path / "gqa/llava_gqa_testdev_balanced.jsonl").write_text("{}\n")
     assert settings() != before
+
+
+def test_an_official_file_that_the_user_puts_in_place_instead_of_a_download(tmp_path: Path) -> None:
+    questions, photograph = tmp_path / "gqa/llava_gqa_testdev_balanced.jsonl", tmp_path / "gqa/images/1.jpg"
+    photograph.parent.mkdir(parents=True)
+    config = load(PROJECT / "config/smoke.yaml", {"benchmarks": {"root": str(tmp_path), "names": ["gqa"]}})
+    assert "data/manifests/eval-zip.parquet" in evaluation_manifests(config)  # an input of answers and scores
+
+    def settings() -> object:
+        return stage_params(config, "source")["settings"]({"source": "eval-zip"})
+
+    seen = [settings()]
+    for text in ("{}\n", "{}\n{}\n"):  # there, so that nothing is downloaded; then another one
+        questions.write_text(text)
+        seen.append(settings())
+        photograph.write_text(text)
+        assert settings() == seen[-1]
+    assert len({str(one) for one in seen}) == 3
 
 
 @pytest.mark.parametrize(("stage", "section"), [("captions", "captions"), ("seed_captions", "teacher")])

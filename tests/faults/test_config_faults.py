@@ -77,6 +77,13 @@ def whole() -> dict[str, Any]:
     config["compute"]["rows_at_once"] = 1
     for model in config["models"]:
         model["paper"] = model["paper"] or "none"
+    variant = {
+        "name": "half of the captions", "paper": "none", "size": "7b", "pretraining": "captions",
+        "captions": {"author": "teacher", "sources": ["coco"], "described_by": ["blind"], "share": 0.5},
+        "recipe": {"tune_vit_from_layer": 1}, "substitution": "all", "finetuning_captions": "captioner",
+    }  # fmt: skip
+    study = {"title": "Captions", "model": "sharegpt4v-7b", "paper": "none", "draw": "curve", "memory": True}
+    config["ablations"]["studies"] = {"captions": study | {"variants": [variant]}}
     return config
 
 
