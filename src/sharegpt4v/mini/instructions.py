@@ -30,7 +30,7 @@ ROUNDS = 6  # of question and answer in a row, at most
 FORM_WEIGHTS = {"open": 3, "yes/no": 9, "choice": 8}
 """How often each form is asked. A small model learns to name what it sees long before it learns to compare it with a
 word of the question."""
-WORDINGS = {"letter": 16, "Chinese": 2, "directly": 1, "candidates": 1}
+WORDINGS = {"letter": 14, "Chinese": 4, "directly": 1, "candidates": 1}
 """How often a multiple choice is put in each way: as in LLaVA's mix, as MMBench-CN, MMStar and Q-Bench put it."""
 TWO_OPTIONS = 0.7  # the share of multiple choices with two options; the others have four
 UNSURE, UNANSWERABLE, STEP, CANDIDATES = 0.1, 0.04, 0.3, 0.04

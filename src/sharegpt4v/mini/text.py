@@ -1,12 +1,14 @@
 """The text that the mini language models learn from: lists of tags, questions about them, descriptions of them.
 
-A list of tags stands where a picture will stand later, and is as long. The lists grow from phase to phase: to find a
-word again among two is learned in seconds, among sixteen only by someone who can do it among eight. This is the
-reading skill that Vicuna brings along (paper section 4.1); no picture and no scene of the data is behind any of it.
+A list of tags stands where a picture will stand later, and is as long. A tag is another token than the word it stands
+for, as what is seen is not what is read. The lists grow from phase to phase: to find a word among two tags is learned in
+seconds, among sixteen only by someone who can do it among eight. This is the reading skill that Vicuna brings along
+(paper section 4.1); no picture and no scene of the data is behind any of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from sharegpt4v.evaluation.benchmarks.qbench import CHOOSE, HUMAN_SYSTEM
@@ -49,6 +51,14 @@ def tags(scene: Scene, random: Random, count: int) -> list[str]:
     return known
 
 
+def as_tags(words: Sequence[str]) -> str:
+    """The words as tags, which are in no question and in no answer.
+
+    A model that looks for a word again would find the word itself first, and takes long to look past it.
+    """
+    return " ".join(f"#{word}" for word in words)
+
+
 def row(number: int, count: int, seed: int) -> Text:
     """The text of row `number` of the phase with `count` tags: a list, and questions about what is in it."""
     random = Random(f"{seed}/text/{count}/{number}")
@@ -56,11 +66,11 @@ def row(number: int, count: int, seed: int) -> Text:
         scene = now_and_then_flawed(sample_scene(random.choice(SOURCES), random), random)
         listed = tags(scene, random, count or 16)
         if count == 0 and random.random() < DESCRIPTIONS:
-            return describe(scene, " ".join(listed), random)
+            return describe(scene, as_tags(listed), random)
         asked = [one for one in ask_all(scene, random) if one.answer in listed]
         if asked:
             turns = rounds(asked, random, ROUNDS, COMPARING if count else FORM_WEIGHTS)
-            text = v1_text(with_context(" ".join(listed), turns))
+            text = v1_text(with_context(as_tags(listed), turns))
             return by_human(text) if random.random() < HUMAN else text
 
 
@@ -83,10 +93,11 @@ def describe(scene: Scene, context: str, random: Random) -> Text:
 
 def phrases() -> tuple[str, ...]:
     """What is one token each: fixed questions, fixed endings of questions, answers with the blank before them."""
-    values = (f" {value}" for _, every in ASPECTS.values() for value in (*every, *map(chinese.said, every)))
+    every_value = [value for _, every in ASPECTS.values() for value in every]
+    values = [f" {form}" for value in every_value for form in (value, chinese.said(value), f"#{value}")]
     questions = (question for question, _ in ASPECTS.values())
     claims = (piece for claim in (MORE, PLUS_ONE, TRANSLATED, GIVES) for piece in claim.split("{}") if piece)
     endings = (SHORT, f"?{SHORT}", LETTER, CHINESE_LETTER, DIRECTLY, INSUFFICIENT, CHOOSE)
     said = (" yes", " no", " Yes", " No", " Unanswerable")
-    every = (CLAIMED, CHOICE, chinese.QUESTION, *questions, *DETAIL_QUESTIONS, *claims, *endings, *said, *values)
-    return tuple(dict.fromkeys(every))
+    pieces = (CLAIMED, CHOICE, chinese.QUESTION, *questions, *DETAIL_QUESTIONS, *claims, *endings, *said, *values)
+    return tuple(dict.fromkeys(pieces))
