@@ -183,7 +183,7 @@ def test_mmbench_turns_the_options_and_leaves_a_few_rounds_out(data: Path) -> No
     for index, row in rows.items():
         rounds.setdefault(index % 1_000_000, []).append(row)
     shapes = Counter((sum(bool(row[0][letter]) for letter in "ABCD"), len(row)) for row in rounds.values())
-    assert set(shapes) == {(2, 2), (4, 4), (4, 3)} and shapes[2, 2] > sum(shapes.values()) / 2
+    assert set(shapes) == {(2, 2), (3, 3), (4, 4), (4, 3)} and shapes[2, 2] > sum(shapes.values()) / 2
     for group in rounds.values():
         options = [[row[letter] for letter in "ABCD" if row[letter]] for row in group]
         turning = 3 if len(group) < len(options[0]) else len(options[0])
