@@ -1,8 +1,8 @@
 """The text that the mini language models learn from: lists of tags, questions about them, descriptions of them.
 
 A list of tags stands where a picture will stand later, and is as long. A tag is another token than the word it stands
-for, as what is seen is not what is read. The lists grow from phase to phase: to find a word among two tags is learned in
-seconds, among sixteen only by someone who can do it among eight. This is the reading skill that Vicuna brings along
+for, as what is seen is not what is read. The lists grow from phase to phase: to find a word among two tags is learned
+in seconds, among sixteen only by someone who can do it among eight. This is the reading skill that Vicuna brings along
 (paper section 4.1); no picture and no scene of the data is behind any of it.
 """
 

@@ -40,6 +40,12 @@ DATA = """from datasets import load_dataset
 
 rows = load_dataset("json", data_files="{files}", split="train")
 print(rows[0])"""
+SHARDS = """from datasets import Features, Value, load_dataset
+
+columns = ("image", "sha256", "caption", "status", "reason")
+features = Features({{column: Value("string") for column in columns}})  # a shard may hold no reason at all
+rows = load_dataset("json", data_files="{files}", features=features, split="train")
+print(rows[0])"""
 QUESTION = "What is in the image?"
 
 
@@ -67,8 +73,9 @@ def part(folder: Path, stage: str) -> str:
 
 def data(path: Path) -> str:
     """Return how to load a LLaVA JSON file, or the shards of a folder of captions."""
-    files = path / "*-of-*.jsonl" if path.suffix == "" else path
+    shards = path.suffix == ""
+    loaded = SHARDS.format(files=(path / "*-of-*.jsonl").as_posix()) if shards else DATA.format(files=path.as_posix())
     return paragraphs(
         "Rows name their images by paths below `data/`; the images themselves are fetched by the pipeline.",
-        code("python", DATA.format(files=files.as_posix())),
+        code("python", loaded),
     )
