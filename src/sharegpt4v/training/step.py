@@ -36,8 +36,7 @@ def take_step(
         loss.backward()
         losses.append(loss.detach())
     if recipe.gradient_clip:
-        trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        torch.nn.utils.clip_grad_norm_(trained, recipe.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
     return total_of(losses)
