@@ -92,7 +92,7 @@ def describe(scene: Scene, context: str, random: Random) -> Text:
 
 
 def phrases() -> tuple[str, ...]:
-    """What is one token each: fixed questions, fixed endings of questions, answers with the blank before them."""
+    """What is one token each: fixed questions and their endings, answers and tags with the blank before them."""
     every_value = [value for _, every in ASPECTS.values() for value in every]
     values = [f" {form}" for value in every_value for form in (value, chinese.said(value), f"#{value}")]
     questions = (question for question, _ in ASPECTS.values())

@@ -35,7 +35,7 @@ CYCLE = (
     "count", "position", "word", "colour", "scene", "existence", "size", "position", "count", "artwork",
     "colour", "scene", "existence", "size", "position", "count", "landmark", "colour", "existence", "position",
 )  # fmt: skip
-"""Aspects in turn. As in the real file, one question in seven is about a face, a famous name or something written."""
+"""Aspects in turn: mostly what objects are like, four of thirty about a name or a word."""
 
 ONE_SHORT_IN = 20  # as in the real file, where 53 of 991 questions with four options have three rounds
 

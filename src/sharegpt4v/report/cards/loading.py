@@ -73,9 +73,8 @@ def part(folder: Path, stage: str) -> str:
 
 def data(path: Path) -> str:
     """Return how to load a LLaVA JSON file, or the shards of a folder of captions."""
-    shards = path.suffix == ""
-    loaded = SHARDS.format(files=(path / "*-of-*.jsonl").as_posix()) if shards else DATA.format(files=path.as_posix())
+    template, files = (DATA, path) if path.suffix else (SHARDS, path / "*-of-*.jsonl")
     return paragraphs(
         "Rows name their images by paths below `data/`; the images themselves are fetched by the pipeline.",
-        code("python", loaded),
+        code("python", template.format(files=files.as_posix())),
     )
