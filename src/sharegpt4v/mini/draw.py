@@ -70,7 +70,7 @@ def draw_thing(canvas: ImageDraw.ImageDraw, thing: Thing, random: Random) -> Non
     colour = jitter(COLOURS[thing.colour], random, 10)
     box = (x - radius, y - radius, x + radius, y + radius)
     if thing.shape == "circle":
-        canvas.ellipse(box, fill=colour)
+        canvas.ellipse(box, outline=colour, width=max(3, radius // 2))  # a ring, or it is too much like a square
     elif thing.shape == "square":
         canvas.rectangle(box, fill=colour)
     elif thing.shape == "triangle":

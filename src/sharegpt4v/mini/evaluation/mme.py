@@ -12,12 +12,13 @@ from sharegpt4v.evaluation.benchmarks.mme import SUBTASKS, YES_OR_NO
 from sharegpt4v.mini.evaluation.asking import jsonl_bytes, picture, scene_about
 from sharegpt4v.mini.instructions import SHORT
 from sharegpt4v.mini.packing import Member
+from sharegpt4v.mini.questions import Asked, ask_all
 from sharegpt4v.mini.reasoning import STEPS
-from sharegpt4v.mini.scene import Scene
+from sharegpt4v.mini.scene import Scene, sample_scene
 
 TREE = "MME_Benchmark_release_version"
 NESTED = ("posters", "celebrity", "scene", "landmark", "artwork")  # these have folders for images and texts
-ASPECTS = {"color": "colour", "OCR": "word", "posters": "word"}  # where they are not called as the subtasks
+ASPECTS = {"color": "colour", "OCR": "word"}  # where they are not called as the subtasks
 
 
 def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
@@ -25,7 +26,7 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
     rows = []
     for column, subtasks in SUBTASKS.items():
         for subtask in subtasks:
-            for number in range(max(2, questions // (10 if column == "MME-perception" else 20))):
+            for number in range(max(2, questions // (4 if column == "MME-perception" else 20))):
                 random = Random(f"{seed}/eval/mme/{subtask}/{number}")
                 scene, true, false = _claims(subtask, random)
                 pair = [(true, "Yes"), (false, "No")]
@@ -47,7 +48,14 @@ def _claims(subtask: str, random: Random) -> tuple[Scene, str, str]:
     """Return a scene with a question whose answer is yes and one whose answer is no."""
     if subtask in STEPS:
         return STEPS[subtask](random)
+    scene, asked = _poster(random) if subtask == "posters" else scene_about(ASPECTS.get(subtask, subtask), random)
+    return scene, asked.yes_no(random, truth=True)[0], asked.yes_no(random, truth=False)[0]
+
+
+def _poster(random: Random) -> tuple[Scene, Asked]:
+    """A word with objects below it, and a question on what these are like."""
     while True:
-        scene, asked = scene_about(ASPECTS.get(subtask, subtask), random)
-        if scene.things or subtask != "posters":  # a poster has objects below its words
-            return scene, asked.yes_no(random, truth=True)[0], asked.yes_no(random, truth=False)[0]
+        scene = sample_scene("textvqa", random)
+        about = [asked for asked in ask_all(scene, random) if asked.aspect in ("colour", "existence")]
+        if about:
+            return scene, random.choice(about)
