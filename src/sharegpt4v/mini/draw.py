@@ -70,15 +70,14 @@ def draw_thing(canvas: ImageDraw.ImageDraw, thing: Thing, random: Random) -> Non
     colour = jitter(COLOURS[thing.colour], random, 10)
     box = (x - radius, y - radius, x + radius, y + radius)
     if thing.shape == "circle":
-        canvas.ellipse(box, outline=colour, width=max(3, radius // 2))  # a ring, or it is too much like a square
+        canvas.ellipse(box, outline=colour, width=3)  # a disc would be too much like a square
     elif thing.shape == "square":
         canvas.rectangle(box, fill=colour)
     elif thing.shape == "triangle":
         canvas.polygon([(x, y - radius), (x - radius, y + radius), (x + radius, y + radius)], fill=colour)
     else:
-        arm = radius // 3
-        canvas.rectangle((x - arm, y - radius, x + arm, y + radius), fill=colour)
-        canvas.rectangle((x - radius, y - arm, x + radius, y + arm), fill=colour)
+        canvas.rectangle((x - 1, y - radius, x + 1, y + radius), fill=colour)
+        canvas.rectangle((x - radius, y - 1, x + radius, y + 1), fill=colour)
 
 
 def draw_word(canvas: ImageDraw.ImageDraw, text: str, random: Random) -> None:

@@ -32,12 +32,12 @@ from sharegpt4v.mini.reasoning import GIVES, MORE, PLUS_ONE, TRANSLATED
 from sharegpt4v.mini.scene import NAMED_SOURCES, Scene, now_and_then_flawed, sample_scene
 from sharegpt4v.models.templates import SYSTEM, Text, v1_text
 
-PHASES = ((1, 0.17), (2, 0.26), (4, 0.19), (8, 0.11), (16, 0.11), (0, 0.16))
+PHASES = ((1, 0.14), (2, 0.21), (4, 0.15), (8, 0.09), (16, 0.09), (0, 0.32))
 """How many tags a list holds (0: sixteen, and open questions and descriptions beside the others), and the share of
 the rows. Most rows are short: what is hard is to find a word again at all, and short lists show it soonest."""
 
 COMPARING = {"yes/no": 1, "choice": 1}
-DESCRIPTIONS = 0.5  # of the rows of the last phase
+DESCRIPTIONS = 0.6  # of the rows of the last phase
 HUMAN = 0.05  # of the rows name the user as Q-Bench does
 SOURCES = ("coco", "coco", "coco", "coco", "textvqa", *NAMED_SOURCES)
 

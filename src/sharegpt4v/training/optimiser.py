@@ -19,11 +19,11 @@ Kind = Literal["adamw", "adamw_8bit"]
 
 
 def optimiser_for(
-    model: torch.nn.Module, recipe: Recipe, kind: Kind = "adamw", fused: bool | None = None, offload: bool = False
+    model: torch.nn.Module, recipe: Recipe, kind: Kind = "adamw", fused: bool = True, offload: bool = False
 ) -> torch.optim.Optimizer:
     """Return the optimiser of the trainable parameters of `model`: 8 bytes of state for each in float32, or 2.
 
-    `fused` steps all parameters in one kernel; None: on a GPU. With 8 bits, bitsandbytes keeps both moments in blocks
+    `fused` steps each tensor in one kernel, on a processor and on a GPU. With 8 bits, bitsandbytes keeps both moments in blocks
     that share a scale, and those of tensors below 4,096 elements in float32. `UserError` when it is not installed. With
     `offload` it is one that steps on the host.
     """
@@ -38,9 +38,7 @@ def optimiser_for(
         from sharegpt4v.training.zero import host_optimiser
 
         return host_optimiser(groups, **settings)
-    if fused is None:
-        fused = any(parameter.is_cuda for group in groups for parameter in group["params"])
-    return torch.optim.AdamW(groups, **settings, fused=fused or None)
+    return torch.optim.AdamW(groups, **settings, fused=fused)
 
 
 def bitsandbytes(why: str) -> Any:
