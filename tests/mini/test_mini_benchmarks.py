@@ -29,10 +29,10 @@ from sharegpt4v.evaluation.modules import module_of
 from sharegpt4v.evaluation.normalise import vqa_v2
 from sharegpt4v.mini.describe import caption
 from sharegpt4v.mini.draw import spoilt
-from sharegpt4v.mini.evaluation import FOLDERS, ONE_IN, mmbench, mmbench_cn, qbench
+from sharegpt4v.mini.evaluation import FOLDERS, ONE_IN, mmbench, mmbench_cn, mme, qbench
 from sharegpt4v.mini.evaluation.asking import scene_about
 from sharegpt4v.mini.evaluation.mmbench import CATEGORIES, rotated
-from sharegpt4v.mini.scene import FLAWS, WORDS
+from sharegpt4v.mini.scene import COLOURS, FLAWS, SHAPES, WORDS
 
 
 def mme_truths(data: Path) -> Iterator[str]:
@@ -175,6 +175,15 @@ def test_mme_asks_twice_about_a_picture_once_for_yes(data: Path) -> None:
     answers = list(mme_truths(data / "eval/MME"))
     assert all({first, second} == {"Yes", "No"} for first, second in zip(answers[::2], answers[1::2], strict=True))
     assert len(set(answers[::2])) == 2  # either may come first
+
+
+def test_mme_posters_ask_what_the_objects_below_their_word_are_like() -> None:
+    for number in range(20):
+        scene, *asked = mme.claims("posters", Random(number))
+        claimed = [claim.removeprefix("Is this in the image: ").rstrip("?") for claim in asked]
+        there = {fact for thing in scene.things for fact in (thing.shape, thing.colour)}
+        assert scene.word and [claim in there for claim in claimed] == [True, False]
+        assert {*claimed} <= {*SHAPES} or {*claimed} <= {*COLOURS}
 
 
 def test_mmbench_turns_the_options_and_leaves_a_few_rounds_out(data: Path) -> None:

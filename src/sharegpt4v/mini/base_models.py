@@ -20,8 +20,8 @@ from sharegpt4v.progress import Progress
 from sharegpt4v.training.run import cosine_schedule, train
 
 PLACES_STD = 0.6
-"""Standard deviation of the tower's position embeddings at the start. No alt-text speaks of places, so those of CLIP, 0.02,
-stay so small that a language model cannot learn from the frozen tower where something is."""
+"""Standard deviation of the tower's position embeddings at the start. No alt-text speaks of places, so those of CLIP,
+0.02, stay so small that a language model cannot learn from the frozen tower where something is."""
 
 
 def train_clip(

@@ -23,9 +23,9 @@ def optimiser_for(
 ) -> torch.optim.Optimizer:
     """Return the optimiser of the trainable parameters of `model`: 8 bytes of state for each in float32, or 2.
 
-    `fused` steps each tensor in one kernel, on a processor and on a GPU. With 8 bits, bitsandbytes keeps both moments in blocks
-    that share a scale, and those of tensors below 4,096 elements in float32. `UserError` when it is not installed. With
-    `offload` it is one that steps on the host.
+    `fused` steps each tensor in one kernel, on a processor and on a GPU. With 8 bits, bitsandbytes keeps both moments
+    in blocks that share a scale, and those of tensors below 4,096 elements in float32; `UserError` when it is not
+    installed. With `offload` it is one that steps on the host.
     """
     groups = parameter_groups(model, recipe)
     settings: dict[str, Any] = {"betas": (0.9, recipe.adam_beta2), "eps": 1e-8}

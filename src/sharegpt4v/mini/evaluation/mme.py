@@ -22,13 +22,13 @@ ASPECTS = {"color": "colour", "OCR": "word"}  # where they are not called as the
 
 
 def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
-    """Yield the release tree and the question file; a tenth (cognition: a twentieth) of `questions` per subtask."""
+    """Yield the release tree and the question file; a quarter (cognition: a twentieth) of `questions` per subtask."""
     rows = []
     for column, subtasks in SUBTASKS.items():
         for subtask in subtasks:
             for number in range(max(2, questions // (4 if column == "MME-perception" else 20))):
                 random = Random(f"{seed}/eval/mme/{subtask}/{number}")
-                scene, true, false = _claims(subtask, random)
+                scene, true, false = claims(subtask, random)
                 pair = [(true, "Yes"), (false, "No")]
                 random.shuffle(pair)
                 name = f"{number + 1:04d}"
@@ -44,8 +44,8 @@ def files(questions: int, seed: int, pixels: int) -> Iterator[Member]:
     yield "llava_mme.jsonl", jsonl_bytes(rows)
 
 
-def _claims(subtask: str, random: Random) -> tuple[Scene, str, str]:
-    """Return a scene with a question whose answer is yes and one whose answer is no."""
+def claims(subtask: str, random: Random) -> tuple[Scene, str, str]:
+    """Draw a scene for `subtask`, with a question whose answer is yes and one whose answer is no."""
     if subtask in STEPS:
         return STEPS[subtask](random)
     scene, asked = _poster(random) if subtask == "posters" else scene_about(ASPECTS.get(subtask, subtask), random)
