@@ -180,8 +180,8 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
             "4: teacher.captions.cocoa is not in sources.use or sources.folder_sources; did you mean 'coco'?",
         ),
         (
-            ["teacher:", "  captions:", "    coco: 1501"],
-            "4: teacher.captions.coco is 1501; expected at most 1500, the images that mini.images draws",
+            ["teacher:", "  captions:", "    coco: 2601"],
+            "4: teacher.captions.coco is 2601; expected at most 2600, the images that mini.images draws",
         ),
         (
             ["captions:", "  sources:", "    - coco", "    - samm"],
@@ -193,8 +193,8 @@ def test_files_that_are_not_there_or_not_text(tmp_path: Path, monkeypatch: pytes
             "expected one of coco, llava, sam, web-celebrity, web-landmark, wikiart, share_textvqa",
         ),
         (
-            ["corpora:", "  finetuning_sources: {coco: 1201}"],
-            "3: corpora.finetuning_sources.coco is 1201; expected at most 1200, the seed captions that teacher.captions asks for",
+            ["corpora:", "  finetuning_sources: {coco: 2051}"],
+            "3: corpora.finetuning_sources.coco is 2051; expected at most 2050, the seed captions that teacher.captions asks for",
         ),
         (
             ["corpora:", "  finetuning_sources: {small: 241}"],

@@ -120,11 +120,11 @@ def test_no_picture_of_a_benchmark_is_a_training_picture(world: Path, data: Path
     training |= {path.read_bytes() for path in (world / "web/files").iterdir()}
     evaluation = bytes_of(data / "eval")
     pictures = {name: one for name, one in evaluation.items() if one[:2] == b"\xff\xd8" or name.endswith("png")}
-    # 10 + 4 subtasks of 4 and 2 pictures; one picture per question, in TextVQA two for three; the servers' test splits
+    # 10 + 4 subtasks of 11 and 2 pictures; one picture per question, in TextVQA two for three; the servers' test splits
     # Those of the benchmarks beyond the paper's are not counted.
     counted = [one for name, one in pictures.items() if not name.startswith(("pope/", "hallusion_bench/"))]
     tests = 2 * (QUESTIONS // 10) + QUESTIONS // 10
-    assert len(counted) == 10 * 4 + 4 * 2 + 7 * QUESTIONS + QUESTIONS // ONE_IN["qbench"] + 30 + tests
+    assert len(counted) == 10 * 11 + 4 * 2 + 7 * QUESTIONS + QUESTIONS // ONE_IN["qbench"] + 30 + tests
     assert not {pixels_of(content) for content in pictures.values()} & {
         pixels_of(content) for content in training if not is_cut(content)
     }
