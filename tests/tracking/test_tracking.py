@@ -213,7 +213,7 @@ def test_scores_are_shown_with_their_errors(smoke: Path) -> None:
     assert ("GQA" in gqa["stderr"]) != ("GQA" in gqa["interval"])
     assert set(COLUMNS) <= set(shown["scores/sharegpt4v-7b"].data.metrics)
     settings = artifact(f"sqlite:///{smoke}/mlflow.db", shown["scores/sharegpt4v-7b"], "settings.json")
-    assert settings["mme"]["n"]["MME-perception"] == 40
+    assert settings["mme"]["n"]["MME-perception"] == 60
 
 
 def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke: Path) -> None:
@@ -226,8 +226,8 @@ def test_a_training_is_shown_with_its_curves_and_where_it_came_from(smoke: Path)
         points = client(uri).get_metric_history(training.info.run_id, name)
         assert [(point.step, point.value) for point in points] == [(row["step"], row[name]) for row in rows]
     provenance, tags = artifact(uri, training, "provenance.json"), training.data.tags
-    assert training.data.params["learning_rate"] == "0.001"
-    assert artifact(uri, training, "settings.json")["finetuning"]["learning_rate"] == 0.001
+    assert training.data.params["learning_rate"] == "0.0007"
+    assert artifact(uri, training, "settings.json")["finetuning"]["learning_rate"] == 0.0007
     assert provenance["git_commit"] == tags["mlflow.source.git.commit"] == git_state()["git_commit"]
     assert provenance["command"] == tags["mlflow.source.name"] == "s4v stage finetuning sharegpt4v-7b"
     assert provenance["config"] == sha256_of(smoke / ".work/config.json")
