@@ -24,10 +24,12 @@ RECIPE = Recipe(learning_rate=1e-2, weight_decay=0.1)
 EIGHT_BITS = SINGLE_PROCESS.model_copy(update={"optimiser": "adamw_8bit"})
 
 
-def stepped(folder: Path, steps: int, **kind: Any) -> dict[str, torch.Tensor]:
-    """The weights after steps along gradients that are drawn."""
+def stepped(folder: Path, steps: int, plain: bool = False, **kind: Any) -> dict[str, torch.Tensor]:
+    """The weights after steps along gradients that are drawn, of a kind or, `plain`, in torch's loop."""
     model, _ = load_llava(folder)
     optimiser = optimiser_for(model, RECIPE, **kind)
+    for group in optimiser.param_groups if plain else ():
+        group["fused"] = False
     random = torch.Generator().manual_seed(0)
     for _ in range(steps):
         for parameter in model.parameters():
@@ -38,7 +40,7 @@ def stepped(folder: Path, steps: int, **kind: Any) -> dict[str, torch.Tensor]:
 
 def way_apart(folder: Path, **kind: Any) -> float:
     """How far a kind ends from torch's plain AdamW, at most, as a share of the way from the start of each weight."""
-    start, plain, found = stepped(folder, 0), stepped(folder, 5, fused=False), stepped(folder, 5, **kind)
+    start, plain, found = stepped(folder, 0), stepped(folder, 5, plain=True), stepped(folder, 5, **kind)
     assert not kind or not all(found[name].equal(plain[name]) for name in plain)
     return max(float((found[name] - plain[name]).norm() / (plain[name] - start[name]).norm()) for name in plain)
 

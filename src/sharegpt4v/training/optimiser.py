@@ -19,12 +19,12 @@ Kind = Literal["adamw", "adamw_8bit"]
 
 
 def optimiser_for(
-    model: torch.nn.Module, recipe: Recipe, kind: Kind = "adamw", fused: bool = True, offload: bool = False
+    model: torch.nn.Module, recipe: Recipe, kind: Kind = "adamw", offload: bool = False
 ) -> torch.optim.Optimizer:
     """Return the optimiser of the trainable parameters of `model`: 8 bytes of state for each in float32, or 2.
 
-    `fused` steps each tensor in one kernel, on a processor and on a GPU. With 8 bits, bitsandbytes keeps both moments
-    in blocks that share a scale, and those of tensors below 4,096 elements in float32; `UserError` when it is not
+    Each tensor is stepped in one kernel, on a processor and on a GPU. With 8 bits, bitsandbytes keeps both moments in
+    blocks that share a scale, and those of tensors below 4,096 elements in float32; `UserError` when it is not
     installed. With `offload` it is one that steps on the host.
     """
     groups = parameter_groups(model, recipe)
@@ -38,7 +38,7 @@ def optimiser_for(
         from sharegpt4v.training.zero import host_optimiser
 
         return host_optimiser(groups, **settings)
-    return torch.optim.AdamW(groups, **settings, fused=fused)
+    return torch.optim.AdamW(groups, **settings, fused=True)
 
 
 def bitsandbytes(why: str) -> Any:
