@@ -8,7 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from claim_runs import Gain, Pair, Run, best_of, by_size, gains_of, means_of, pairs_of, whole_recipe, wins_of
+from claim_runs import (
+    Gain,
+    Pair,
+    Run,
+    best_of,
+    by_size,
+    controls_of,
+    gains_of,
+    means_of,
+    pairs_of,
+    whole_recipe,
+    wins_of,
+)
 
 from sharegpt4v.config import Config
 from sharegpt4v.evaluation.base import mean
@@ -100,7 +112,7 @@ def _expected(config: Config, runs: Sequence[Run], gains: dict[Pair, list[Gain]]
     means = means_of(runs)
     for model, peers in whole_recipe(config).items():
         wins = wins_of(means, model, peers)
-        text = f"`{model}` is the best of its size in at least {BEST} columns"
+        text = f"`{model}` is the best of its size in `make table` in at least {BEST} columns"
         rows.append((text, str(wins), len(wins.alone) >= BEST))
     scored = {column: [row[column] for row in means.values() if column in row] for column in COLUMNS}
     best = {column: max(values) for column, values in scored.items() if values}
@@ -116,9 +128,9 @@ def _expected_of_pair(pair: Pair, gains: Sequence[Gain]) -> list[tuple[str, str,
     name, larger = f"`{pair.before}` → `{pair.after}`", {gain.column for gain in gains if gain.larger}
     if pair.kind == "pretraining":
         above = sum(gain.mean > 0 for gain in gains)
-        found = f"{above} of {len(gains)} mean gains above 0, {len(larger)} by more than two standard errors"
-        text = f"{name}: gains on at least {PRETRAINING_GAINS} columns, each larger than two standard errors"
-        return [(text, found, len(larger) >= PRETRAINING_GAINS)]
+        text = f"{name}: mean gains on at least {PRETRAINING_GAINS} columns"
+        counts = ((text, above), (f"{text}, each larger than two standard errors", len(larger)))
+        return [(text, f"{count} of {len(gains)}", count >= PRETRAINING_GAINS) for text, count in counts]
     missed = [column for column in CLAIMED if column not in larger]
     found = f"{len(CLAIMED) - len(missed)} of {len(CLAIMED)}" + (f"; not {', '.join(missed)}" if missed else "")
     return [(f"{name}: {', '.join(CLAIMED)} gain more than two standard errors", found, not missed)]
@@ -166,10 +178,9 @@ def _seed_table(gains: dict[Pair, list[Gain]], runs: Sequence[Run]) -> list[str]
 
 def _score_tables(config: Config, runs: Sequence[Run]) -> list[str]:
     """Scores with the best of each size in bold, then in how many columns each whole recipe is that, seed by seed."""
-    means, sizes, whole = means_of(runs), by_size(config), whole_recipe(config)
-    best = {
-        (model, column) for models in sizes.values() for column in COLUMNS for model in best_of(means, models, column)
-    }
+    means, sizes, whole, controls = means_of(runs), by_size(config), whole_recipe(config), controls_of(config)
+    rivals = [[model for model in models if model not in controls] for models in sizes.values()]
+    best = {(model, column) for models in rivals for column in COLUMNS for model in best_of(means, models, column)}
     rows = []
     for column in COLUMNS:
         values = {model: means.get(model, {}).get(column) for models in sizes.values() for model in models}
@@ -179,13 +190,22 @@ def _score_tables(config: Config, runs: Sequence[Run]) -> list[str]:
         ]
         rows.append((column, *cells))
     names = [f"`{model}`" for models in sizes.values() for model in models]
-    lines = ["The best of its size is bold.", "", *table(["Column", *names], rows)]
+    lines = [f"The best of its size is bold{_beside(controls)}.", "", *table(["Column", *names], rows)]
     if whole:
         lines += ["", "In how many columns a model is the best of its size:", ""]
         counts = [(f"Seed {run.seed}", *(str(wins_of(run.scores, *one)) for one in whole.items())) for run in runs]
         counts.append(("Of the means", *(str(wins_of(means, *one)) for one in whole.items())))
+        if controls:
+            every = {model: next(models for models in sizes.values() if model in models) for model in whole}
+            counts.append(("Of the means, with these too", *(str(wins_of(means, *one)) for one in every.items())))
         lines += table(["", *(f"`{model}`" for model in whole)], counts)
     return lines
+
+
+def _beside(controls: Sequence[str]) -> str:
+    """What is said of models that show what pre-training adds, and are no rows of `make table`."""
+    named = ", ".join(f"`{model}`" for model in controls)
+    return f"; {named}, which `make table` does not have, count only where it is said" if controls else ""
 
 
 def _times(runs: Sequence[Run]) -> list[str]:

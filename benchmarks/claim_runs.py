@@ -156,9 +156,15 @@ def by_size(config: Config) -> dict[str, list[str]]:
     return sizes
 
 
+def controls_of(config: Config) -> list[str]:
+    """Return the models that are there to show what pre-training adds to another; `make table` has none of them."""
+    return [pair.before for pair in pairs_of(config) if pair.kind == "pretraining"]
+
+
 def whole_recipe(config: Config) -> dict[str, list[str]]:
-    """Return the models that have better captions in both stages, each with all models of its size."""
-    sizes = by_size(config)
+    """Return the models that have better captions in both stages, each with all models of its size but the controls."""
+    controls = controls_of(config)
+    sizes = {size: [one for one in models if one not in controls] for size, models in by_size(config).items()}
     return {
         model.name: sizes[model.size or ""]
         for model in config.models

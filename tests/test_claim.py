@@ -11,7 +11,7 @@ import claim
 import numpy as np
 import pytest
 import scipy.stats
-from claim_runs import covered, gains_of, means_of, pairs_of, read_run, wins_of
+from claim_runs import controls_of, covered, gains_of, means_of, pairs_of, read_run, whole_recipe, wins_of
 
 from conftest import PROJECT
 from sharegpt4v import layout
@@ -102,6 +102,8 @@ def test_means_and_errors_are_those_of_numpy_and_scipy(preset: Path, tmp_path: P
     means = means_of(runs)
     stacked = {name: np.mean([scores[name] for scores in drawn], axis=0) for name in drawn[0]}
     names = [str(model["name"]) for model in MODELS]
+    rivals = ["plain", "substituted", "whole"]
+    assert controls_of(config) == ["unpretrained"] and whole_recipe(config) == {"whole": rivals}
     others = np.max([stacked[name] for name in names if name != "whole"], axis=0)
     counted = [column for column in COLUMNS if column != EMPTY]
     alone = [column for column in counted if stacked["whole"][COLUMNS.index(column)] > others[COLUMNS.index(column)]]
@@ -140,6 +142,7 @@ def test_the_page_is_written_from_the_numbers(
             each = " | ".join(f"{value:+.1f}" for value in gain.gains.values())
             assert f"| `{pair.after}` | {gain.column} | {each} |" in page
         assert f"in {sum(gain.larger for gain in gains)} of 12 columns" in page
+    assert "`unpretrained`, which `make table` does not have" in page and "| Of the means, with these too |" in page
     assert re.search(r"`whole` is the best .* \(and 1 shared\) \| yes \|", page)
     assert re.search(r"No column's best score is below 5 \| 1 of 12: VizWiz 1\.5 \| no \|", page)
     assert "| answers | 23.0 |" in page and "of-before" not in page
