@@ -12,6 +12,8 @@ from snakemake.utils import min_version
 from sharegpt4v import ablations, layout, lineage
 from sharegpt4v.miniature import notice_of
 from sharegpt4v.pipeline.ablation_targets import (
+    captioner_of_shard,
+    captioner_start_of,
     choice_inputs,
     one_of,
     pretraining_inputs,

@@ -23,6 +23,7 @@ ablations:
           captions: {{share: 0.5}}
           recipe: {{tune_vit_from_layer: 0{more}}}
           finetuning_captions: captioner
+        - {{name: by another captioner, paper: tuned from block 6, captions: {{captioner: {{seed_captions: 0.5}}}}}}
     again:
       title: What is stated twice is made once
       model: sharegpt4v-7b

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sharegpt4v import layout
 from sharegpt4v.config.ablations import PretrainingCaptions
@@ -47,6 +47,16 @@ class Pretraining:
     def corpus(self) -> Path:
         """The captions that it learns from."""
         return layout.ablation_corpus(self.captions) if self.captions else layout.PRETRAINING_CORPUS
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """A captioner: its name, which is that of its folder, and what it is made of: `seed_captions` is their share."""
+
+    name: str
+    size: str
+    recipe: Recipe
+    seed_captions: float
 
 
 def variants_of(config: Config, study: Ablation) -> list[tuple[Variant, TrainedModel]]:
@@ -92,6 +102,33 @@ def caption_sets(config: Config) -> dict[str, PretrainingCaptions]:
     return {name: captions for captions in stated if (name := _captions_name(config, captions))}
 
 
+def captioners(config: Config) -> dict[str, Captioner]:
+    """Return the captioners that only ablations have, by name, each once."""
+    stated = (captioner_of(config, captions) for captions in caption_sets(config).values())
+    return {captioner.name: captioner for captioner in stated if captioner}
+
+
+def captioner_named(config: Config, name: str) -> Captioner:
+    """Return a captioner of an ablation."""
+    found = captioners(config)
+    if name not in found:
+        raise UserError(f"captioner {name!r}; expected one of {', '.join(found) or 'none: no ablation has one'}")
+    return found[name]
+
+
+def captioner_of(config: Config, captions: PretrainingCaptions) -> Captioner | None:
+    """Return the captioner that only ablations have and whose captions these are; None where it is the run's, or
+    nobody's."""
+    stated, own = captions.captioner, config.captioner
+    size, share = stated.size or own.size, stated.seed_captions
+    parts = [size] if size != own.size else []
+    parts += [f"seed-captions-{share:g}"] if share < 1 else []
+    parts += _differences(own.recipe, stated.recipe)
+    if not parts or "captioner" not in captions.authors:
+        return None
+    return Captioner("_".join(parts), size, _changed(own.recipe, stated.recipe), share)
+
+
 def mixes(config: Config) -> dict[str, Path]:
     """Return the mixes whose captions the captioner writes anew, by the name of the file that this makes."""
     found = [model for model in models(config).values() if model.author == "captioner" and model.mix]
@@ -126,19 +163,30 @@ def _pretraining(config: Config, study: Ablation, variant: Variant) -> Pretraini
     size = variant.size or _ablated(config, study).size
     assert size is not None
     captions = _captions_name(config, variant.captions)
-    recipe = Recipe.model_validate(config.pretraining.model_dump() | variant.recipe)
-    whole = config.pretraining.model_dump(mode="json")
-    different = {key: value for key, value in recipe.model_dump(mode="json").items() if value != whole[key]}
-    parts = [f"{key}-{'null' if value is None else value}" for key, value in different.items()]
-    return Pretraining("_".join([size, *filter(None, [captions]), *parts]), size, recipe, captions)
+    recipe = _changed(config.pretraining, variant.recipe)
+    parts = [size, *filter(None, [captions]), *_differences(config.pretraining, variant.recipe)]
+    return Pretraining("_".join(parts), size, recipe, captions)
+
+
+def _changed(recipe: Recipe, changed: dict[str, Any]) -> Recipe:
+    return Recipe.model_validate(recipe.model_dump() | changed)
+
+
+def _differences(recipe: Recipe, changed: dict[str, Any]) -> list[str]:
+    """The keys of a recipe with their values, as parts of a name, where these are other than before."""
+    before, after = recipe.model_dump(mode="json"), _changed(recipe, changed).model_dump(mode="json")
+    different = {key: value for key, value in after.items() if value != before[key]}
+    return [f"{key}-{'null' if value is None else value}" for key, value in different.items()]
 
 
 def _captions_name(config: Config, captions: PretrainingCaptions) -> str | None:
     """The name of the file of a set of captions; None for the whole pre-training corpus."""
     beside = sorted(set(captions.described_by) - {captions.author})
+    by = captioner_of(config, captions)
     some = captions.sources is not None and not set(config.captions.sources) <= set(captions.sources)
-    if captions.author == "captioner" and captions.share == 1 and not (some or beside):
+    if captions.author == "captioner" and captions.share == 1 and not (some or beside or by):
         return None
     parts = [captions.author, *(sorted(captions.sources or ()) if some else ())]
+    parts += [f"by-{by.name}"] if by else []
     parts += [f"with-{'-'.join(beside)}"] if beside else []
     return "_".join([*parts, *([f"share-{captions.share:g}"] if captions.share < 1 else [])])

@@ -51,7 +51,8 @@ LOGS = Path("logs")
 JOBS = LOGS / "jobs"
 TIMINGS = LOGS / "benchmarks"  # of Snakemake: seconds and memory of each job
 RESULTS = Path("results")
-ABLATIONS = "ablations"  # the folder of what only these have: below checkpoints/, answers, scores
+ABLATIONS = "ablations"  # the folder of what only these have: below checkpoints/, data/, answers, scores
+ABLATION_SHARDS = DATA / ABLATIONS / "captions"
 ABOUT_RESULTS = RESULTS / "README.md"
 TABLE = RESULTS / "table.csv"
 MORE_TABLE = RESULTS / "table_more.csv"
@@ -115,6 +116,11 @@ def aligned(size: str) -> Path:
     return Path("checkpoints/aligned") / size
 
 
+def ablation_captioner(name: str) -> Path:
+    """A captioner that only ablations have."""
+    return CHECKPOINTS / ABLATIONS / "captioners" / name
+
+
 def pretrained(name: str) -> Path:
     """A multi-modal model after pre-training on captions, which models share; `name` is a size, or an ablation's."""
     return Path("checkpoints/pretrained") / name
@@ -169,8 +175,8 @@ def caption_provenance(shard: str) -> Path:
 
 
 def caption_shard(shard: str) -> Path:
-    """The captions of a shard such as `00000-of-00002`."""
-    return CAPTION_SHARDS / f"{shard}.jsonl"
+    """The captions of a shard such as `00000-of-00002`, or of one by an ablation's captioner: NAME/00000-of-00002."""
+    return (ABLATION_SHARDS if "/" in shard else CAPTION_SHARDS) / f"{shard}.jsonl"
 
 
 def benchmark_folder(config: Config, benchmark: str) -> Path:

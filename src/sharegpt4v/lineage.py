@@ -88,10 +88,10 @@ def captioner_weights(config: Config) -> list[Path]:
     return [layout.weights(checkpoint)] if checkpoint else []
 
 
-def captioner_start(config: Config) -> Path:
-    """Return where the training of the captioner starts."""
-    base = config.captioner.base
-    return layout.published(base) if base else layout.aligned(config.captioner.size)
+def captioner_start(config: Config, size: str = "") -> Path:
+    """Return where the training of the captioner starts, or of an ablation's, which may be of another `size`."""
+    own = config.captioner
+    return layout.published(own.base) if own.base and size in ("", own.size) else layout.aligned(size or own.size)
 
 
 def captions_images(config: Config) -> bool:

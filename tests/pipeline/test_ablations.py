@@ -18,12 +18,13 @@ from sharegpt4v import ablations, layout, lineage
 from sharegpt4v.config import load
 from sharegpt4v.errors import UserError
 from sharegpt4v.evaluation.ablation_table import read_ablations
-from sharegpt4v.files import read_json
+from sharegpt4v.files import read_json, read_jsonl
 from sharegpt4v.miniature import NOTICE
 from sharegpt4v.pipeline.rerun import stage_params
 from sharegpt4v.plan.ablations import ablation_cost, ablation_lines
 from sharegpt4v.plan.estimate import Estimate
 
+ANOTHER = "ablations/7b-captioner-by-seed-captions-0.5+llava-665k+all"
 HALF = "ablations/7b-captioner-share-0.5-tune-vit-from-layer-0+llava-665k+all-captioner"
 
 
@@ -52,12 +53,12 @@ def test_what_variants_share_is_made_once() -> None:
     assert {models[key].name for key in of_the_run} == {"sharegpt4v-7b"}
     assert models["stages", "in fine-tuning"] == models["number", "none"]
     assert models["captions", "none"] == models["authors", "none"]
-    assert len(ablations.models(config)) == 22 and len(ablations.pretrainings(config)) == 16
+    assert len(ablations.models(config)) == 24 and len(ablations.pretrainings(config)) == 18
     starts = {lineage.start_of(config, model) for model in models.values() if model.pretraining == "captions"}
-    assert len(starts) == 16 + 2  # with those of the table's rows
-    assert len(ablations.caption_sets(config)) == 2 + 4 + 6  # those of the blocks learn from the whole corpus
+    assert len(starts) == 18 + 2  # with those of the table's rows
+    assert len(ablations.caption_sets(config)) == 2 + 4 + 2 + 6  # those of the blocks learn from the whole corpus
     corpora = {one.corpus for one in ablations.pretrainings(config).values()}
-    assert layout.PRETRAINING_CORPUS in corpora and len(corpora) == 1 + 12
+    assert layout.PRETRAINING_CORPUS in corpora and len(corpora) == 1 + 14
 
 
 def test_a_model_of_an_ablation_differs_in_what_its_variant_says() -> None:
@@ -121,6 +122,18 @@ def test_ablations_are_no_part_of_a_run() -> None:
             "variants[0].captions.share is 1.5; expected a number above 0, at most 1",
         ),
         (
+            "model: sharegpt4v-7b, variants: [{name: a, captions: {author: teacher, captioner: {seed_captions: 0.1}}}]",
+            "variants[0].captions.captioner is set beside author: teacher; expected it where the captioner's captions",
+        ),
+        (
+            "model: sharegpt4v-7b, variants: [{name: a, captions: {captioner: {recipe: {epoch: 1}}}}]",
+            "variants[0].captions.captioner.recipe.epoch is no key of captioner.recipe; did you mean 'epochs'?",
+        ),
+        (
+            "model: sharegpt4v-7b, variants: [{name: a, captions: {captioner: {size: 70b}}}]",
+            "variants[0].captions.captioner.size is '70b', which is not in base_models.llm",
+        ),
+        (
             "model: sharegpt4v-7b, variants: [{name: a, substitution: none, finetuning_captions: captioner}]",
             "variants[0].finetuning_captions is captioner; expected substitution coco or all beside it",
         ),
@@ -165,22 +178,28 @@ def test_captions_that_nothing_brings_are_refused(preset: Preset) -> None:
 def test_the_plan_counts_their_gpu_hours() -> None:
     estimate = Estimate(load(PROJECT / "config/ablations-7b.yaml"), "A100-80G")
     cost, costs = ablation_cost(estimate), estimate.costs()
-    assert (cost.pretrainings, cost.models) == (16, 20)
+    assert (cost.captioners, cost.pretrainings, cost.models) == (2, 18, 22)
     one, tuned = costs["pretraining"].gpu_hours or 0, costs["finetuning"].gpu_hours or 0
-    blocks, shares = 4 * one, 2.5 * one  # of the blocks more or fewer are trained; shares are of one epoch
-    assert blocks + shares < cost.pretraining_hours < blocks + shares + 2 * one
-    assert cost.finetuning_hours == pytest.approx(20 / 3 * tuned, rel=1e-3)
+    blocks, shares, captioners = 4 * one, 2.5 * one, 2 * one  # of the blocks more or fewer are trained
+    known = blocks + shares + captioners
+    assert known < cost.pretraining_hours < known + 2 * one
+    assert cost.finetuning_hours == pytest.approx(22 / 3 * tuned, rel=1e-3)
+    training, describing = costs["captioner"].gpu_hours or 0, costs["captions"].gpu_hours or 0
+    assert cost.captioning_hours == pytest.approx((0.1 + 0.3333) * training + 2 * describing, rel=1e-3)
     (line,) = ablation_lines(estimate)
-    assert line.startswith("ablations, which `snakemake ablations` makes beside the run: 16 pre-trainings (")
+    assert line.startswith(
+        "ablations, which `snakemake ablations` makes beside the run: 2 captioners with their captions ("
+    )
     assert ablation_lines(Estimate(load(PROJECT / "config/paper-7b.yaml"), "A100-80G")) == []
 
 
 def test_the_presets_plan_what_no_run_has_made(tmp_path: Path) -> None:
     jobs = planned(tmp_path, PROJECT / "config/ablations-7b.yaml")
-    made = {"ablation_captions": 12, "ablation_mix": 1, "ablation_answers": 20, "ablation_scores": 20, "ablations": 1}
+    made = {"ablation_corpus": 14, "ablation_mix": 1, "ablation_answers": 22, "ablation_scores": 22, "ablations": 1}
+    made |= {"ablation_captioner": 2, "ablation_captions": 2 * 125}
     shared = {
-        "pretraining": 16 + 1,
-        "finetuning": 20 + 3,
+        "pretraining": 18 + 1,
+        "finetuning": 22 + 3,
         "answers": 3,
         "alignment": 1,
         "captioner": 1,
@@ -195,8 +214,10 @@ def ablated(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     folder = tmp_path_factory.mktemp("ablated")
     config = small_study(folder)
     run_folder = copy_of(smoke, folder / "run")
-    expected = dict.fromkeys(("ablation_captions", "ablation_mix", "pretraining", "finetuning"), 1)
-    expected |= dict.fromkeys(("ablation_answers", "ablation_scores", "ablations"), 1)
+    expected = dict.fromkeys(("ablation_captioner", "ablation_mix", "ablations"), 1) | {"ablation_captions": 3}
+    expected |= dict.fromkeys(
+        ("ablation_corpus", "pretraining", "finetuning", "ablation_answers", "ablation_scores"), 2
+    )
     assert planned(run_folder, config) == expected
     ended = run(snakemake(run_folder, config))
     assert ended.returncode == 0, ended.stderr[-4000:]
@@ -208,21 +229,41 @@ def test_a_small_study_for_real(ablated: tuple[Path, Path]) -> None:
     with open(folder / layout.ABLATION_TABLE, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["variant"], row["model"]) for row in rows if row["column"] == "MMBench"] == [
-        ("whole", "sharegpt4v-7b"), ("half", HALF), ("half", HALF), ("whole", "sharegpt4v-7b"),
+        ("whole", "sharegpt4v-7b"), ("half", HALF), ("by another captioner", ANOTHER),
+        ("half", HALF), ("whole", "sharegpt4v-7b"),
     ]  # fmt: skip
     corpus = read_json(folder / layout.PRETRAINING_CORPUS)
     captions = {row["variant"]: int(row["captions"]) for row in rows}
-    assert captions == {"whole": len(corpus), "half": round(len(corpus) / 2)}
+    described = _captions_of_another(folder)
+    assert captions == {
+        "whole": len(corpus), "half": round(len(corpus) / 2), "by another captioner": len(described),
+    }  # fmt: skip
     assert read_json(folder / layout.ablation_corpus("captioner_share-0.5")) == corpus[: captions["half"]]
     scores = {path.name for path in (folder / layout.SCORES / HALF).iterdir()}
     assert scores == {"mme.json", "mmbench.json", "seed.json"}
     with open(folder / layout.ABLATION_MEMORY, newline="") as file:
         memory = [float(row["peak_memory_gb"]) for row in csv.DictReader(file)]
-    assert len(memory) == 2 and all(0.05 < one < 3 for one in memory)
+    assert len(memory) == 3 and all(0.05 < one < 3 for one in memory)
     assert f"<title>{NOTICE} Ablations" in (folder / layout.figure("ablations")).read_text()
     assert (folder / layout.figure("ablations", "png")).stat().st_size > 10_000
     about = read_json(folder / layout.finetuned(HALF) / "provenance.json")
     assert str(layout.pretrained("7b_captioner_share-0.5_tune_vit_from_layer-0")) in about["inputs"]
+
+
+def _captions_of_another(folder: Path) -> dict[str, str]:
+    """The captions by the captioner that learned from half of the seed captions; the variant was trained on them."""
+    name = "seed-captions-0.5"
+    about = read_json(folder / layout.ablation_captioner(name) / "provenance.json")
+    run_of = read_json(folder / layout.CAPTIONER / "provenance.json")
+    assert about["rows"]["read"] == round(run_of["rows"]["read"] / 2)
+    shards = sorted((folder / layout.ABLATION_SHARDS / name).glob("*.jsonl"))
+    rows = [row for shard in shards for row in read_jsonl(shard) if row["status"] == "accepted"]
+    learned = read_json(folder / layout.ablation_corpus(f"captioner_by-{name}"))
+    found = {row["image"]: row["conversations"][-1]["value"] for row in learned}
+    assert len(shards) == 3 and found == {row["image"]: row["caption"] for row in rows}
+    own = {row["image"]: row["conversations"][-1]["value"] for row in read_json(folder / layout.PRETRAINING_CORPUS)}
+    assert any(found[image] != own[image] for image in found.keys() & own.keys())
+    return found
 
 
 def test_a_changed_variant_reruns_its_own_models(ablated: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,28 +1,61 @@
 """What each part of the method adds (paper section 5.4, tables 4 to 6, figure 6): `snakemake ablations`, no part of a run.
 
-Pre-trainings and fine-tunings are those of lmm.smk; answers and scores those of benchmarks.smk, for fewer benchmarks.
+Pre-trainings and fine-tunings are those of lmm.smk; answers and scores those of benchmarks.smk, for fewer benchmarks;
+captions those of captions.smk, by another captioner.
 """
 
 
-rule ablation_captions:
+rule ablation_captioner:
+    """A captioner that is trained otherwise than the run's."""
+    input:
+        start=captioner_start_of(run),
+        captions=layout.file_source(run, layout.SEED_CAPTIONS),
+    output:
+        layout.weights(layout.ablation_captioner("{captioner}")),
+    log:
+        layout.log_of("ablation_captioner", "{captioner}"),
+    benchmark:
+        layout.timing_of("ablation_captioner", "{captioner}")
+    wildcard_constraints:
+        captioner=one_of(ablations.captioners(run)),
+    priority: 75
+    resources:
+        **resources_of("captioner"),
+    params:
+        **stage_params(run, "ablation_captioner"),
+    shell:
+        "s4v stage ablation_captioner {wildcards.captioner:q} 2>&1 | tee -i {log:q}"
+
+
+use rule captions as ablation_captions with:
+    input:
+        captioner=captioner_of_shard,
+        images=manifests_of(run.captions.sources),
+    output:
+        multiext(str(layout.ABLATION_SHARDS / "{shard}"), ".jsonl", ".provenance.json"),
+    wildcard_constraints:
+        shard=f"({one_of(ablations.captioners(run))})/[^/]+",
+
+
+rule ablation_corpus:
     """The captions of a pre-training: whose, of which images, how many."""
     input:
         choice_inputs(run),
     output:
         layout.ablation_corpus("{captions}"),
     log:
-        layout.log_of("ablation_captions", "{captions}"),
+        layout.log_of("ablation_corpus", "{captions}"),
     benchmark:
-        layout.timing_of("ablation_captions", "{captions}")
+        layout.timing_of("ablation_corpus", "{captions}")
     wildcard_constraints:
         captions=one_of(ablations.caption_sets(run)),
     priority: 65
     resources:
-        **resources_of("ablation_captions"),
+        **resources_of("ablation_corpus"),
     params:
-        **stage_params(run, "ablation_captions"),
+        **stage_params(run, "ablation_corpus"),
     shell:
-        "s4v stage ablation_captions {wildcards.captions:q} 2>&1 | tee -i {log:q}"
+        "s4v stage ablation_corpus {wildcards.captions:q} 2>&1 | tee -i {log:q}"
 
 
 rule ablation_mix:

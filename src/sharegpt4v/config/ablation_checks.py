@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import ValidationError
 
 from sharegpt4v.catalogues.benchmarks import read_catalogue
-from sharegpt4v.config.ablations import Ablation, PretrainingCaptions, Variant
+from sharegpt4v.config.ablations import Ablation, OtherCaptioner, PretrainingCaptions, Variant
 from sharegpt4v.config.model import Config
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.config.tree import Location
@@ -64,28 +65,45 @@ def _pretraining(config: Config, place: Location, variant: Variant) -> Iterator[
             if getattr(variant, key) != unset:
                 yield (*place, key), "is set beside pretraining: none; expected it at a variant that is pre-trained"
         return
+    yield from _captioner(config, (*place, "captions", "captioner"), variant.captions)
     for number, source in enumerate(variant.captions.sources or ()):
         if source not in config.captions.sources:
             known = suggestion(source, config.captions.sources)
             yield (*place, "captions", "sources", number), f"is {source!r}, which is not in captions.sources; {known}"
-    for author in dict.fromkeys((variant.captions.author, *variant.captions.described_by)):
+    for author in sorted(variant.captions.authors):
         for source in NEEDED.get(author, ()):
             if source not in config.sources.use:
                 yield (*place, "captions"), f"needs captions of {author!r}; expected {source} in sources.use"
-    yield from _recipe(config, (*place, "recipe"), variant)
+    yield from _recipe(config, (*place, "recipe"), variant.recipe, config.pretraining, "pretraining")
 
 
-def _recipe(config: Config, location: Location, variant: Variant) -> Iterator[tuple[Location, str]]:
-    for key in variant.recipe:
+def _captioner(config: Config, place: Location, captions: PretrainingCaptions) -> Iterator[tuple[Location, str]]:
+    captioner = captions.captioner
+    if captioner == OtherCaptioner():
+        return
+    if "captioner" not in captions.authors:
+        yield place, f"is set beside author: {captions.author}; expected it where the captioner's captions are chosen"
+    if config.captions.engine == "endpoint":
+        yield place, "is set beside captions.engine: endpoint; expected an engine that captions with a checkpoint"
+    if captioner.size is not None and captioner.size not in config.base_models.llm:
+        known = suggestion(captioner.size, [*config.base_models.llm])
+        yield (*place, "size"), f"is {captioner.size!r}, which is not in base_models.llm; {known}"
+    yield from _recipe(config, (*place, "recipe"), captioner.recipe, config.captioner.recipe, "captioner.recipe")
+
+
+def _recipe(
+    config: Config, location: Location, changed: dict[str, Any], before: Recipe, section: str
+) -> Iterator[tuple[Location, str]]:
+    for key in changed:
         if key not in Recipe.model_fields:
-            yield (*location, key), f"is no key of pretraining; {suggestion(key, [*Recipe.model_fields])}"
+            yield (*location, key), f"is no key of {section}; {suggestion(key, [*Recipe.model_fields])}"
             return
     try:
-        recipe = Recipe.model_validate(config.pretraining.model_dump() | variant.recipe, strict=True)
+        recipe = Recipe.model_validate(before.model_dump() | changed, strict=True)
     except ValidationError as error:
         for details in error.errors(include_url=False):
             key = str(details["loc"][0])
-            yield (*location, key), f"is {shown(details['input'])}; expected what pretraining.{key} takes"
+            yield (*location, key), f"is {shown(details['input'])}; expected what {section}.{key} takes"
         return
     layers, first = config.base_models.vision_tower.layers, recipe.tune_vit_from_layer
     if first is not None and first > layers:

@@ -19,8 +19,24 @@ saw no image (detail captions), or people and BLIP (COCO's first captions, LLaVA
 
 RecipeKey = Annotated[
     str,
-    Field(pattern=r"^[a-z][a-z0-9_]*$", json_schema_extra={"patternErrorMessage": "a key of `pretraining`"}),
+    Field(pattern=r"^[a-z][a-z0-9_]*$", json_schema_extra={"patternErrorMessage": "a key of a recipe"}),
 ]
+
+
+class OtherCaptioner(Section):
+    """A captioner as a list of differences to the run's (paper §3.3). Its defaults are the run's."""
+
+    seed_captions: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Share of the seed captions that it learns from, chosen by the seed; a larger one contains a "
+        "smaller one.",
+    )
+    size: Name | None = Field(default=None, description="Its language model, a name in `base_models.llm`.")
+    recipe: dict[RecipeKey, int | float | bool | str | None] = Field(
+        default={}, description="Keys of `captioner.recipe` that differ."
+    )
 
 
 class PretrainingCaptions(Section):
@@ -30,6 +46,9 @@ class PretrainingCaptions(Section):
         default="captioner",
         description="Whose captions: the `captioner`'s, the `teacher`'s (seed captions), `blind` (LLaVA's detail "
         "captions, written without the image) or `short` (COCO's first captions, LLaVA's alignment captions).",
+    )
+    captioner: OtherCaptioner = Field(
+        default=OtherCaptioner(), description="The captioner that writes those of the author `captioner`."
     )
     sources: tuple[SourceName, ...] | None = Field(
         default=None, description="Sources of the images. null: all that have such captions (paper table 5: `llava`)."
@@ -44,6 +63,11 @@ class PretrainingCaptions(Section):
         le=1,
         description="Share of the captions, chosen by the seed; a larger one contains a smaller one (paper figure 6).",
     )
+
+    @property
+    def authors(self) -> set[Author]:
+        """Those whose captions decide what is chosen."""
+        return {self.author, *self.described_by}
 
 
 class Variant(Section):

@@ -9,15 +9,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sharegpt4v.corpora.prompts import hash_fraction
 from sharegpt4v.corpora.rows import caption_of, caption_row, choose_question, coco_captions, source_of, write_array
 from sharegpt4v.errors import UserError
 from sharegpt4v.files import open_atomically, read_jsonl, sidecar
-from sharegpt4v.llava_format.reading import read_array
+from sharegpt4v.llava_format.reading import read_array, read_shard
 
 COCO_FILE = "captions_train2017.json"
 
+Row = dict[str, Any]
 Captions = Mapping[str, str]
 """The caption of each image, which is a path below data/."""
 
@@ -46,7 +48,7 @@ def write_choice(
     if not left:
         raise UserError(f"{out}: no image has captions of {', '.join({author, *described_by})}; expected some")
     left.sort(key=lambda image: (hash_fraction(seed, "pre-training order", image), image))
-    chosen = left[: max(1, round(share * len(left)))]
+    chosen = left[: _count(share, len(left))]
     with open_atomically(out) as file:
         write_array(
             file, (caption_row(image, captions[image], choose_question(questions, image, seed)) for image in chosen)
@@ -55,11 +57,24 @@ def write_choice(
     return len(chosen)
 
 
+def first_of(rows: Sequence[Row], share: float, seed: int) -> Sequence[Row]:
+    """Return a share of rows with an image each, in their order; the seed chooses, and a larger share has a smaller."""
+    fractions = [hash_fraction(seed, "seed captions of a captioner", row["image"]) for row in rows]
+    chosen = sorted(range(len(rows)), key=fractions.__getitem__)[: _count(share, len(rows))]
+    return [rows[number] for number in sorted(chosen)]
+
+
+def _count(share: float, of: int) -> int:
+    return max(1, round(share * of))
+
+
 def read_captions(files: Sequence[tuple[Path, str]]) -> Captions:
-    """Return the first caption of each image in files of LLaVA rows or of COCO's annotations."""
+    """Return the first caption of each image in files of LLaVA rows or of COCO's annotations, or in shards of a
+    captioner, of which those count that passed the gate."""
     found: dict[str, str] = {}
     for path, folder in files:
-        for image, caption in _coco(path) if path.name == COCO_FILE else _llava(path):
+        read = _coco if path.name == COCO_FILE else _shard if path.suffix == ".jsonl" else _llava
+        for image, caption in read(path):
             found.setdefault(f"{folder}/{image}" if folder else image, caption)
     return found
 
@@ -92,6 +107,10 @@ def rewrite_mix(mix: Path, captioner: Path, out: Path) -> int:
 
 def _coco(path: Path) -> Iterator[tuple[str, str]]:
     return ((f"{number:012d}.jpg", caption) for number, caption in coco_captions(path))
+
+
+def _shard(path: Path) -> Iterator[tuple[str, str]]:
+    return ((row["image"], row["caption"]) for row in read_shard(path) if row["status"] == "accepted")
 
 
 def _llava(path: Path) -> Iterator[tuple[str, str]]:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharegpt4v import ablations, layout
+from sharegpt4v import ablations, layout, lineage
+from sharegpt4v.pipeline.targets import shards
 
 if TYPE_CHECKING:
     from sharegpt4v.config import Config
+    from sharegpt4v.config.ablations import PretrainingCaptions
 
 Wildcards = Mapping[str, str]
 
@@ -39,9 +41,32 @@ def choice_inputs(config: Config) -> Callable[[Wildcards], list[str]]:
 
     def inputs(wildcards: Wildcards) -> list[str]:
         chosen = ablations.caption_sets(config)[dict(wildcards.items())["captions"]]
-        return [str(path) for author in sorted({chosen.author, *chosen.described_by}) for path in files[author]]
+        found = files | ({"captioner": [*theirs]} if (theirs := shards_of(config, chosen)) else {})
+        return [str(path) for author in sorted(chosen.authors) for path in found[author]]
 
     return inputs
+
+
+def shards_of(config: Config, captions: PretrainingCaptions) -> list[Path]:
+    """Return all captions by a captioner that only ablations have; none of the run's, which are in its corpus."""
+    captioner = ablations.captioner_of(config, captions)
+    return [layout.caption_shard(f"{captioner.name}/{shard}") for shard in shards(config)] if captioner else []
+
+
+def captioner_start_of(config: Config) -> Callable[[Wildcards], str]:
+    """Return the function from the name of a captioner to the weights that its training starts from."""
+
+    def inputs(wildcards: Wildcards) -> str:
+        captioner = ablations.captioner_named(config, dict(wildcards.items())["captioner"])
+        return str(layout.weights(lineage.captioner_start(config, captioner.size)))
+
+    return inputs
+
+
+def captioner_of_shard(wildcards: Wildcards) -> str:
+    """Return the weights of the captioner of a shard by an ablation's: NAME/00000-of-00002."""
+    name, _, _ = dict(wildcards.items())["shard"].rpartition("/")
+    return str(layout.weights(layout.ablation_captioner(name)))
 
 
 def rewritten_inputs(config: Config) -> Callable[[Wildcards], list[str]]:

@@ -66,7 +66,11 @@ def _settings(config: Config, name: str) -> Callable[[Mapping[str, str]], dict[s
         if name == "pretraining":
             recipe = ablations.pretraining_named(config, named["pretrained"]).recipe
             found["pretraining"] = _without_runtime_only(recipe.model_dump(mode="json"))
-        if name == "ablation_captions":
+        if name == "ablation_captioner":
+            captioner = ablations.captioner_named(config, named["captioner"])
+            found["captioner.recipe"] = _without_runtime_only(captioner.recipe.model_dump(mode="json"))
+            found["seed captions"] = captioner.seed_captions
+        if name == "ablation_corpus":
             found["captions"] = ablations.caption_sets(config)[named["captions"]].model_dump(mode="json")
         if name == "source":
             found["source"] = _source(config, named["source"])

@@ -74,7 +74,15 @@ STAGES = {
     "instruction_mix": Stage(
         "4.3, 5.4", "corpus", config=("seed", "corpora"), texts=("config/prompts/detail_questions.txt",)
     ),
-    "ablation_captions": Stage("5.4", "captions", config=("seed",), texts=("teacher.prompts",)),
+    "ablation_captioner": Stage(
+        "3.3",
+        "captioner",
+        config=("seed", "captioner.recipe"),
+        texts=("captioner.instruction",),
+        code=FAMILY,
+        device="training",
+    ),
+    "ablation_corpus": Stage("5.4", "captions", config=("seed",), texts=("teacher.prompts",)),
     "ablation_mix": Stage("5.4", "rewritten"),
     "pretraining": Stage("4.2", "pretrained", config=("seed", "pretraining"), code=FAMILY, device="training"),
     "finetuning": Stage("4.3", "model", config=("seed", "finetuning"), code=FAMILY, device="training"),

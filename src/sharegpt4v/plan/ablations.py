@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sharegpt4v import ablations
@@ -13,10 +14,13 @@ from sharegpt4v.plan.estimate import Estimate
 
 @dataclass(frozen=True)
 class AblationCost:
-    """How many pre-trainings and models only ablations have, and their GPU-hours; None where these are not known."""
+    """How many captioners, pre-trainings and models only ablations have, and their GPU-hours; None where these are not
+    known. Those of the captioners are of their training and of all captions that they write."""
 
+    captioners: int
     pretrainings: int
     models: int
+    captioning_hours: float | None
     pretraining_hours: float
     finetuning_hours: float | None
     answering_hours: float | None
@@ -34,7 +38,24 @@ def ablation_cost(estimate: Estimate) -> AblationCost:
     tuned = estimate.finetuning_of(models)
     questions = estimate.questions(config.ablations.benchmarks)
     answers = estimate.answers_of([model.size for model in models], questions)
-    return AblationCost(len(made), len(models), pretraining, tuned.gpu_hours, answers.gpu_hours)
+    captioners = [*ablations.captioners(config).values()]
+    captioning = _sum(hours for one in captioners for hours in _captioning_hours(estimate, one))
+    counts = len(captioners), len(made), len(models)
+    return AblationCost(*counts, captioning, pretraining, tuned.gpu_hours, answers.gpu_hours)
+
+
+def _captioning_hours(estimate: Estimate, captioner: ablations.Captioner) -> tuple[float, float | None]:
+    """GPU-hours of the training of a captioner, and of its captions."""
+    config, assumed, recipe = estimate.config, estimate.assumed, captioner.recipe
+    rows = captioner.seed_captions * sum(config.teacher.captions.values())
+    flops = estimate.family.training_flops(estimate.models, captioner.size, recipe, assumed["caption_tokens"])
+    training = estimate.hours(flops * rows * recipe.epochs, "captioner")
+    return training, estimate.captions_of(captioner.size).gpu_hours
+
+
+def _sum(hours: Iterable[float | None]) -> float | None:
+    known = list(hours)
+    return None if None in known else sum(one or 0 for one in known)
 
 
 def ablation_lines(estimate: Estimate) -> list[str]:
@@ -42,7 +63,9 @@ def ablation_lines(estimate: Estimate) -> list[str]:
     if not estimate.config.ablations.studies:
         return []
     cost = ablation_cost(estimate)
+    captioners = f"{cost.captioners} captioners with their captions ({_shown(cost.captioning_hours)} GPU-hours)"
     parts = [
+        *([captioners] if cost.captioners else []),
         f"{cost.pretrainings} pre-trainings ({_shown(cost.pretraining_hours)} GPU-hours)",
         f"{cost.models} fine-tunings ({_shown(cost.finetuning_hours)})",
         f"their answers ({_shown(cost.answering_hours)})",
@@ -57,9 +80,8 @@ def _shown(hours: float | None) -> str:
 def _rows(config: Config, name: str | None, assumed: dict[str, float]) -> float:
     """How many captions a pre-training has; at most, where several authors describe its images."""
     chosen = ablations.caption_sets(config)[name] if name else PretrainingCaptions()
-    authors: set[Author] = {chosen.author, *chosen.described_by}
-    images = [_images(config, author, chosen.sources, assumed) for author in authors]
-    if {"blind", "teacher"} <= authors and not config.mini:
+    images = [_images(config, author, chosen.sources, assumed) for author in chosen.authors]
+    if {"blind", "teacher"} <= chosen.authors and not config.mini:
         images.append(assumed["images_of_detail_and_seed_captions"])
     return chosen.share * min(images)
 

@@ -48,7 +48,6 @@ class Estimate:
         """Return the cost of every stage that this config has, in the order of the pipeline."""
         config = self.config
         sizes = lineage.sizes(config)
-        captioned = sum(expected_images(config, name) for name in config.captions.sources)
         seeds = sum(config.teacher.captions.values())
         costs = {"source": self._sources()} if fetched_sources(config) else {}
         if lineage.uses_seed_captions(config) and not layout.is_provided(config, layout.SEED_CAPTIONS):
@@ -65,9 +64,9 @@ class Estimate:
             trained = [config.captioner.size]
             costs["captioner"] = self._training("captioner", trained, config.captioner.recipe, seeds, "caption_tokens")
         if lineage.captions_images(config):
-            costs["captions"] = self._captions(captioned)
+            costs["captions"] = self.captions_of(config.captioner.size)
         costs["pretraining"] = self._training(
-            "pretraining", lineage.pretrained_sizes(config), config.pretraining, captioned, "caption_tokens"
+            "pretraining", lineage.pretrained_sizes(config), config.pretraining, self._captioned(), "caption_tokens"
         )
         costs["finetuning"] = self.finetuning_of(lineage.finetuned_models(config))
         costs["answers"] = self.answers_of([model.size for model in config.models], self.questions())
@@ -140,10 +139,15 @@ class Estimate:
         state = self.family.weights(self.models, size, recipe) * self.assumed["bytes_per_trained_weight"] / 1e9
         return state * self.assumed["saved_states"]
 
-    def _captions(self, images: int) -> Cost:
-        config, gigabytes = self.config, 2 * images * self.assumed["bytes_per_caption"] / 1e9  # shards, and the corpus
-        sizes, jobs = [config.captioner.size], len(shards(config))
-        return replace(self._generated(config.captions, sizes, images, "caption_tokens", jobs), gigabytes=gigabytes)
+    def captions_of(self, size: str) -> Cost:
+        """Return what the captions of all images by a captioner of a size cost."""
+        config, images = self.config, self._captioned()
+        gigabytes = 2 * images * self.assumed["bytes_per_caption"] / 1e9  # shards, and the corpus
+        cost = self._generated(config.captions, [size], images, "caption_tokens", len(shards(config)))
+        return replace(cost, gigabytes=gigabytes)
+
+    def _captioned(self) -> int:
+        return sum(expected_images(self.config, name) for name in self.config.captions.sources)
 
     def _generated(
         self, section: Captions | Benchmarks, sizes: Sequence[str | None], replies: int, text: str, jobs: int

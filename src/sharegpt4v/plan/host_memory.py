@@ -14,7 +14,7 @@ from sharegpt4v.plan.tables import read_assumptions
 PYTHON_BYTES = 10**9  # of Snakemake in a job and a process of ours without PyTorch; with it see `PROCESS`
 READ = 3  # bytes per weight: bfloat16 and what is copied of it
 COPIES = 4  # of texts: as JSON, and as Python's objects
-OF_TEXTS = ("pretraining_corpus", "instruction_mix", "ablation_captions", "ablation_mix", "mixture", "datasets")
+OF_TEXTS = ("pretraining_corpus", "instruction_mix", "ablation_corpus", "ablation_mix", "mixture", "datasets")
 """Stages that hold a corpus."""
 OF_MODELS = (
     "published_model", "language_model", "vision_tower", "alignment", "captions", "answers", "text_baseline",

@@ -2,7 +2,8 @@
 
 Every caption is on disk the moment it exists: after a kill, the same command writes only what is missing.
 
-Example:  s4v stage captions 00000-of-00002
+Examples:  s4v stage captions 00000-of-00002
+           s4v stage captions seed-captions-0.1/00000-of-00002   (by a captioner of an ablation)
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
 def run(config: Config, shard: str) -> None:
     """Write data/captions/SHARD.jsonl, and SHARD.provenance.json beside it.
 
-    `shard` says which of how many, such as 00000-of-00002.
+    `shard` says which of how many, such as 00000-of-00002, after the name of a captioner that only ablations have.
     """
     from sharegpt4v.captions.shards import caption_shard, images_of
     from sharegpt4v.images.manifest import read_manifest
 
-    number, count = _parse(shard)
+    name, _, own = shard.rpartition("/")
+    number, count = _parse(own)
     manifests = [read_manifest(layout.manifest(name)) for name in config.captions.sources]
-    captioner, reviewed = lineage.captioner(config), config.captions.quality.reviewed
+    captioner = layout.ablation_captioner(name) if name else lineage.captioner(config)
+    reviewed, code = config.captions.quality.reviewed, code_roots(config.captions.engine, captioner)
     write_json(
         layout.caption_provenance(shard),
         provenance(
@@ -41,7 +44,7 @@ def run(config: Config, shard: str) -> None:
             None,
             [path for path in (captioner, reviewed and layout.of_project(reviewed)) if path],
             __name__,
-            *code_roots(config.captions.engine, captioner),
+            *code,
         )
         | about_engine(config.captions),
     )
@@ -52,7 +55,7 @@ def run(config: Config, shard: str) -> None:
         layout.DATA,
         layout.caption_shard(shard),
         generation_settings(config),
-        layout.work_of("captions", code_of("captions.captioning", *code_roots(config.captions.engine, captioner))),
+        layout.work_of("captions", code_of("captions.captioning", *code), *filter(None, [name])),
         config.captions.quality,
     )
 
