@@ -130,13 +130,7 @@ if not layout.is_provided(run, layout.SEED_CAPTIONS):
 
 include: "workflow/rules/base_models.smk"
 include: "workflow/rules/captioner.smk"
-
-
-if not layout.is_provided(run, layout.PRETRAINING_CORPUS):
-
-    include: "workflow/rules/captions.smk"
-
-
+include: "workflow/rules/captions.smk"
 include: "workflow/rules/corpora.smk"
 include: "workflow/rules/lmm.smk"
 include: "workflow/rules/benchmarks.smk"

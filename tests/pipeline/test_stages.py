@@ -42,7 +42,7 @@ def test_rule_command_log_and_timing_carry_the_name_of_the_stage(name: str, stag
 
 
 def test_every_rule_and_every_module_is_a_row_of_the_table() -> None:
-    rules = set(re.findall(r"^rule (\w+):", RULES, re.MULTILINE))
+    rules = set(re.findall(r"^ *rule (\w+):", RULES, re.MULTILINE))
     assert {name for name in rules if not name.startswith("all_")} == set(STAGES)
     assert set(names_in("stages")) - NO_STAGES == set(STAGES)
 

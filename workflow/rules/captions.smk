@@ -22,32 +22,34 @@ rule captions:
         "s4v stage captions {wildcards.shard:q} 2>&1 | tee -i {log:q}"
 
 
-rule pretraining_corpus:
-    """The captions of all shards that passed the quality gate."""
-    input:
-        [layout.caption_shard(shard) for shard in shards(run)],
-    output:
-        multiext(
-            str(layout.PRETRAINING_CORPUS.with_suffix("")),
-            ".json",
-            ".arithmetic.json",
-            ".provenance.jsonl",
-        ),
-    log:
-        layout.log_of("pretraining_corpus"),
-    benchmark:
-        layout.timing_of("pretraining_corpus")
-    priority: 70
-    resources:
-        **resources_of("pretraining_corpus"),
-    params:
-        **stage_params(run, "pretraining_corpus"),
-    shell:
-        "s4v stage pretraining_corpus 2>&1 | tee -i {log:q}"
+# A corpus that a source provides as it was published is not made here.
+if not layout.is_provided(run, layout.PRETRAINING_CORPUS):
 
+    rule pretraining_corpus:
+        """The captions of all shards that passed the quality gate."""
+        input:
+            [layout.caption_shard(shard) for shard in shards(run)],
+        output:
+            multiext(
+                str(layout.PRETRAINING_CORPUS.with_suffix("")),
+                ".json",
+                ".arithmetic.json",
+                ".provenance.jsonl",
+            ),
+        log:
+            layout.log_of("pretraining_corpus"),
+        benchmark:
+            layout.timing_of("pretraining_corpus")
+        priority: 70
+        resources:
+            **resources_of("pretraining_corpus"),
+        params:
+            **stage_params(run, "pretraining_corpus"),
+        shell:
+            "s4v stage pretraining_corpus 2>&1 | tee -i {log:q}"
 
-rule all_captions:
-    """The captions of all shards, and the corpus."""
-    input:
-        rules.pretraining_corpus.input,
-        rules.pretraining_corpus.output,
+    rule all_captions:
+        """The captions of all shards, and the corpus."""
+        input:
+            rules.pretraining_corpus.input,
+            rules.pretraining_corpus.output,
