@@ -20,7 +20,7 @@ rule ablation_captioner:
         captioner=one_of(ablations.captioners(run)),
     priority: 75
     resources:
-        **resources_of("captioner"),
+        **resources_of("ablation_captioner"),
     params:
         **stage_params(run, "ablation_captioner"),
     shell:

@@ -69,7 +69,8 @@ def rule_files(project: Path = layout.PROJECT) -> list[RuleFile]:
     """Return the files of rules in the order in which the Snakefile includes them."""
     names = re.findall(rf'include: "{RULES}/(\w+)\.smk"', (project / "Snakefile").read_text("utf-8"))
     rules = {
-        name: re.findall(r"^ *rule (\w+):$", (project / RULES / f"{name}.smk").read_text("utf-8"), re.M) for name in names
+        name: re.findall(r"^ *rule (\w+):$", (project / RULES / f"{name}.smk").read_text("utf-8"), re.MULTILINE)
+        for name in names
     }
     return [RuleFile(name, tuple(rule for rule in rules[name] if rule in STAGES)) for name in names]
 

@@ -108,7 +108,8 @@ class StageResources:
             size = downloaded_bytes(config, stage)
             hours = None if size is None else size / assumed["download_bytes_per_second"] / 3600
         else:
-            known = self._costs[stage].longest_gpu_hours if stage in self._costs else 0.0
+            cost = self._costs.get(stage.removeprefix("ablation_"))  # a captioner of an ablation takes about as long
+            known = cost.longest_gpu_hours if cost else 0.0
             hours = None if known is None else known / max(1, gpus)
         return assumed["safety_hours"] * (assumed["unknown_hours"] if hours is None else hours)
 
