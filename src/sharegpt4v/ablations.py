@@ -120,13 +120,13 @@ def captioner_of(config: Config, captions: PretrainingCaptions) -> Captioner | N
     """Return the captioner that only ablations have and whose captions these are; None where it is the run's, or
     nobody's."""
     stated, own = captions.captioner, config.captioner
+    if stated is None or "captioner" not in captions.authors:
+        return None
     size, share = stated.size or own.size, stated.seed_captions
     parts = [size] if size != own.size else []
     parts += [f"seed-captions-{share:g}"] if share < 1 else []
     parts += _differences(own.recipe, stated.recipe)
-    if not parts or "captioner" not in captions.authors:
-        return None
-    return Captioner("_".join(parts), size, _changed(own.recipe, stated.recipe), share)
+    return Captioner("_".join(parts), size, _changed(own.recipe, stated.recipe), share) if parts else None
 
 
 def mixes(config: Config) -> dict[str, Path]:

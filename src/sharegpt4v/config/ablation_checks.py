@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sharegpt4v.catalogues.benchmarks import read_catalogue
-from sharegpt4v.config.ablations import Ablation, OtherCaptioner, PretrainingCaptions, Variant
+from sharegpt4v.config.ablations import Ablation, PretrainingCaptions, Variant
 from sharegpt4v.config.model import Config
 from sharegpt4v.config.training import Recipe
 from sharegpt4v.config.tree import Location
@@ -79,7 +79,7 @@ def _pretraining(config: Config, place: Location, variant: Variant) -> Iterator[
 
 def _captioner(config: Config, place: Location, captions: PretrainingCaptions) -> Iterator[tuple[Location, str]]:
     captioner = captions.captioner
-    if captioner == OtherCaptioner():
+    if captioner is None:
         return
     if "captioner" not in captions.authors:
         yield place, f"is set beside author: {captions.author}; expected it where the captioner's captions are chosen"

@@ -47,8 +47,8 @@ class PretrainingCaptions(Section):
         description="Whose captions: the `captioner`'s, the `teacher`'s (seed captions), `blind` (LLaVA's detail "
         "captions, written without the image) or `short` (COCO's first captions, LLaVA's alignment captions).",
     )
-    captioner: OtherCaptioner = Field(
-        default=OtherCaptioner(), description="The captioner that writes those of the author `captioner`."
+    captioner: OtherCaptioner | None = Field(
+        default=None, description="The captioner that writes those of the author `captioner`. null: the run's."
     )
     sources: tuple[SourceName, ...] | None = Field(
         default=None, description="Sources of the images. null: all that have such captions (paper table 5: `llava`)."

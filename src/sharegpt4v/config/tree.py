@@ -21,7 +21,7 @@ from sharegpt4v.config.composing import DEEPEST, compose
 from sharegpt4v.errors import UserError
 
 COMMAND_LINE = "command line"
-MOST_BYTES = 20_000
+MOST_BYTES = 40_000  # twice what the ablations take with every key resolved
 MOST_VALUES = 4_000  # with the aliases
 MOST_DIGITS = 18  # of a whole number, which then fits into 64 bits
 TAG = "tag:yaml.org,2002:"
