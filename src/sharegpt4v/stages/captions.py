@@ -2,8 +2,9 @@
 
 Every caption is on disk the moment it exists: after a kill, the same command writes only what is missing.
 
-Examples:  s4v stage captions 00000-of-00002
-           s4v stage captions seed-captions-0.1/00000-of-00002   (by a captioner of an ablation)
+A shard by a captioner of an ablation has that captioner's name before it: seed-captions-0.1/00000-of-00002.
+
+Example:  s4v stage captions 00000-of-00002
 """
 
 from __future__ import annotations
