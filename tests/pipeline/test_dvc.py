@@ -220,7 +220,7 @@ def test_scores_and_parameters_are_shown_by_name(clones: Clones, tmp_path: Path)
     path = folder / "results/metrics/sharegpt4v-7b.json"
     path.write_text(json.dumps(scores | {"GQA": scores["GQA"] + 1}))
     assert "GQA" in done(folder, "dvc", "metrics", "diff") and "MMBench" not in done(folder, "dvc", "metrics", "diff")
-    config = (folder / CONFIG).read_text().replace("  epochs: 2\n  batch_size: 2\n", "  epochs: 2\n  batch_size: 3\n")
+    config = (folder / CONFIG).read_text().replace("finetuning:\n  batch_size: 2\n", "finetuning:\n  batch_size: 3\n")
     (folder / CONFIG).write_text(config)
     line = next(line for line in done(folder, "dvc", "params", "diff").splitlines() if "finetuning" in line)
     assert line.split() == ["config/smoke.yaml", "finetuning.batch_size", "2", "3"]
