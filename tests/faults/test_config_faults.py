@@ -229,7 +229,7 @@ def test_a_chain_of_presets_is_short_and_ends(folder: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(UserError, match=r"circle.yaml:1: base|chain8.yaml.* more than 10 presets"):
             read(folder / "circle.yaml", text)
-    with pytest.raises(UserError, match=r"/dev/zero: more than 20,000 bytes"):
+    with pytest.raises(UserError, match=r"/dev/zero: more than 40,000 bytes"):
         load(Path("/dev/zero"))
 
 
