@@ -79,7 +79,10 @@ def whole() -> dict[str, Any]:
         model["paper"] = model["paper"] or "none"
     variant = {
         "name": "half of the captions", "paper": "none", "size": "7b", "pretraining": "captions",
-        "captions": {"author": "teacher", "sources": ["coco"], "described_by": ["blind"], "share": 0.5},
+        "captions": {
+            "author": "captioner", "sources": ["coco"], "described_by": ["blind"], "share": 0.5,
+            "captioner": {"seed_captions": 0.5, "size": "13b", "recipe": {"epochs": 2}},
+        },
         "recipe": {"tune_vit_from_layer": 1}, "substitution": "all", "finetuning_captions": "captioner",
     }  # fmt: skip
     study = {"title": "Captions", "model": "sharegpt4v-7b", "paper": "none", "draw": "curve", "memory": True}
