@@ -18,6 +18,7 @@ from claim_runs import (
     gains_of,
     means_of,
     pairs_of,
+    rivals_by_size,
     whole_recipe,
     wins_of,
 )
@@ -179,7 +180,7 @@ def _seed_table(gains: dict[Pair, list[Gain]], runs: Sequence[Run]) -> list[str]
 def _score_tables(config: Config, runs: Sequence[Run]) -> list[str]:
     """Scores with the best of each size in bold, then in how many columns each whole recipe is that, seed by seed."""
     means, sizes, whole, controls = means_of(runs), by_size(config), whole_recipe(config), controls_of(config)
-    rivals = [[model for model in models if model not in controls] for models in sizes.values()]
+    rivals = rivals_by_size(config).values()
     best = {(model, column) for models in rivals for column in COLUMNS for model in best_of(means, models, column)}
     rows = []
     for column in COLUMNS:

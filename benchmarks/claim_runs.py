@@ -161,10 +161,15 @@ def controls_of(config: Config) -> list[str]:
     return [pair.before for pair in pairs_of(config) if pair.kind == "pretraining"]
 
 
+def rivals_by_size(config: Config) -> dict[str, list[str]]:
+    """Return the models of each size but the controls."""
+    controls = controls_of(config)
+    return {size: [one for one in models if one not in controls] for size, models in by_size(config).items()}
+
+
 def whole_recipe(config: Config) -> dict[str, list[str]]:
     """Return the models that have better captions in both stages, each with all models of its size but the controls."""
-    controls = controls_of(config)
-    sizes = {size: [one for one in models if one not in controls] for size, models in by_size(config).items()}
+    sizes = rivals_by_size(config)
     return {
         model.name: sizes[model.size or ""]
         for model in config.models

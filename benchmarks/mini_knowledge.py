@@ -56,7 +56,7 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()  # of a CLIP, the vision tower alone is loaded
     show("vision tower", tower_rates(options.run / layout.TOWER, options.pictures))
-    for folder in sorted((options.run / "checkpoints/base").glob("llm-*")):
+    for folder in sorted((options.run / layout.TOWER.parent).glob("llm-*")):
         show(folder.name, reading_rates(folder, options.pictures))
     generator = Generator(options.run / layout.finetuned(options.model), 64)
     show(options.model, caption_rates(generator, options.pictures) | answer_rates(generator, options.pictures))
