@@ -36,6 +36,7 @@ from sharegpt4v.mini.instructions import DETAIL_QUESTIONS, LETTER, SHORT, letter
 from sharegpt4v.mini.questions import CHOICE, Asked, ask_all, values_of
 from sharegpt4v.mini.scene import PLACES, Scene, sample_scene
 from sharegpt4v.mini.text import as_tags, tags
+from sharegpt4v.models.loading import load_model, load_part
 from sharegpt4v.models.pixels import to_pixels, to_square
 from sharegpt4v.models.templates import Text, encode, v1_text
 from sharegpt4v.terminal import plain_table
@@ -82,7 +83,7 @@ def tower_rates(folder: Path, pictures: int) -> Rates:
     from sklearn.metrics import roc_auc_score
     from transformers import CLIPVisionModel
 
-    tower = CLIPVisionModel.from_pretrained(folder).eval()
+    tower = load_model(CLIPVisionModel, folder).eval()
     seen, tokens = _tokens(tower, "probe", 8 * pictures)
     asked, others = _tokens(tower, "tower", pictures)
     tokens, others = ((part - tokens.mean((0, 1))) / tokens.std((0, 1)) for part in (tokens, others))
@@ -135,7 +136,7 @@ def reading_rates(folder: Path, lists: int) -> Rates:
     """Whether a language model's most likely next token is the right one, after lists of tags that are new to it."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = load_model(AutoModelForCausalLM, folder).eval(), load_part(AutoTokenizer, folder)
     rates: Rates = {name: [] for name in (*FORMS, "words of alt-texts")}
     for number in range(lists):
         scene, random = new_scene("text", number)
