@@ -206,7 +206,7 @@ def _score_tables(config: Config, runs: Sequence[Run]) -> list[str]:
 def _beside(controls: Sequence[str]) -> str:
     """What is said of models that show what pre-training adds, and are no rows of `make table`."""
     named = ", ".join(f"`{model}`" for model in controls)
-    return f"; {named}, which `make table` does not have, count only where it is said" if controls else ""
+    return f"; not in `make table`, so counted only where it is said: {named}" if controls else ""
 
 
 def _times(runs: Sequence[Run]) -> list[str]:
