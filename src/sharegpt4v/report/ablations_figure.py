@@ -76,7 +76,7 @@ def ablations_figure(
             axes_of_study[0].set_title(study.title, pad=24 if axes_of_study[0].get_legend() else 8)
         engine: Any = figure.get_layout_engine()
         engine.set(h_pad=BETWEEN)
-        note = f"{errors} {NOTE}\n{EXPECTED}" if notice else f"{errors} {NOTE}"
+        note = f"{errors}\n{NOTE} {EXPECTED}" if notice else f"{errors}\n{NOTE}"
         save(figure, outs, TITLE, _alt(drawn, lines, memory), notice, note)
 
 
