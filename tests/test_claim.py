@@ -142,7 +142,8 @@ def test_the_page_is_written_from_the_numbers(
             each = " | ".join(f"{value:+.1f}" for value in gain.gains.values())
             assert f"| `{pair.after}` | {gain.column} | {each} |" in page
         assert f"in {sum(gain.larger for gain in gains)} of 12 columns" in page
-    assert "not in `make table`, so counted only where it is said: `unpretrained`." in page and "| Of the means, with these too |" in page
+    assert "not in `make table`, so counted only where it is said: `unpretrained`." in page
+    assert "| Of the means, with these too |" in page
     assert re.search(r"`whole` is the best .* \(and 1 shared\) \| yes \|", page)
     assert re.search(r"No column's best score is below 5 \| 1 of 12: VizWiz 1\.5 \| no \|", page)
     assert "| answers | 23.0 |" in page and "of-before" not in page
