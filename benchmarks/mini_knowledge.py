@@ -81,9 +81,9 @@ def tower_rates(folder: Path, pictures: int) -> Rates:
     """Probe a tower on new pictures; the probes are trained on eight times as many others."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
-    from transformers import CLIPVisionModel
+    from transformers import CLIPModel
 
-    tower = load_model(CLIPVisionModel, folder).eval()
+    tower = load_model(CLIPModel, folder).vision_model.eval()
     seen, tokens = _tokens(tower, "probe", 8 * pictures)
     asked, others = _tokens(tower, "tower", pictures)
     tokens, others = ((part - tokens.mean((0, 1))) / tokens.std((0, 1)) for part in (tokens, others))
