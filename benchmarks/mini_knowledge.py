@@ -21,7 +21,6 @@ from random import Random
 from typing import Any
 
 import torch
-import transformers
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sharegpt4v import layout
@@ -55,7 +54,6 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=200, help="new pictures, lists, questions (default: 200)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()  # of a CLIP, the vision tower alone is loaded
     show("vision tower", tower_rates(options.run / layout.TOWER, options.pictures))
     for folder in sorted((options.run / layout.TOWER.parent).glob("llm-*")):
         show(folder.name, reading_rates(folder, options.pictures))
